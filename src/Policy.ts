@@ -1,0 +1,163 @@
+/**
+ * Retries, deadlines, polling and concurrency: one record, every field of which a user can replace.
+ *
+ * The effective policy of a call is made of the defaults here, then the backend's own, then `layer({ policy })`, then
+ * the context of the call (`Policy.override`); the nearest wins, field by field. The policy is looked up once at the
+ * start of an operation. Nothing here waits or retries by itself; `internal/Retry.ts` does.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
+import type { BackendError } from "./ProviderError.ts"
+
+/**
+ * The operations that have a deadline for each node and a width.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Operation = "create" | "start" | "stop" | "delete"
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface Policy {
+  /** When and how often a call is sent again that failed with a retryable reason and is safe to repeat. */
+  readonly retry: Schedule.Schedule<unknown, BackendError>
+  /** The pace at which something is asked again until it has happened, where the backend cannot tell by itself. */
+  readonly poll: Schedule.Schedule<unknown>
+  /** Deadline of one call. A call that has to wait for a node, such as a stop, gets its grace on top. */
+  readonly requestTimeout: Duration.Duration
+  /** Deadline of one node within an operation, all its calls and waits together. A node past it is Failed. */
+  readonly nodeTimeout: { readonly [K in Operation]: Duration.Duration }
+  /** Deadline of an operation as a whole; past it, it fails with `OperationTimeout`. */
+  readonly operationTimeout: Duration.Duration
+  /** Deadline of the clean-up after a create that failed or was interrupted. */
+  readonly cleanupTimeout: Duration.Duration
+  /** A stream or a download in which nothing has come for so long is taken for dead. */
+  readonly idleTimeout: Duration.Duration
+  /** How many nodes are acted on at once. */
+  readonly concurrency: { readonly [K in Operation]: number }
+}
+
+/**
+ * A policy with any field left out.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Overrides {
+  readonly retry?: Schedule.Schedule<unknown, BackendError>
+  readonly poll?: Schedule.Schedule<unknown>
+  readonly requestTimeout?: Duration.Input
+  readonly nodeTimeout?: { readonly [K in Operation]?: Duration.Input }
+  readonly operationTimeout?: Duration.Input
+  readonly cleanupTimeout?: Duration.Input
+  readonly idleTimeout?: Duration.Input
+  readonly concurrency?: { readonly [K in Operation]?: number }
+}
+
+/**
+ * What holds where nobody says otherwise.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const defaults: Policy = {
+  retry: Schedule.min([Schedule.exponential("200 millis"), Schedule.spaced("5 seconds")]).pipe(
+    Schedule.jittered,
+    Schedule.upTo({ times: 5, duration: "30 seconds" })
+  ),
+  poll: Schedule.min([Schedule.exponential("100 millis", 1.5), Schedule.spaced("2 seconds")]),
+  requestTimeout: Duration.seconds(30),
+  nodeTimeout: {
+    create: Duration.minutes(5),
+    start: Duration.minutes(1),
+    stop: Duration.seconds(90),
+    delete: Duration.minutes(1)
+  },
+  operationTimeout: Duration.infinity,
+  cleanupTimeout: Duration.minutes(1),
+  idleTimeout: Duration.minutes(5),
+  // A start burns the engine's processor; a stop waits for the node, and has to wait for all of them at once.
+  concurrency: { create: 10, start: 10, stop: 32, delete: 16 }
+}
+
+const present = <A extends object>(record: A | undefined): Partial<A> =>
+  Object.fromEntries(Object.entries(record ?? {}).filter(([, value]) => value !== undefined)) as Partial<A>
+
+/**
+ * Merges overrides deeply; the later one wins.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const merge = (...all: ReadonlyArray<Overrides | undefined>): Overrides =>
+  all.reduce<Overrides>((merged, next) => ({
+    ...merged,
+    ...present(next),
+    nodeTimeout: { ...merged.nodeTimeout, ...present(next?.nodeTimeout) },
+    concurrency: { ...merged.concurrency, ...present(next?.concurrency) }
+  }), {})
+
+/**
+ * The policy that overrides make on top of the defaults.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (...all: ReadonlyArray<Overrides | undefined>): Policy => {
+  const chosen = merge(...all)
+  const duration = (input: Duration.Input | undefined, otherwise: Duration.Duration) =>
+    input === undefined ? otherwise : Duration.fromInputUnsafe(input)
+  const perOperation = <A>(pick: (operation: Operation) => A) => ({
+    create: pick("create"),
+    start: pick("start"),
+    stop: pick("stop"),
+    delete: pick("delete")
+  })
+  return {
+    retry: chosen.retry ?? defaults.retry,
+    poll: chosen.poll ?? defaults.poll,
+    requestTimeout: duration(chosen.requestTimeout, defaults.requestTimeout),
+    nodeTimeout: perOperation((op) => duration(chosen.nodeTimeout?.[op], defaults.nodeTimeout[op])),
+    operationTimeout: duration(chosen.operationTimeout, defaults.operationTimeout),
+    cleanupTimeout: duration(chosen.cleanupTimeout, defaults.cleanupTimeout),
+    idleTimeout: duration(chosen.idleTimeout, defaults.idleTimeout),
+    concurrency: perOperation((op) => Math.max(1, chosen.concurrency?.[op] ?? defaults.concurrency[op]))
+  }
+}
+
+/**
+ * The overrides of the present context; `{}` where none were set.
+ *
+ * @category references
+ * @since 0.1.0
+ */
+export const Current = Context.Reference<Overrides>("kubelayer/Policy", { defaultValue: () => ({}) })
+
+/**
+ * Overrides the policy for everything inside an effect.
+ *
+ * **Example** (No retry for one call)
+ *
+ * ```ts
+ * import * as Effect from "effect/Effect"
+ * import * as Schedule from "effect/Schedule"
+ * import * as Policy from "kubelayer/Policy"
+ * import { Provider } from "kubelayer/Provider"
+ *
+ * export const program = Provider.use((provider) => provider.startNodes("dev")).pipe(
+ *   Policy.override({ retry: Schedule.recurs(0), nodeTimeout: { start: "10 seconds" } })
+ * )
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const override = (overrides: Overrides) => <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.updateService(self, Current, (outer) => merge(outer, overrides))

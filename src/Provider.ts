@@ -1,0 +1,462 @@
+/**
+ * The services `Provider` and `NodeCreator`, and the helpers over them.
+ *
+ * `Provider` acts on the nodes of clusters that exist, whoever made them; `NodeCreator` makes nodes. A Layer for each
+ * place where nodes live is in `layers/`. What a method must do is said here once, with the ids of the laws in
+ * `kubelayer/testing` that check it on every layer. Nothing here bootstraps Kubernetes on a node.
+ *
+ * @since 0.1.0
+ */
+import type * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as Operation from "./internal/Operation.ts"
+import {
+  checkUnicodeClusterName,
+  type ClusterName,
+  type ClusterPhase,
+  ClusterStatus,
+  Done,
+  NodeInfo,
+  type NodeState,
+  OperationReport,
+  type Outcome,
+  Skipped
+} from "./Model.ts"
+import * as Policy from "./Policy.ts"
+import {
+  BackendError,
+  type BackendFailure,
+  ClusterNotFound,
+  type InvalidClusterName,
+  type InvalidSpec,
+  type NodesFailed,
+  type NodesNotCreated,
+  NoNodes,
+  type OperationTimeout,
+  type ProviderUnavailable,
+  SkipAction,
+  UnknownError
+} from "./ProviderError.ts"
+
+export { onEvent, Progress } from "./Progress.ts"
+
+// -----------------------------------------------------------------------------
+// Services
+// -----------------------------------------------------------------------------
+
+/**
+ * The methods of `Provider`. A cluster name is a plain string and is checked before any I/O (laws `names.*`).
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ProviderService {
+  /** The backend's name, as it stands in errors and spans: `docker`, `memory`, ... */
+  readonly backend: string
+  /**
+   * Starts every node of the cluster: control planes first, then the rest, each wave in parallel. A node that runs is
+   * `AlreadyDone`. One fresh list ends it: a node that does not run by then is `Failed`. One node's failure stops
+   * nothing else (laws `lifecycle.*`, `idempotency.*`, `partial.*`).
+   */
+  readonly startNodes: (
+    cluster: string
+  ) => Effect.Effect<OperationReport, NoNodes | NodesFailed | OperationTimeout | BackendFailure>
+  /**
+   * Stops every node of the cluster: the rest first, control planes last. A node that is stopped, or gone, is
+   * `AlreadyDone`. Interruption sends nothing more; what was sent, the backend completes.
+   */
+  readonly stopNodes: (
+    cluster: string
+  ) => Effect.Effect<OperationReport, NoNodes | NodesFailed | OperationTimeout | BackendFailure>
+  /** The nodes, control planes first, then by name with numbers compared as numbers; empty where there are none. */
+  readonly listNodes: (cluster: string) => Effect.Effect<ReadonlyArray<NodeInfo>, BackendFailure>
+  /** The names of all clusters, sorted, each once. Names that cannot be referred to are left out, with one warning. */
+  readonly listAllClusters: Effect.Effect<ReadonlyArray<ClusterName>, ProviderUnavailable | BackendError>
+  /** Whether the cluster has a node. "Could not ask" is an error, never `false` (law `absent.error`). */
+  readonly nodesExist: (cluster: string) => Effect.Effect<boolean, BackendFailure>
+  /**
+   * Deletes the cluster's nodes and what else is the cluster's own. No nodes is success, and leftovers are still
+   * removed. What something foreign uses is `Skipped`, with its name. Call it again until it succeeds.
+   */
+  readonly deleteNodes: (
+    cluster: string
+  ) => Effect.Effect<OperationReport, NodesFailed | OperationTimeout | BackendFailure>
+  /** None where the cluster does not exist. A list that failed is an error, never an empty status. */
+  readonly getClusterStatus: (cluster: string) => Effect.Effect<Option.Option<ClusterStatus>, BackendFailure>
+  /** Whether the backend answers. It is asked, within the request timeout; this never fails. */
+  readonly isAvailable: Effect.Effect<boolean>
+  /** Succeeds if the backend answers; the error says why not and what to do. */
+  readonly checkAvailable: Effect.Effect<void, ProviderUnavailable>
+  /**
+   * The present status first, then one that differs from the one before at each change. When the world rests, the last
+   * one equals `getClusterStatus`; states in between are not promised. Survives a cut by reading again, and ends when
+   * the cluster is gone (laws `watch.*`).
+   */
+  readonly watchCluster: (cluster: string) => Stream.Stream<ClusterStatus, ClusterNotFound | BackendFailure>
+}
+
+/**
+ * The nodes of clusters in one backend.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class Provider extends Context.Service<Provider, ProviderService>()("kubelayer/Provider") {}
+
+/**
+ * What every backend can make a cluster's nodes from. Images, server types, locations come from the layer's options.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ClusterSpec {
+  /** Lower case letters, digits, `.` and `-`; narrower where the backend is. */
+  readonly cluster: string
+  /** At least 1. */
+  readonly controlPlanes: number
+  readonly workers: number
+  /** Labels of the caller's own for every node. Keys of the scheme and of kubelayer are refused. */
+  readonly labels?: Readonly<Record<string, string>>
+  /** What becomes of what this call made when it fails: removed (the default), or kept to look at. */
+  readonly onFailure?: "remove" | "keep"
+}
+
+/**
+ * What making nodes can fail with. `BackendError` and the refusals: nothing was made. `NodesNotCreated`: something was
+ * made, and removed again but for its `leftovers`.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type CreateFailure =
+  | InvalidClusterName
+  | InvalidSpec
+  | NodesNotCreated
+  | OperationTimeout
+  | ProviderUnavailable
+  | BackendError
+
+/** @category models @since 0.1.0 */
+export interface NodeCreatorService {
+  /**
+   * Makes what is missing of the cluster, and starts what it made. What is there already and agrees is `AlreadyDone`;
+   * what differs, or is held by something foreign, is an error that names the difference, and nothing is touched. On
+   * failure or interruption it removes what this call made, within `Policy.cleanupTimeout`.
+   */
+  readonly createNodes: (spec: ClusterSpec) => Effect.Effect<OperationReport, CreateFailure>
+  /** `createNodes`, and `deleteNodes` of the cluster when the scope closes; what then is left is logged. */
+  readonly createNodesScoped: (spec: ClusterSpec) => Effect.Effect<OperationReport, CreateFailure, Scope.Scope>
+}
+
+/**
+ * Makes the nodes of clusters in one backend.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class NodeCreator extends Context.Service<NodeCreator, NodeCreatorService>()("kubelayer/NodeCreator") {}
+
+/**
+ * Builds a `NodeCreator` from a backend's create and delete.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const makeNodeCreator = (
+  createNodes: NodeCreatorService["createNodes"],
+  deleteNodes: ProviderService["deleteNodes"]
+): NodeCreatorService => ({
+  createNodes,
+  createNodesScoped: scopedCreate(createNodes, deleteNodes)
+})
+
+/**
+ * Makes a create scoped: `deleteNodes` runs when the scope closes, and logs what it could not remove. A create that is
+ * interrupted has cleaned up by itself.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const scopedCreate = <Spec extends { readonly cluster: string }>(
+  createNodes: (spec: Spec) => Effect.Effect<OperationReport, CreateFailure>,
+  deleteNodes: ProviderService["deleteNodes"]
+) =>
+(spec: Spec): Effect.Effect<OperationReport, CreateFailure, Scope.Scope> =>
+  Effect.acquireRelease(
+    createNodes(spec),
+    () =>
+      Effect.gen(function*() {
+        const policy = Policy.make(yield* Policy.Current)
+        yield* deleteNodes(spec.cluster).pipe(
+          Effect.timeout(policy.cleanupTimeout),
+          Effect.tap((report) =>
+            report.skipped.length === 0
+              ? Effect.void
+              : Effect.logWarning(
+                `cluster ${spec.cluster} is deleted, but for:`,
+                ...report.skipped.map((left) => `${left.kind} ${left.name}: ${left.problem}`)
+              )
+          ),
+          Effect.catch((error) => Effect.logError(`cluster ${spec.cluster} could not be deleted: ${error.message}`))
+        )
+      }),
+    { interruptible: true }
+  )
+
+/**
+ * A Layer of `Provider` and `NodeCreator` from one backend's own service, for programs with several backends.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerFrom = <I, S extends { readonly provider: ProviderService; readonly creator: NodeCreatorService }>(
+  backend: Context.Key<I, S>
+): Layer.Layer<Provider | NodeCreator, never, I> =>
+  Layer.effectContext(
+    Effect.map(
+      backend,
+      (service) => Context.make(Provider, service.provider).pipe(Context.add(NodeCreator, service.creator))
+    )
+  )
+
+// -----------------------------------------------------------------------------
+// Minimal interfaces
+// -----------------------------------------------------------------------------
+
+/**
+ * Anything that lists the nodes of a cluster.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface NodeLister<E = BackendFailure, R = never> {
+  readonly backend?: string
+  readonly listNodes: (cluster: string) => Effect.Effect<ReadonlyArray<NodeInfo>, E, R>
+}
+
+/**
+ * A `NodeLister` that also tells whether its backend answers.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface AvailableProvider<E = BackendFailure, R = never> extends NodeLister<E, R> {
+  readonly isAvailable: Effect.Effect<boolean, never, R>
+  readonly checkAvailable: Effect.Effect<void, ProviderUnavailable, R>
+}
+
+const backendOf = (lister: { readonly backend?: string }): string => lister.backend ?? "provider"
+
+// -----------------------------------------------------------------------------
+// Helpers
+// -----------------------------------------------------------------------------
+
+/**
+ * Fails with `NoNodes` where the cluster has none.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const checkNodesExist = <E, R>(
+  lister: NodeLister<E, R>,
+  cluster: string
+): Effect.Effect<void, E | NoNodes, R> =>
+  Effect.flatMap(
+    lister.listNodes(cluster),
+    (nodes) =>
+      nodes.length > 0 ? Effect.void : Effect.fail(new NoNodes({ provider: backendOf(lister), clusterName: cluster }))
+  )
+
+const phaseOf = (states: ReadonlyArray<NodeState>, ready: number): ClusterPhase => {
+  const all = (state: NodeState) => states.every((each) => each === state)
+  if (states.length === 0) return "unknown"
+  if (ready === states.length) return "running"
+  if (ready > 0) return "degraded"
+  if (all("stopped")) return "stopped"
+  if (states.some((state) => state === "creating" || state === "starting")) return "provisioning"
+  if (all("deleting")) return "deleting"
+  return states.includes("failed") ? "degraded" : "unknown"
+}
+
+/**
+ * The status that a list of nodes makes. Helpers stand in `nodes` but count in no total. `phase`: all ready is running,
+ * some is degraded; where none is: all stopped is stopped, any creating or starting is provisioning, all deleting is
+ * deleting, any failed is degraded, else unknown.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const buildClusterStatus = (
+  nodes: ReadonlyArray<NodeInfo>,
+  readyState: NodeState = "running",
+  extra: { readonly endpoint?: string; readonly rawPhase?: string } = {}
+): ClusterStatus => {
+  const counted = nodes.filter((node) => node.role !== "helper")
+  const ready = counted.filter((node) => node.state === readyState).length
+  return new ClusterStatus({
+    phase: phaseOf(counted.map((node) => node.state), ready),
+    ready: counted.length > 0 && ready === counted.length,
+    nodesTotal: counted.length,
+    nodesReady: ready,
+    nodes,
+    ...extra
+  })
+}
+
+/**
+ * The status from one list; none where the cluster has no nodes.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const getClusterStatusFromLister = <E, R>(
+  lister: NodeLister<E, R>,
+  cluster: string,
+  readyState: NodeState = "running"
+): Effect.Effect<Option.Option<ClusterStatus>, E, R> =>
+  Effect.map(
+    lister.listNodes(cluster),
+    (nodes) => nodes.length === 0 ? Option.none() : Option.some(buildClusterStatus(nodes, readyState))
+  )
+
+/**
+ * Lists the nodes of a backend that answers; fails with `ProviderUnavailable` before the list where it does not.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const ensureAvailableAndListNodes = <E, R>(
+  provider: AvailableProvider<E, R>,
+  cluster: string
+): Effect.Effect<ReadonlyArray<NodeInfo>, E | ProviderUnavailable, R> =>
+  Effect.andThen(provider.checkAvailable, provider.listNodes(cluster))
+
+const callbackError = (provider: string, cluster: string, node: NodeInfo, error: unknown): BackendError =>
+  error instanceof BackendError
+    ? error
+    : new BackendError({
+      provider,
+      operation: "forEachNode",
+      clusterName: cluster,
+      node: node.name,
+      reason: new UnknownError({ detail: error instanceof Error ? error.message : String(error) })
+    })
+
+/**
+ * Runs `f` for every node of a cluster, several at once. A node for which `f` fails with `SkipAction` is `Skipped`; any
+ * other failure is that node's outcome, and the others go on. All failures stand in one `NodesFailed`. What `f` gives
+ * is the outcome if it is one, else the node is `Done`.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const forEachNode = Effect.fnUntraced(function*<A, E, R, E2, R2>(
+  lister: NodeLister<E, R>,
+  cluster: string,
+  f: (node: NodeInfo) => Effect.Effect<A, E2 | SkipAction, R2>,
+  options: { readonly concurrency?: number } = {}
+): Effect.fn.Return<OperationReport, E | InvalidClusterName | NoNodes | NodesFailed | OperationTimeout, R | R2> {
+  const clusterName = yield* checkUnicodeClusterName(cluster)
+  const provider = backendOf(lister)
+  const policy = Policy.make(yield* Policy.Current)
+  return yield* Operation.run(
+    { provider, name: "forEachNode", clusterName, policy },
+    Effect.fnUntraced(function*(operation) {
+      const nodes = yield* lister.listNodes(cluster)
+      if (nodes.length === 0) return yield* new NoNodes({ provider, clusterName })
+      yield* operation.wave(nodes, {
+        subject: (node) => ({ kind: "node" as const, name: node.name, id: node.id }),
+        timeout: policy.nodeTimeout.start,
+        width: options.concurrency ?? policy.concurrency.start
+      }, (node) =>
+        f(node).pipe(
+          Effect.map((result): Outcome => isOutcome(result) ? result : new Done({})),
+          Effect.catch((error: E2 | SkipAction) =>
+            error instanceof SkipAction
+              ? Effect.succeed<Outcome>(new Skipped({ reason: error.reason }))
+              : Effect.fail(callbackError(provider, cluster, node, error))
+          )
+        ))
+    })
+  )
+})
+
+const outcomes = new Set<unknown>(["Done", "AlreadyDone", "Skipped", "Unsupported", "Failed", "RolledBack"])
+const isOutcome = (value: unknown): value is Outcome =>
+  typeof value === "object" && value !== null && "_tag" in value && outcomes.has(value._tag)
+
+/**
+ * Anything whose clusters can be watched.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type ClusterWatcher = Pick<ProviderService, "backend" | "watchCluster">
+
+/**
+ * Waits until the status of a cluster is as wanted, on `watchCluster`. Fails with `ClusterNotFound` where the cluster
+ * is not there, or goes away meanwhile.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const awaitStatus = (
+  provider: ClusterWatcher,
+  cluster: string,
+  predicate: (status: ClusterStatus) => boolean,
+  options: { readonly timeout: Duration.Input }
+): Effect.Effect<ClusterStatus, ClusterNotFound | BackendFailure | Cause.TimeoutError> =>
+  provider.watchCluster(cluster).pipe(
+    Stream.filter(predicate),
+    Stream.runHead,
+    Effect.flatMap(Option.match({
+      onNone: () => Effect.fail(new ClusterNotFound({ provider: provider.backend, clusterName: cluster })),
+      onSome: Effect.succeed
+    })),
+    Effect.timeout(options.timeout)
+  )
+
+/**
+ * Waits until a cluster is gone; one that is not there is gone already.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const awaitGone = (
+  provider: ClusterWatcher,
+  cluster: string,
+  options: { readonly timeout: Duration.Input }
+): Effect.Effect<void, BackendFailure | Cause.TimeoutError> =>
+  provider.watchCluster(cluster).pipe(
+    Stream.runDrain,
+    Effect.catchTag("ClusterNotFound", () => Effect.void),
+    Effect.timeout(options.timeout)
+  )
+
+const encodeNode = Schema.encodeSync(Schema.toCodecJson(NodeInfo))
+const encodeStatus = Schema.encodeSync(Schema.toCodecJson(ClusterStatus))
+const encodeReport = Schema.encodeSync(Schema.toCodecJson(OperationReport))
+const encodeError = Schema.encodeSync(Schema.toCodecJson(BackendError))
+
+/**
+ * The JSON of a node, status, report or backend error; `Schema.toCodecJson` of the class reads it back. Durations are
+ * whole milliseconds; getters are left out.
+ *
+ * @category converting
+ * @since 0.1.0
+ */
+export const toJson = (value: NodeInfo | ClusterStatus | OperationReport | BackendError): Schema.Json =>
+  value instanceof NodeInfo
+    ? encodeNode(value)
+    : value instanceof ClusterStatus
+    ? encodeStatus(value)
+    : value instanceof OperationReport
+    ? encodeReport(value)
+    : encodeError(value)

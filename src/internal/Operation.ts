@@ -1,0 +1,246 @@
+/**
+ * One run of an operation over the nodes of a cluster: outcomes, waves, deadlines, progress, the report.
+ *
+ * Every backend acts on nodes through `settle` and `wave`, so that the laws on partial failure hold once for all: a
+ * node's failure becomes its outcome and never stops its siblings, a node past its deadline is Failed, and later waves
+ * always run.
+ */
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import {
+  type ClusterName,
+  Failed,
+  NodeRole,
+  type OperationName,
+  OperationReport,
+  type Outcome,
+  ResourceOutcome
+} from "../Model.ts"
+import type { Policy } from "../Policy.ts"
+import { type OperationEvent, Progress, type Subject } from "../Progress.ts"
+import {
+  BackendError,
+  NodesFailed,
+  OperationTimeout,
+  ProviderUnavailable,
+  type Reason,
+  RequestTimeout,
+  Transport
+} from "../ProviderError.ts"
+import { within } from "./Retry.ts"
+
+/** What became of a subject so far. Without an outcome it is scheduled only. */
+interface Entry {
+  readonly subject: Subject
+  readonly scheduledAt: number
+  readonly startedAt?: number
+  readonly outcome?: Outcome
+  readonly settledAt?: number
+}
+
+type EventBody = OperationEvent extends infer E ?
+  E extends OperationEvent ? Omit<E, "operation" | "clusterName"> : never
+  : never
+
+export interface Operation {
+  readonly provider: string
+  readonly name: OperationName
+  readonly clusterName: ClusterName
+  readonly policy: Policy
+  readonly emit: (event: EventBody) => Effect.Effect<void>
+  /** Fixes the place of these subjects in the report, and tells that they are going to be acted on. */
+  readonly schedule: (subjects: ReadonlyArray<Subject>) => Effect.Effect<void>
+  /** Sets or replaces the outcome of a subject. */
+  readonly record: (subject: Subject, outcome: Outcome) => Effect.Effect<void>
+  readonly outcomeOf: (subject: Subject) => Outcome | undefined
+  /** Makes an error of this operation, about a subject where one is named. */
+  readonly error: (reason: Reason, subject?: Subject) => BackendError
+  /** Runs the work of one subject to its outcome, within its deadline. Fails never. */
+  readonly settle: <R>(
+    subject: Subject,
+    timeout: Duration.Duration,
+    work: Effect.Effect<Outcome, BackendError | ProviderUnavailable, R>
+  ) => Effect.Effect<Outcome, never, R>
+  /** Settles many at once, at most `width` at a time, and ends when all are settled. */
+  readonly wave: <A, R>(
+    items: ReadonlyArray<A>,
+    options: { readonly subject: (item: A) => Subject; readonly timeout: Duration.Duration; readonly width: number },
+    work: (item: A) => Effect.Effect<Outcome, BackendError | ProviderUnavailable, R>
+  ) => Effect.Effect<void, never, R>
+  readonly report: Effect.Effect<OperationReport>
+}
+
+const key = (subject: Subject): string => `${subject.kind}/${subject.id ?? subject.name}`
+
+/** A node whose backend went away in mid-operation failed; in a report that is a cut, and the address is kept. */
+export const settledError = (
+  operation: Pick<Operation, "error">,
+  subject: Subject,
+  error: BackendError | ProviderUnavailable
+) =>
+  error instanceof ProviderUnavailable
+    ? operation.error(
+      new Transport({ detail: error.address === undefined ? error.detail : `${error.detail} (${error.address})` }),
+      subject
+    )
+    : error.node === undefined
+    ? operation.error(error.reason, subject)
+    : error
+
+export const make = Effect.fnUntraced(function*(options: {
+  readonly provider: string
+  readonly name: OperationName
+  readonly clusterName: ClusterName
+  readonly policy: Policy
+}): Effect.fn.Return<Operation> {
+  const { clusterName, name, policy, provider } = options
+  const sink = yield* Progress
+  const startedAt = yield* Clock.currentTimeMillis
+  const entries = new Map<string, Entry>()
+
+  const emit: Operation["emit"] = (event) =>
+    sink === undefined
+      ? Effect.void
+      : Effect.suspend(() => sink({ ...event, operation: name, clusterName } as OperationEvent)).pipe(
+        Effect.catchCause((cause) => Effect.logDebug("a progress sink failed", cause))
+      )
+
+  const schedule: Operation["schedule"] = (subjects) =>
+    Effect.gen(function*() {
+      const now = yield* Clock.currentTimeMillis
+      for (const subject of subjects) {
+        if (entries.has(key(subject))) continue
+        entries.set(key(subject), { subject, scheduledAt: now })
+        yield* emit({ _tag: "Scheduled", subject })
+      }
+    })
+
+  const record: Operation["record"] = (subject, outcome) =>
+    Effect.gen(function*() {
+      const now = yield* Clock.currentTimeMillis
+      const entry = entries.get(key(subject)) ?? { subject, scheduledAt: now }
+      entries.set(key(subject), { ...entry, outcome, settledAt: now })
+      yield* emit({ _tag: "Settled", subject, outcome, durationMillis: now - (entry.startedAt ?? entry.scheduledAt) })
+    })
+
+  const error: Operation["error"] = (reason, subject) =>
+    new BackendError({
+      provider,
+      operation: name,
+      clusterName,
+      ...(subject === undefined ? {} : { node: subject.name }),
+      reason
+    })
+
+  const settle: Operation["settle"] = (subject, timeout, work) =>
+    Effect.gen(function*() {
+      const now = yield* Clock.currentTimeMillis
+      const entry = entries.get(key(subject)) ?? { subject, scheduledAt: now }
+      entries.set(key(subject), { ...entry, startedAt: now })
+      const outcome = yield* work.pipe(
+        within(timeout),
+        Effect.timeoutOrElse({
+          duration: timeout,
+          orElse: () =>
+            Effect.fail(
+              error(
+                new RequestTimeout({
+                  detail: `not settled within its deadline of ${Duration.format(timeout)}`,
+                  durationMillis: Math.round(Duration.toMillis(timeout))
+                }),
+                subject
+              )
+            )
+        }),
+        Effect.catch((failure) => Effect.succeed(new Failed({ error: settledError({ error }, subject, failure) })))
+      )
+      yield* record(subject, outcome)
+      return outcome
+    })
+
+  const wave: Operation["wave"] = (items, { subject, timeout, width }, work) =>
+    Effect.andThen(
+      schedule(items.map(subject)),
+      Effect.forEach(items, (item) => settle(subject(item), timeout, work(item)), { concurrency: width, discard: true })
+    )
+
+  const report = Effect.map(Clock.currentTimeMillis, (now) =>
+    new OperationReport({
+      operation: name,
+      clusterName,
+      durationMillis: now - startedAt,
+      outcomes: [...entries.values()].flatMap(({ outcome, scheduledAt, settledAt, startedAt: began, subject }) =>
+        outcome === undefined
+          ? []
+          : [
+            new ResourceOutcome({
+              ...subject,
+              outcome,
+              durationMillis: (settledAt ?? scheduledAt) - (began ?? scheduledAt)
+            })
+          ]
+      )
+    }))
+
+  return {
+    provider,
+    name,
+    clusterName,
+    policy,
+    emit,
+    schedule,
+    record,
+    outcomeOf: (subject) => entries.get(key(subject))?.outcome,
+    error,
+    settle,
+    wave,
+    report
+  }
+})
+
+/** Bounds an operation by `Policy.operationTimeout`; past it, the report has what was settled by then. */
+export const bounded = (operation: Operation) => <A, E, R>(body: Effect.Effect<A, E, R>) =>
+  Duration.isFinite(operation.policy.operationTimeout)
+    ? body.pipe(
+      within(operation.policy.operationTimeout),
+      Effect.timeoutOrElse({
+        duration: operation.policy.operationTimeout,
+        orElse: () =>
+          Effect.flatMap(operation.report, (report) =>
+            Effect.fail(
+              new OperationTimeout({
+                operation: operation.name,
+                clusterName: operation.clusterName,
+                duration: operation.policy.operationTimeout,
+                report
+              })
+            ))
+      })
+    )
+    : body as Effect.Effect<A, E | OperationTimeout, R>
+
+/** Runs the body of an operation, and gives its report, as a failure where it is one. */
+export const run = Effect.fnUntraced(function*<E, R>(
+  options: Parameters<typeof make>[0],
+  body: (operation: Operation) => Effect.Effect<void, E, R>
+): Effect.fn.Return<OperationReport, E | NodesFailed | OperationTimeout, R> {
+  const operation = yield* make(options)
+  yield* bounded(operation)(body(operation))
+  const report = yield* operation.report
+  if (report.isFailure) return yield* new NodesFailed({ report })
+  return report
+})
+
+const roleRank = new Map<string, number>(NodeRole.literals.map((role, index) => [role, index]))
+const collator = new Intl.Collator("en", { numeric: true })
+
+/** Names with numbers compared as numbers: `worker2` before `worker10`. */
+export const byName = (a: string, b: string): number => collator.compare(a, b) || (a < b ? -1 : a > b ? 1 : 0)
+
+/** The order of `listNodes`: control planes, workers, load balancers, helpers; by name within. */
+export const byRoleThenName = (
+  a: { readonly role: NodeRole; readonly name: string },
+  b: { readonly role: NodeRole; readonly name: string }
+): number =>
+  (a.role === b.role ? 0 : (roleRank.get(a.role) ?? 9) - (roleRank.get(b.role) ?? 9)) || byName(a.name, b.name)

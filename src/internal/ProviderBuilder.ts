@@ -1,0 +1,93 @@
+/**
+ * Builds a `Provider` from what a backend can do, so that names are checked, spans opened, policies resolved and
+ * statuses derived in one way for all.
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import { checkClusterName, type ClusterName, type ClusterStatus, type NodeInfo, type OperationName } from "../Model.ts"
+import type { Policy } from "../Policy.ts"
+import { buildClusterStatus, type ProviderService } from "../Provider.ts"
+import type {
+  BackendError,
+  ClusterNotFound,
+  InvalidClusterName,
+  NoNodes,
+  ProviderUnavailable
+} from "../ProviderError.ts"
+import { method } from "./Method.ts"
+import * as Operation from "./Operation.ts"
+
+type CallFailure = ProviderUnavailable | BackendError
+
+export interface Backend {
+  readonly name: string
+  readonly checkName?: (input: string) => Effect.Effect<ClusterName, InvalidClusterName>
+  /** The policy in force for a call: defaults, backend's, layer's, context's. */
+  readonly policy: Effect.Effect<Policy>
+  /** The URL of the backend's API, without credentials, where it is known. */
+  readonly endpoint: Effect.Effect<string | undefined>
+  readonly ping: Effect.Effect<void, ProviderUnavailable>
+  readonly listNodes: (cluster: ClusterName) => Effect.Effect<ReadonlyArray<NodeInfo>, CallFailure>
+  readonly listAllClusters: Effect.Effect<ReadonlyArray<ClusterName>, CallFailure>
+  readonly start: (operation: Operation.Operation) => Effect.Effect<void, NoNodes | CallFailure>
+  readonly stop: (operation: Operation.Operation) => Effect.Effect<void, NoNodes | CallFailure>
+  readonly delete: (operation: Operation.Operation) => Effect.Effect<void, CallFailure>
+  readonly watch: (cluster: ClusterName) => Stream.Stream<ClusterStatus, ClusterNotFound | CallFailure>
+}
+
+/** The status of a cluster from its nodes; none where it has none. */
+export const statusOf = (nodes: ReadonlyArray<NodeInfo>, endpoint: string | undefined): Option.Option<ClusterStatus> =>
+  nodes.length === 0
+    ? Option.none()
+    : Option.some(buildClusterStatus(nodes, "running", endpoint === undefined ? {} : { endpoint }))
+
+export const makeProvider = (backend: Backend): ProviderService => {
+  const { name } = backend
+  const checkName = backend.checkName ?? checkClusterName
+
+  const read = <A, E>(operation: string, cluster: string, f: (clusterName: ClusterName) => Effect.Effect<A, E>) =>
+    Effect.flatMap(checkName(cluster), f).pipe(method(name, operation, cluster))
+
+  const act = <E>(
+    operation: OperationName,
+    cluster: string,
+    body: (operation: Operation.Operation) => Effect.Effect<void, E>
+  ) =>
+    read(operation, cluster, (clusterName) =>
+      Effect.flatMap(
+        backend.policy,
+        (policy) => Operation.run({ provider: name, name: operation, clusterName, policy }, body)
+      ))
+
+  return {
+    backend: name,
+    startNodes: (cluster) => act("startNodes", cluster, backend.start),
+    stopNodes: (cluster) => act("stopNodes", cluster, backend.stop),
+    deleteNodes: (cluster) => act("deleteNodes", cluster, backend.delete),
+    listNodes: (cluster) => read("listNodes", cluster, backend.listNodes),
+    nodesExist: (cluster) =>
+      read(
+        "nodesExist",
+        cluster,
+        (clusterName) => Effect.map(backend.listNodes(clusterName), (nodes) => nodes.length > 0)
+      ),
+    getClusterStatus: (cluster) =>
+      read(
+        "getClusterStatus",
+        cluster,
+        (clusterName) =>
+          Effect.flatMap(
+            backend.listNodes(clusterName),
+            (nodes) => Effect.map(backend.endpoint, (endpoint) => statusOf(nodes, endpoint))
+          )
+      ),
+    listAllClusters: backend.listAllClusters.pipe(method(name, "listAllClusters")),
+    isAvailable: Effect.isSuccess(backend.ping).pipe(method(name, "isAvailable")),
+    checkAvailable: backend.ping.pipe(method(name, "checkAvailable")),
+    watchCluster: (cluster) =>
+      Stream.unwrap(Effect.map(checkName(cluster), backend.watch)).pipe(
+        Stream.withSpan(`kubelayer.${name}.watchCluster`, { attributes: { "kubelayer.cluster": cluster } })
+      )
+  }
+}

@@ -1,0 +1,54 @@
+/**
+ * The one layer of retries, and the deadline that it respects.
+ *
+ * A call is sent again only where the caller of `retrying` says that it is safe, the reason is retryable, the schedule
+ * goes on, and the wait still fits before the deadline of the node.
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Pull from "effect/Pull"
+import * as Schedule from "effect/Schedule"
+import type { Policy } from "../Policy.ts"
+import { BackendError } from "../ProviderError.ts"
+
+/** When the work of this fiber has to be settled, in milliseconds of the Clock. */
+export const Deadline = Context.Reference<number>("kubelayer/internal/Deadline", {
+  defaultValue: () => Number.POSITIVE_INFINITY
+})
+
+/** Sets the deadline of what is inside, unless an earlier one holds already. */
+export const within = (duration: Duration.Duration) => <A, E, R>(self: Effect.Effect<A, E, R>) =>
+  Effect.flatMap(
+    Clock.currentTimeMillis,
+    (now) => Effect.updateService(self, Deadline, (outer) => Math.min(outer, now + Duration.toMillis(duration)))
+  )
+
+const wait = (error: BackendError, delay: Duration.Duration): number =>
+  Math.max(Duration.toMillis(delay), Duration.toMillis(error.reason.retryAfter ?? Duration.zero))
+
+/**
+ * Sends a call again as `policy.retry` says. The delay is the larger of the schedule's and the one that the backend
+ * asked for; where it passes the deadline, the error is given at once.
+ */
+export const retrying = (policy: Policy) => <A, E, R>(call: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.gen(function*() {
+    const deadline = yield* Deadline
+    const step = yield* Schedule.toStep(policy.retry)
+    const attempt = (): Effect.Effect<A, E, R> =>
+      Effect.catch(call, (error) => {
+        if (!(error instanceof BackendError) || !error.isRetryable) return Effect.fail(error)
+        return Effect.gen(function*() {
+          const now = yield* Clock.currentTimeMillis
+          const next = yield* step(now, error).pipe(
+            Effect.map(([, delay]) => wait(error, delay)),
+            Pull.catchDone(() => Effect.succeed(Number.POSITIVE_INFINITY))
+          )
+          if (now + next > deadline || next === Number.POSITIVE_INFINITY) return yield* Effect.fail(error)
+          yield* Effect.sleep(next)
+          return yield* attempt()
+        })
+      })
+    return yield* attempt()
+  })

@@ -1,0 +1,32 @@
+import { fileURLToPath } from "node:url"
+import { defineConfig } from "vitest/config"
+
+const source = (path: string) => fileURLToPath(new URL(path, import.meta.url))
+
+const alias = [
+  { find: /^kubelayer$/, replacement: source("./src/index.ts") },
+  { find: /^kubelayer\/testing$/, replacement: source("./src/testing/index.ts") },
+  { find: /^kubelayer\/(.+)$/, replacement: source("./src/$1.ts") }
+]
+
+export default defineConfig({
+  resolve: { alias },
+  test: {
+    projects: [
+      {
+        extends: true,
+        test: { name: "unit", include: ["test/**/*.test.ts"], exclude: ["test/**/*.engine.test.ts"] }
+      },
+      {
+        extends: true,
+        test: {
+          name: "engine",
+          include: ["test/**/*.engine.test.ts"],
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+          fileParallelism: false
+        }
+      }
+    ]
+  }
+})
