@@ -31,7 +31,8 @@ const creatable = /^[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?$/
  */
 export const ClusterName = Schema.String.check(
   Schema.isMaxLength(maxNameLength),
-  Schema.isPattern(referable)
+  // A generator of values cannot follow a pattern with Unicode classes; it makes ASCII names.
+  Schema.isPattern(referable, { arbitraryConstraint: { patterns: [{ source: ascii.source, flags: ascii.flags }] } })
 ).pipe(Schema.brand("ClusterName"))
 
 /** @category models @since 0.1.0 */
@@ -52,9 +53,18 @@ const describeIssue = (input: string, allowed: RegExp): string | undefined => {
 }
 
 const check = (allowed: RegExp) => (input: string): Effect.Effect<ClusterName, InvalidClusterName> => {
-  // A caller without types may hand over anything.
+  // A caller without types may hand over anything, also what throws when it is asked for its text.
   if (typeof input !== "string") {
-    return Effect.fail(new InvalidClusterName({ input: String(input), issue: "it is not a string" }))
+    const given: unknown = input
+    const textless = given === undefined || given === null || typeof given === "object" || typeof given === "function"
+    return Effect.fail(
+      new InvalidClusterName({
+        input: textless ? "" : String(given),
+        issue: given === undefined || given === null
+          ? "none was given"
+          : `it is not a string but of type ${typeof given}`
+      })
+    )
   }
   const issue = describeIssue(input, allowed)
   return issue === undefined

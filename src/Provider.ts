@@ -11,6 +11,7 @@ import type * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Formatter from "effect/Formatter"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
@@ -26,7 +27,7 @@ import {
   NodeInfo,
   type NodeState,
   OperationReport,
-  type Outcome,
+  Outcome,
   Skipped
 } from "./Model.ts"
 import * as Policy from "./Policy.ts"
@@ -40,7 +41,7 @@ import {
   type NodesNotCreated,
   NoNodes,
   type OperationTimeout,
-  type ProviderUnavailable,
+  ProviderUnavailable,
   SkipAction,
   UnknownError
 } from "./ProviderError.ts"
@@ -338,15 +339,27 @@ export const ensureAvailableAndListNodes = <E, R>(
 ): Effect.Effect<ReadonlyArray<NodeInfo>, E | ProviderUnavailable, R> =>
   Effect.andThen(provider.checkAvailable, provider.listNodes(cluster))
 
-const callbackError = (provider: string, cluster: string, node: NodeInfo, error: unknown): BackendError =>
-  error instanceof BackendError
+// The error of somebody else's callback may be any value, also one that has no text.
+const wordsOf = (error: unknown): string => {
+  if (typeof error === "string") return error
+  if (error === undefined || error === null) return "it failed without saying why"
+  return error instanceof Error && error.message !== "" ? error.message : Formatter.format(error)
+}
+
+const callbackError = (
+  provider: string,
+  cluster: string,
+  node: NodeInfo,
+  error: unknown
+): BackendError | ProviderUnavailable =>
+  error instanceof BackendError || error instanceof ProviderUnavailable
     ? error
     : new BackendError({
       provider,
       operation: "forEachNode",
       clusterName: cluster,
       node: node.name,
-      reason: new UnknownError({ detail: error instanceof Error ? error.message : String(error) })
+      reason: new UnknownError({ detail: wordsOf(error) })
     })
 
 /**
@@ -388,9 +401,8 @@ export const forEachNode = Effect.fnUntraced(function*<A, E, R, E2, R2>(
   )
 })
 
-const outcomes = new Set<unknown>(["Done", "AlreadyDone", "Skipped", "Unsupported", "Failed", "RolledBack"])
-const isOutcome = (value: unknown): value is Outcome =>
-  typeof value === "object" && value !== null && "_tag" in value && outcomes.has(value._tag)
+// A value of the caller's own may well have a tag like `Done`.
+const isOutcome = Schema.is(Outcome)
 
 /**
  * Anything whose clusters can be watched.

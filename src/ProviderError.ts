@@ -253,7 +253,12 @@ export class BackendError extends Schema.TaggedError<BackendError>()("BackendErr
 // Sentinels and refusals: nothing was done
 // -----------------------------------------------------------------------------
 
-const quoted = (input: string): string => JSON.stringify(input.length > 80 ? `${input.slice(0, 80)}…` : input)
+// What cannot be seen, or turns the text round, would make a message look like another one.
+const quoted = (input: string): string =>
+  JSON.stringify(input.length > 80 ? `${input.slice(0, 80)}…` : input).replace(
+    /[^\p{L}\p{M}\p{N}\p{P}\p{S} ]/gu,
+    (hidden) => `\\u{${(hidden.codePointAt(0) ?? 0).toString(16)}}`
+  )
 
 /**
  * The cluster has no nodes, so there is nothing to start or stop.
@@ -437,7 +442,8 @@ export class OperationTimeout extends Data.TaggedError("OperationTimeout")<{
 }> {
   override get message(): string {
     return `${this.operation} of cluster ${this.clusterName} did not end within ${Duration.format(this.duration)}; ` +
-      `${this.report.outcomes.length} outcomes are known`
+      `${this.report.outcomes.length} outcomes are known. Run it again to finish, or raise Policy.operationTimeout.` +
+      failures(this.report)
   }
 }
 

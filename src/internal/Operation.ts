@@ -71,8 +71,6 @@ export interface Operation {
   readonly report: Effect.Effect<OperationReport>
 }
 
-const key = (subject: Subject): string => `${subject.kind}/${subject.id ?? subject.name}`
-
 /** A node whose backend went away in mid-operation failed; in a report that is a cut, and the address is kept. */
 export const settledError = (
   operation: Pick<Operation, "error">,
@@ -98,6 +96,11 @@ export const make = Effect.fnUntraced(function*(options: {
   const sink = yield* Progress
   const startedAt = yield* Clock.currentTimeMillis
   const entries = new Map<string, Entry>()
+  // What is being made has a name before it has an id. A lister of somebody else's may leave the id empty.
+  const key = ({ id, kind, name }: Subject): string => {
+    const named = `${kind}/${name}`
+    return entries.has(named) || id === undefined || id === "" ? named : `${kind}/${id}`
+  }
 
   const emit: Operation["emit"] = (event) =>
     sink === undefined
@@ -120,7 +123,7 @@ export const make = Effect.fnUntraced(function*(options: {
     Effect.gen(function*() {
       const now = yield* Clock.currentTimeMillis
       const entry = entries.get(key(subject)) ?? { subject, scheduledAt: now }
-      entries.set(key(subject), { ...entry, outcome, settledAt: now })
+      entries.set(key(subject), { ...entry, subject: { ...entry.subject, ...subject }, outcome, settledAt: now })
       yield* emit({ _tag: "Settled", subject, outcome, durationMillis: now - (entry.startedAt ?? entry.scheduledAt) })
     })
 
@@ -137,7 +140,7 @@ export const make = Effect.fnUntraced(function*(options: {
     Effect.gen(function*() {
       const now = yield* Clock.currentTimeMillis
       const entry = entries.get(key(subject)) ?? { subject, scheduledAt: now }
-      entries.set(key(subject), { ...entry, startedAt: now })
+      entries.set(key(subject), { startedAt: now, ...entry })
       const outcome = yield* work.pipe(
         within(timeout),
         Effect.timeoutOrElse({

@@ -1,0 +1,313 @@
+/**
+ * The Docker Engine API as kubelayer uses it: one function a call, each with its deadline, its schema and its errors.
+ *
+ * Only calls that are safe to repeat are retried; a create never is. An answer 304 is not an error but says that nothing
+ * had to be done. How bytes travel is in `Transport.ts`, what a refusal means in `Errors.ts`.
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Semaphore from "effect/Semaphore"
+import * as Stream from "effect/Stream"
+import { failWith } from "../internal/Method.ts"
+import { retrying } from "../internal/Retry.ts"
+import type { Policy } from "../Policy.ts"
+import { type BackendError, InvalidResponse, ProviderUnavailable, Transport, UnknownError } from "../ProviderError.ts"
+import type { ConnectionOptions, Environment } from "./Connection.ts"
+import { oneLine, reasonOf } from "./Errors.ts"
+import {
+  type Answer,
+  type CallFailure,
+  connect,
+  type Connected,
+  deadline,
+  exchange,
+  messageIn,
+  openLines,
+  parseJson,
+  type Request
+} from "./Transport.ts"
+import * as Wire from "./Wire.ts"
+
+/** `Already`: the engine answered 304, nothing had to be done. */
+export type Effected = "Effected" | "Already"
+
+export interface CreateBody {
+  readonly Image: string
+  readonly HostConfig?: unknown
+  readonly [field: string]: unknown
+}
+
+/** One function for each call that kubelayer sends. */
+export interface Client {
+  /** The engine's address once it has answered. */
+  readonly address: Effect.Effect<string | undefined>
+  readonly ping: Effect.Effect<void, ProviderUnavailable>
+  /** `GET /containers/json?all=true`; `labels` are ANDed, each `key` or `key=value`. */
+  readonly listContainers: (
+    filters?: Readonly<Record<string, ReadonlyArray<string>>>
+  ) => Effect.Effect<ReadonlyArray<Wire.ContainerSummary>, CallFailure>
+  readonly inspectContainer: (id: string) => Effect.Effect<Wire.ContainerInspect, CallFailure>
+  readonly createContainer: (name: string, body: CreateBody) => Effect.Effect<string, CallFailure>
+  readonly startContainer: (id: string) => Effect.Effect<Effected, CallFailure>
+  readonly unpauseContainer: (id: string) => Effect.Effect<void, CallFailure>
+  /** `graceSeconds`: how long the engine waits between SIGTERM and SIGKILL; the container's own where none is given. */
+  readonly stopContainer: (id: string, graceSeconds: number | undefined) => Effect.Effect<Effected, CallFailure>
+  /** By force, with its anonymous volumes. */
+  readonly removeContainer: (id: string) => Effect.Effect<void, CallFailure>
+  readonly listNetworks: Effect.Effect<ReadonlyArray<Wire.Network>, CallFailure>
+  readonly createNetwork: (body: Readonly<Record<string, unknown>>) => Effect.Effect<string, CallFailure>
+  readonly removeNetwork: (id: string) => Effect.Effect<void, CallFailure>
+  readonly connectNetwork: (id: string, container: string) => Effect.Effect<void, CallFailure>
+  readonly disconnectNetwork: (id: string, container: string) => Effect.Effect<void, CallFailure>
+  readonly listVolumes: Effect.Effect<ReadonlyArray<Wire.Volume>, CallFailure>
+  readonly createVolume: (body: Readonly<Record<string, unknown>>) => Effect.Effect<Wire.Volume, CallFailure>
+  readonly removeVolume: (name: string) => Effect.Effect<void, CallFailure>
+  readonly imageExists: (image: string) => Effect.Effect<boolean, CallFailure>
+  /** Pulls an image. Each element is one line of progress. */
+  readonly pullImage: (image: string) => Stream.Stream<Wire.PullLine, CallFailure>
+  /**
+   * `GET /events`. `"Opened"` comes first: all that happens after it is in the stream. It never ends by itself; it fails
+   * with `Transport` where the engine or a proxy closes it, or where nothing has come for `Policy.idleTimeout`.
+   */
+  readonly events: (
+    filters: Readonly<Record<string, ReadonlyArray<string>>>
+  ) => Stream.Stream<Wire.Event | "Opened", CallFailure>
+}
+
+const decodeWith = <S extends Schema.ConstraintDecoder<unknown>>(schema: S) => {
+  const decode = Schema.decodeUnknownEffect(schema)
+  return (what: string, text: string): Effect.Effect<S["Type"], BackendError> =>
+    Option.match(parseJson(text), {
+      onNone: () =>
+        failWith(
+          new InvalidResponse({ detail: `${what} gave no JSON: ${oneLine(text).slice(0, 120) || "(nothing)"}` })
+        ),
+      onSome: (json) =>
+        Effect.catch(
+          decode(json),
+          (error) => failWith(new InvalidResponse({ detail: `${what}: ${oneLine(error.message)}` }))
+        )
+    })
+}
+
+const containerList = decodeWith(Wire.ContainerList)
+const containerInspect = decodeWith(Wire.ContainerInspect)
+const created = decodeWith(Wire.Created)
+const networkList = decodeWith(Wire.NetworkList)
+const volumeList = decodeWith(Wire.VolumeList)
+const volume = decodeWith(Wire.Volume)
+const pullLine = decodeWith(Wire.PullLine)
+const event = decodeWith(Wire.Event)
+
+/** How long after a stop's grace the engine may take to answer is `requestTimeout`; this is Docker's default grace. */
+const engineGraceSeconds = 10
+
+export const make = Effect.fnUntraced(function*(options: {
+  readonly connection: ConnectionOptions
+  readonly environment: Environment
+  readonly policy: Effect.Effect<Policy>
+}): Effect.fn.Return<Client> {
+  let connected: Connected | undefined
+  const gate = yield* Semaphore.make(1)
+
+  const engine: Effect.Effect<Connected, ProviderUnavailable> = Effect.suspend(() =>
+    connected !== undefined ? Effect.succeed(connected) : gate.withPermits(1)(Effect.gen(function*() {
+      if (connected !== undefined) return connected
+      const { requestTimeout } = yield* options.policy
+      connected = yield* connect(options.connection, options.environment, requestTimeout)
+      return connected
+    }))
+  )
+
+  /** An engine that is gone may come back elsewhere, so the next call looks again. */
+  const forgetting = <A, E, R>(self: Effect.Effect<A, E, R>) =>
+    Effect.tapError(self, (error) =>
+      Effect.sync(() => {
+        if (error instanceof ProviderUnavailable) connected = undefined
+      }))
+
+  const what = (request: Request) => `${request.method} ${request.path}`
+
+  /** One call: connect, send, wait within the deadline, judge the status. `repeatable` ones are retried. */
+  const call = (
+    request: Request,
+    settings: { readonly ok: ReadonlyArray<number>; readonly repeatable: boolean; readonly extra?: Duration.Duration }
+  ): Effect.Effect<Answer, CallFailure> =>
+    Effect.flatMap(options.policy, (policy) => {
+      const limit = Duration.sum(policy.requestTimeout, settings.extra ?? Duration.zero)
+      const once = engine.pipe(
+        Effect.flatMap((connection) => exchange(connection, request)),
+        deadline(limit, what(request)),
+        Effect.flatMap((answer) =>
+          settings.ok.includes(answer.status)
+            ? Effect.succeed(answer)
+            : failWith(reasonOf({ status: answer.status, message: messageIn(answer.text) }))
+        )
+      )
+      return settings.repeatable ? retrying(policy)(once) : once
+    }).pipe(forgetting)
+
+  const get = (path: string, query?: Readonly<Record<string, string>>) =>
+    call({ method: "GET", path, ...(query === undefined ? {} : { query }) }, { ok: [200], repeatable: true })
+
+  const container = (id: string) => `/containers/${encodeURIComponent(id)}`
+
+  const change = (request: Request, extra?: Duration.Duration): Effect.Effect<Effected, CallFailure> =>
+    Effect.map(
+      call(request, {
+        ok: [200, 201, 204, 304],
+        repeatable: true,
+        ...(extra === undefined ? {} : { extra })
+      }),
+      ({ status }) => status === 304 ? "Already" as const : "Effected" as const
+    )
+
+  /** The lines of an answer that may last, each within `idleTimeout` of the one before. */
+  const lines = (request: Request, opened?: string): Stream.Stream<string, CallFailure> =>
+    Stream.unwrap(Effect.gen(function*() {
+      const { idleTimeout, requestTimeout } = yield* options.policy
+      const connection = yield* engine
+      const response = yield* openLines(connection, request).pipe(deadline(requestTimeout, what(request)), forgetting)
+      if (response.status !== 200) {
+        const text = yield* response.text.pipe(deadline(requestTimeout, what(request)))
+        return yield* failWith(reasonOf({ status: response.status, message: messageIn(text) }))
+      }
+      const guarded = response.lines.pipe(
+        Stream.timeoutOrElse({
+          duration: idleTimeout,
+          orElse: () =>
+            Stream.fromEffect(
+              failWith(new Transport({ detail: `${what(request)}: nothing came for ${Duration.format(idleTimeout)}` }))
+            )
+        })
+      )
+      return opened === undefined ? guarded : Stream.concat(Stream.succeed(opened), guarded)
+    }))
+
+  return {
+    address: Effect.sync(() => connected?.address),
+    ping: Effect.flatMap(options.policy, (policy) =>
+      engine.pipe(
+        Effect.tap((connection) =>
+          Effect.flatMap(exchange(connection, { method: "GET", path: "/_ping" }), (answer) =>
+            answer.status === 200 ? Effect.void : failWith(reasonOf({ status: answer.status, message: answer.text })))
+        ),
+        deadline(policy.requestTimeout, "GET /_ping"),
+        Effect.catchTag("BackendError", (error) =>
+          Effect.fail(
+            new ProviderUnavailable({
+              provider: "docker",
+              ...(connected === undefined ? {} : { address: connected.address }),
+              detail: error.reason.detail,
+              advice: "Something listens there but does not answer as a Docker engine; look at its log."
+            })
+          )),
+        Effect.asVoid,
+        forgetting
+      )),
+    listContainers: (filters = {}) =>
+      Effect.flatMap(
+        get("/containers/json", { all: "true", filters: JSON.stringify(filters) }),
+        ({ text }) => containerList("GET /containers/json", text)
+      ),
+    inspectContainer: (id) =>
+      Effect.flatMap(get(`${container(id)}/json`), ({ text }) => containerInspect("GET /containers/{id}/json", text)),
+    createContainer: (name, body) =>
+      Effect.flatMap(
+        call({ method: "POST", path: "/containers/create", query: { name }, body }, {
+          ok: [200, 201],
+          repeatable: false
+        }),
+        ({ text }) => Effect.map(created("POST /containers/create", text), ({ Id }) => Id)
+      ),
+    startContainer: (id) => change({ method: "POST", path: `${container(id)}/start` }),
+    unpauseContainer: (id) => Effect.asVoid(change({ method: "POST", path: `${container(id)}/unpause` })),
+    stopContainer: (id, graceSeconds) =>
+      change({
+        method: "POST",
+        path: `${container(id)}/stop`,
+        query: graceSeconds === undefined ? {} : { t: String(graceSeconds) }
+      }, Duration.seconds(graceSeconds ?? engineGraceSeconds)),
+    removeContainer: (id) =>
+      Effect.asVoid(change({ method: "DELETE", path: container(id), query: { force: "true", v: "true" } })),
+    listNetworks: Effect.flatMap(get("/networks"), ({ text }) => networkList("GET /networks", text)),
+    createNetwork: (body) =>
+      Effect.flatMap(
+        call({ method: "POST", path: "/networks/create", body }, { ok: [200, 201], repeatable: false }),
+        ({ text }) => Effect.map(created("POST /networks/create", text), ({ Id }) => Id)
+      ),
+    removeNetwork: (id) => Effect.asVoid(change({ method: "DELETE", path: `/networks/${encodeURIComponent(id)}` })),
+    connectNetwork: (id, containerId) =>
+      Effect.asVoid(change({
+        method: "POST",
+        path: `/networks/${encodeURIComponent(id)}/connect`,
+        body: { Container: containerId }
+      })),
+    disconnectNetwork: (id, containerId) =>
+      Effect.asVoid(change({
+        method: "POST",
+        path: `/networks/${encodeURIComponent(id)}/disconnect`,
+        body: { Container: containerId, Force: true }
+      })),
+    listVolumes: Effect.flatMap(
+      get("/volumes"),
+      ({ text }) => Effect.map(volumeList("GET /volumes", text), ({ Volumes }) => Volumes ?? [])
+    ),
+    createVolume: (body) =>
+      Effect.flatMap(
+        call({ method: "POST", path: "/volumes/create", body }, { ok: [200, 201], repeatable: true }),
+        ({ text }) => volume("POST /volumes/create", text)
+      ),
+    removeVolume: (name) => Effect.asVoid(change({ method: "DELETE", path: `/volumes/${encodeURIComponent(name)}` })),
+    imageExists: (image) =>
+      Effect.map(
+        call({ method: "GET", path: `/images/${encodeURIComponent(image)}/json` }, {
+          ok: [200, 404],
+          repeatable: true
+        }),
+        ({ status }) => status === 200
+      ),
+    pullImage: (image) =>
+      lines({ method: "POST", path: "/images/create", query: reference(image) }).pipe(
+        Stream.mapEffect((line) => pullLine("POST /images/create", line)),
+        Stream.mapEffect((line) =>
+          typeof line.error === "string" && line.error !== ""
+            ? failWith(pullFailure(line.error))
+            : Effect.succeed(line)
+        )
+      ),
+    events: (filters) =>
+      lines({ method: "GET", path: "/events", query: { filters: JSON.stringify(filters) } }, opened).pipe(
+        Stream.mapEffect((line): Effect.Effect<Wire.Event | "Opened", BackendError> =>
+          line === opened ? Effect.succeed("Opened") : event("GET /events", line)
+        ),
+        Stream.concat(Stream.fromEffect(failWith(new Transport({ detail: "the engine ended the event stream" }))))
+      )
+  }
+})
+
+/** Not a line that an engine can send. */
+const opened = "\n"
+
+/** `fromImage` and `tag` of an image reference; a digest stays where it is. A registry's port is not a tag. */
+export const reference = (image: string): { readonly fromImage: string; readonly tag?: string } => {
+  if (image.includes("@")) return { fromImage: image }
+  const colon = image.lastIndexOf(":")
+  return colon > image.lastIndexOf("/")
+    ? { fromImage: image.slice(0, colon), tag: image.slice(colon + 1) }
+    : { fromImage: image, tag: "latest" }
+}
+
+/** What a registry says comes as text in a line of an answer with status 200. */
+const pullFailure = (message: string) => {
+  const status = /manifest unknown|not found|does not exist/i.test(message)
+    ? 404
+    : /unauthorized|denied|authentication/i.test(message)
+    ? 401
+    : /toomanyrequests|rate limit/i.test(message)
+    ? 429
+    : 0
+  return status === 0 ? new UnknownError({ detail: oneLine(message) }) : reasonOf({ status, message })
+}

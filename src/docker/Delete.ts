@@ -1,0 +1,185 @@
+/**
+ * Deleting a cluster: its containers, then the networks and named volumes that are its own.
+ *
+ * Containers go by id, with their anonymous volumes. A network or volume that something foreign uses, running or not,
+ * stays and is Skipped with the name of what uses it: the engine itself would remove a network from under a stopped
+ * container. All of it can be repeated, with no container left too; two deletes at once both succeed.
+ * Source: Docker Engine API reference, `ContainerDelete`, `NetworkDelete`, `VolumeDelete`.
+ */
+import * as Effect from "effect/Effect"
+import { type Operation, settledError } from "../internal/Operation.ts"
+import { AlreadyDone, type ClusterName, Done, Failed, type Outcome, Skipped } from "../Model.ts"
+import type { Subject } from "../Progress.ts"
+import { BackendError, Locked } from "../ProviderError.ts"
+import type { Client } from "./Client.ts"
+import { holder } from "./Labels.ts"
+import { type Member, members, subjectOf } from "./Members.ts"
+import { isReason } from "./Power.ts"
+import type { Scheme } from "./Schemes.ts"
+import type { CallFailure } from "./Transport.ts"
+import { type ContainerSummary, labelsOf, nameOf, type Network, type Volume } from "./Wire.ts"
+
+const done = new Done({})
+const alreadyDone = new AlreadyDone({})
+
+/** Waits until a container that someone else is removing is gone. */
+const awaitRemoval = (client: Client, operation: Operation, id: string): Effect.Effect<void, CallFailure> =>
+  client.inspectContainer(id).pipe(
+    Effect.andThen(Effect.fail(operation.error(new Locked({ detail: "the container is still being removed" })))),
+    Effect.catchIf((error) => isReason(error, "NotFoundError"), () => Effect.void),
+    Effect.retry({
+      schedule: operation.policy.poll,
+      while: (error) => isReason(error, "Locked")
+    })
+  )
+
+/** Removes one container. One that is gone, or that someone else removes meanwhile, is AlreadyDone. */
+export const removeOne = (
+  client: Client,
+  operation: Operation,
+  subject: Subject & { readonly id: string }
+): Effect.Effect<Outcome, CallFailure> =>
+  Effect.andThen(operation.emit({ _tag: "Sent", subject, call: "remove" }), client.removeContainer(subject.id)).pipe(
+    Effect.as<Outcome>(done),
+    Effect.catchIf((error) => isReason(error, "NotFoundError"), () => Effect.succeed<Outcome>(alreadyDone)),
+    Effect.catchIf(
+      (error) => isReason(error, "Locked"),
+      () =>
+        operation.emit({ _tag: "Waiting", subject, reason: "someone else is removing it" }).pipe(
+          Effect.andThen(awaitRemoval(client, operation, subject.id)),
+          Effect.as<Outcome>(alreadyDone)
+        )
+    )
+  )
+
+const networkNames = (container: ContainerSummary): ReadonlyArray<string> =>
+  Object.keys(container.NetworkSettings?.Networks ?? {})
+
+/** A registry that serves other networks too is not the cluster's alone: k3d leaves it running, and so do we. */
+const servesOthers = (member: Member): string | undefined => {
+  if (member.scheme.name !== "k3d" || member.node.rawRole !== "registry") return undefined
+  const own = member.labels["k3d.cluster.network"] ?? `k3d-${member.node.clusterName}`
+  return networkNames(member.container).find((name) => name !== own && name !== "bridge")
+}
+
+const usersOfNetwork = (containers: ReadonlyArray<ContainerSummary>, network: Network) =>
+  containers.filter((container) =>
+    Object.entries(container.NetworkSettings?.Networks ?? {}).some(([name, endpoint]) =>
+      name === network.Name || name === network.Id || endpoint?.NetworkID === network.Id
+    )
+  )
+
+const usersOfVolume = (containers: ReadonlyArray<ContainerSummary>, volume: Volume) =>
+  containers.filter((container) =>
+    (container.Mounts ?? []).some((mount) => mount.Type === "volume" && mount.Name === volume.Name)
+  )
+
+const usedBy = (users: ReadonlyArray<ContainerSummary>): string =>
+  users.map((container) => `${nameOf(container)} (${holder(labelsOf(container))})`).join(", ")
+
+/** Removes a network or volume unless a container uses it. `users` are those that are not about to go. */
+const removeUnused = (
+  operation: Operation,
+  subject: Subject,
+  users: ReadonlyArray<ContainerSummary>,
+  remove: Effect.Effect<void, CallFailure>
+): Effect.Effect<Outcome, CallFailure> =>
+  users.length > 0
+    ? Effect.succeed(new Skipped({ reason: `used by container ${usedBy(users)}` }))
+    : Effect.andThen(operation.emit({ _tag: "Sent", subject, call: "remove" }), remove).pipe(
+      Effect.as<Outcome>(done),
+      Effect.catchIf((error) => isReason(error, "NotFoundError"), () => Effect.succeed<Outcome>(alreadyDone)),
+      // Something foreign joined between the look and the call.
+      Effect.catchIf(
+        (error) => isReason(error, "InUse"),
+        (error) =>
+          Effect.succeed<Outcome>(new Skipped({ reason: error instanceof BackendError ? error.reason.detail : "" }))
+      )
+    )
+
+interface Resource {
+  readonly subject: Subject
+  readonly users: (containers: ReadonlyArray<ContainerSummary>) => ReadonlyArray<ContainerSummary>
+  readonly remove: Effect.Effect<void, CallFailure>
+  readonly detach?: (container: string) => Effect.Effect<void, CallFailure>
+}
+
+/** The networks and volumes that are the cluster's own. */
+export const ownResources = Effect.fnUntraced(function*(
+  client: Client,
+  scheme: Scheme,
+  cluster: ClusterName,
+  nodeLabels: ReadonlyArray<Readonly<Record<string, string>>>
+): Effect.fn.Return<ReadonlyArray<Resource>, CallFailure> {
+  const [networks, volumes] = yield* Effect.all([client.listNetworks, client.listVolumes], { concurrency: 2 })
+  return [
+    ...networks
+      .filter((network) => scheme.ownsNetwork(cluster, { name: network.Name, labels: labelsOf(network) }, nodeLabels))
+      .map((network): Resource => ({
+        subject: { kind: "network", name: network.Name, id: network.Id },
+        users: (containers) => usersOfNetwork(containers, network),
+        remove: client.removeNetwork(network.Id),
+        detach: (container) => client.disconnectNetwork(network.Id, container)
+      })),
+    ...volumes
+      .filter((volume) => scheme.ownsVolume(cluster, { name: volume.Name, labels: labelsOf(volume) }))
+      .map((volume): Resource => ({
+        subject: { kind: "volume", name: volume.Name },
+        users: (containers) => usersOfVolume(containers, volume),
+        remove: client.removeVolume(volume.Name)
+      }))
+  ]
+})
+
+const deleteResources = Effect.fnUntraced(function*(
+  client: Client,
+  operation: Operation,
+  resources: ReadonlyArray<Resource>,
+  spared: ReadonlyArray<Member>
+): Effect.fn.Return<void, CallFailure> {
+  if (resources.length === 0) return
+  const containers = yield* client.listContainers()
+  const { concurrency, nodeTimeout } = operation.policy
+  yield* operation.wave(
+    resources,
+    { subject: (resource) => resource.subject, timeout: nodeTimeout.delete, width: concurrency.delete },
+    (resource) =>
+      Effect.gen(function*() {
+        const users = resource.users(containers)
+        const detachable = resource.detach === undefined
+          ? []
+          : users.filter((user) => spared.some((member) => member.container.Id === user.Id))
+        if (resource.detach !== undefined && detachable.length === users.length) {
+          yield* Effect.forEach(detachable, (user) => resource.detach?.(user.Id) ?? Effect.void, { discard: true })
+        }
+        const left = resource.detach !== undefined && detachable.length === users.length ? [] : users
+        return yield* removeUnused(operation, resource.subject, left, resource.remove)
+      })
+  )
+})
+
+export const deleteCluster = (client: Client, scheme: Scheme) => (operation: Operation) =>
+  Effect.gen(function*() {
+    const nodes = yield* members(client, scheme, operation.clusterName)
+    const { concurrency, nodeTimeout } = operation.policy
+    yield* operation.wave(
+      nodes,
+      { subject: subjectOf, timeout: nodeTimeout.delete, width: concurrency.delete },
+      (member) => {
+        const other = servesOthers(member)
+        return other === undefined
+          ? removeOne(client, operation, { kind: "node", name: member.name, id: member.container.Id })
+          : Effect.succeed(new Skipped({ reason: `this registry also serves the network ${other}` }))
+      }
+    )
+    const spared = nodes.filter((member) => operation.outcomeOf(subjectOf(member))?._tag === "Skipped")
+    const own = ownResources(client, scheme, operation.clusterName, nodes.map((member) => member.labels))
+    yield* own.pipe(
+      Effect.flatMap((resources) => deleteResources(client, operation, resources, spared)),
+      // The nodes are gone by now and stand in the report, so what could not be asked has to stand there too.
+      Effect.catch((error) => {
+        const subject: Subject = { kind: "network", name: "networks and volumes of the cluster" }
+        return operation.record(subject, new Failed({ error: settledError(operation, subject, error) }))
+      })
+    )
+  })

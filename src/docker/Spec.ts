@@ -1,0 +1,315 @@
+/**
+ * What a caller can ask for when nodes are made as containers, and every fault that such a wish can have.
+ *
+ * Checking needs no engine: all faults are found at once, each with its path, before any call. `Plan.ts` turns a spec
+ * without faults into what is to be made.
+ */
+import * as IpNetwork from "effect/net/IpNetwork"
+import * as NetAddress from "effect/net/NetAddress"
+import * as Result from "effect/Result"
+import { maxNameLength } from "../Model.ts"
+import type { ClusterSpec } from "../Provider.ts"
+import { reserved } from "./Labels.ts"
+import type { NewNode, PortMapping, Scheme } from "./Schemes.ts"
+
+/**
+ * One kind of node. What a role leaves open comes from `nodes`, then from the layer's options, then from the scheme.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface NodeSpec {
+  /** An image reference, as `docker pull` takes it. */
+  readonly image?: string
+  /** When to pull: if it is not there (the default), before every create, or not at all. */
+  readonly pull?: "missing" | "always" | "never"
+  readonly entrypoint?: ReadonlyArray<string>
+  readonly command?: ReadonlyArray<string>
+  readonly env?: Readonly<Record<string, string>>
+  readonly labels?: Readonly<Record<string, string>>
+  readonly ports?: ReadonlyArray<PortMapping>
+  /**
+   * Volumes to mount. With a `name` of the cluster's `volumes`, all nodes of the role share it; `perNode` makes one for
+   * each; without a name it is anonymous and goes with its node.
+   */
+  readonly volumes?: ReadonlyArray<{
+    readonly name?: string
+    readonly target: string
+    readonly readOnly?: boolean
+  }>
+  /** Folders of the engine's host. */
+  readonly binds?: ReadonlyArray<{ readonly source: string; readonly target: string; readonly readOnly?: boolean }>
+  /** Folders in memory. */
+  readonly tmpfs?: ReadonlyArray<string>
+  /** Names of the cluster's `networks` that the node joins, beside the main one. */
+  readonly networks?: ReadonlyArray<string>
+  readonly privileged?: boolean
+  /** Processors, as `0.5`. */
+  readonly cpus?: number
+  readonly memoryBytes?: number
+  readonly restart?: "no" | "always" | "unless-stopped" | "on-failure"
+}
+
+/**
+ * How nodes are made where a spec does not say otherwise.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface NodeDefaults {
+  /** For every role. */
+  readonly nodes?: NodeSpec
+  readonly controlPlane?: NodeSpec
+  readonly worker?: NodeSpec
+  /**
+   * Where the scheme leaves it open, a load balancer is made if this is given. kind makes one with more than one control
+   * plane, and then needs its image.
+   */
+  readonly loadBalancer?: NodeSpec
+  readonly network?: {
+    /** IPv4 CIDR. The first free one of the scheme's pool where none is given. */
+    readonly subnet?: string
+  }
+}
+
+/**
+ * Everything that can be said of a new cluster's containers.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface DockerClusterSpec extends ClusterSpec, NodeDefaults {
+  /** Networks beside the main one. They are called `<cluster>-<name>`; `external` ones exist and are called `name`. */
+  readonly networks?: ReadonlyArray<{ readonly name: string; readonly subnet?: string; readonly external?: boolean }>
+  /**
+   * Named volumes. They are called `<cluster>-<name>`, or `<node>-<name>` with `perNode`; they outlive their nodes and
+   * go with the cluster.
+   */
+  readonly volumes?: ReadonlyArray<{ readonly name: string; readonly perNode?: boolean }>
+}
+
+export interface Fault {
+  readonly path: string
+  readonly message: string
+}
+
+export type Role = NewNode["role"]
+
+export const specField: { readonly [R in Role]: "controlPlane" | "worker" | "loadBalancer" } = {
+  "control-plane": "controlPlane",
+  worker: "worker",
+  "load-balancer": "loadBalancer"
+}
+
+/** One role's spec, merged from the layer's options and the call's; records are merged, other fields replaced. */
+export const merged = (role: Role, defaults: NodeDefaults, spec: DockerClusterSpec): NodeSpec => {
+  const field = specField[role]
+  const layers = [defaults.nodes, defaults[field], spec.nodes, spec[field]]
+  return layers.reduce<NodeSpec>((result, next) => ({
+    ...result,
+    ...next,
+    env: { ...result.env, ...next?.env },
+    labels: { ...result.labels, ...next?.labels }
+  }), { labels: spec.labels ?? {} })
+}
+
+/** How many nodes of each role a spec asks for. */
+export const counts = (scheme: Scheme, defaults: NodeDefaults, spec: DockerClusterSpec): NewNode["counts"] => ({
+  controlPlanes: spec.controlPlanes,
+  workers: spec.workers,
+  loadBalancers: scheme.template.loadBalancer === "required"
+    ? Number(spec.controlPlanes > 1)
+    : scheme.template.loadBalancer === "optional"
+    ? Number((spec.loadBalancer ?? defaults.loadBalancer) !== undefined)
+    : 0
+})
+
+export const countOf = (role: Role, all: NewNode["counts"]): number =>
+  role === "control-plane" ? all.controlPlanes : role === "worker" ? all.workers : all.loadBalancers
+
+/** A bound that no engine reaches, so that a slip of the keyboard makes no million of containers. */
+const mostNodes = 1000
+/** What the engine itself takes as the least. */
+const leastMemory = 6 * 1024 * 1024
+
+const resourceName = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/
+const absolute = /^\/[^:,\0\n]*$/
+// oxlint-disable-next-line no-control-regex
+const imageReference = /^[^\s\0-\x1f\x7f]+$/
+
+const parseSubnet = (subnet: string) => Result.getOrUndefined(IpNetwork.ipv4FromString(subnet))
+
+const wildcard = (address: string | undefined) => address === undefined || address === "0.0.0.0" || address === "::"
+
+type Add = (path: string, message: string) => void
+
+const checkPorts = (path: string, ports: ReadonlyArray<PortMapping>, add: Add) =>
+  ports.forEach((port, index) => {
+    const at = `${path}.ports[${index}]`
+    const inRange = (value: number) => Number.isInteger(value) && value >= 1 && value <= 65_535
+    if (!inRange(port.container)) add(`${at}.container`, `${port.container} is not a port (1 to 65535)`)
+    if (port.host !== undefined && !inRange(port.host)) add(`${at}.host`, `${port.host} is not a port (1 to 65535)`)
+    if (port.protocol !== undefined && !["tcp", "udp", "sctp"].includes(port.protocol)) {
+      add(`${at}.protocol`, `${JSON.stringify(port.protocol)} is none of tcp, udp, sctp`)
+    }
+    if (port.address !== undefined && Result.isFailure(NetAddress.ipFromString(port.address))) {
+      add(`${at}.address`, `${JSON.stringify(port.address)} is not an IP address`)
+    }
+  })
+
+const checkMounts = (path: string, node: NodeSpec, declared: ReadonlySet<string>, add: Add) => {
+  const targets = new Map<string, string>()
+  const target = (at: string, value: string) => {
+    if (!absolute.test(value)) return add(at, `${JSON.stringify(value)} is not an absolute path`)
+    const other = targets.get(value)
+    if (other === undefined) targets.set(value, at)
+    else add(at, `${value} is mounted by ${other} already`)
+  }
+  node.volumes?.forEach((volume, index) => {
+    const at = `${path}.volumes[${index}]`
+    if (volume.name !== undefined && !declared.has(volume.name)) {
+      add(`${at}.name`, `${JSON.stringify(volume.name)} is not one of the cluster's volumes`)
+    }
+    target(`${at}.target`, volume.target)
+  })
+  node.binds?.forEach((bind, index) => {
+    const at = `${path}.binds[${index}]`
+    if (!absolute.test(bind.source)) add(`${at}.source`, `${JSON.stringify(bind.source)} is not an absolute path`)
+    target(`${at}.target`, bind.target)
+  })
+  node.tmpfs?.forEach((folder, index) => target(`${path}.tmpfs[${index}]`, folder))
+}
+
+const checkRecords = (path: string, node: NodeSpec, add: Add) => {
+  for (const [name, value] of Object.entries(node.env ?? {})) {
+    if (name === "" || /[=\0]/.test(name)) add(`${path}.env`, `${JSON.stringify(name)} is not a variable's name`)
+    if (typeof value !== "string" || value.includes("\0")) add(`${path}.env.${name}`, "is not a text without NUL")
+  }
+  for (const [key, value] of Object.entries(node.labels ?? {})) {
+    const prefix = reserved.find((prefix) => key.startsWith(prefix))
+    if (key === "") add(`${path}.labels`, "a label has an empty key")
+    else if (prefix !== undefined || key === "app") {
+      add(`${path}.labels.${key}`, `the keys ${prefix === undefined ? "app" : `${prefix}*`} say whose a node is`)
+    }
+    if (typeof value !== "string") add(`${path}.labels.${key}`, "is not a text")
+  }
+}
+
+const checkNode = (
+  path: string,
+  node: NodeSpec,
+  declared: { readonly volumes: ReadonlySet<string>; readonly networks: ReadonlySet<string> },
+  add: Add
+) => {
+  if (node.image === undefined || node.image === "") {
+    add(`${path}.image`, "no image is given, neither here, nor in `nodes`, nor in the layer's options")
+  } else if (!imageReference.test(node.image)) {
+    add(`${path}.image`, `${JSON.stringify(node.image)} is not an image reference`)
+  }
+  if (node.pull !== undefined && !["missing", "always", "never"].includes(node.pull)) {
+    add(`${path}.pull`, `${JSON.stringify(node.pull)} is none of missing, always, never`)
+  }
+  checkPorts(path, node.ports ?? [], add)
+  checkMounts(path, node, declared.volumes, add)
+  checkRecords(path, node, add)
+  node.networks?.forEach((name, index) => {
+    if (!declared.networks.has(name)) {
+      add(`${path}.networks[${index}]`, `${JSON.stringify(name)} is not one of the cluster's networks`)
+    }
+  })
+  if (node.cpus !== undefined && !(Number.isFinite(node.cpus) && node.cpus >= 0.01)) {
+    add(`${path}.cpus`, `${node.cpus} is not a number of processors (0.01 or more)`)
+  }
+  if (node.memoryBytes !== undefined && !(Number.isInteger(node.memoryBytes) && node.memoryBytes >= leastMemory)) {
+    add(`${path}.memoryBytes`, `${node.memoryBytes} is less than the engine takes (${leastMemory})`)
+  }
+  if (node.restart !== undefined && !["no", "always", "unless-stopped", "on-failure"].includes(node.restart)) {
+    add(`${path}.restart`, `${JSON.stringify(node.restart)} is none of no, always, unless-stopped, on-failure`)
+  }
+}
+
+const checkNames = (path: string, names: ReadonlyArray<string>, add: Add) =>
+  names.forEach((name, index) => {
+    if (!resourceName.test(name)) {
+      add(`${path}[${index}].name`, `${JSON.stringify(name)} is not letters, digits, \`.\`, \`_\` and \`-\``)
+    }
+    if (names.indexOf(name) !== index) add(`${path}[${index}].name`, `${JSON.stringify(name)} is there twice`)
+  })
+
+const checkSubnet = (path: string, subnet: string | undefined, nodes: number, add: Add) => {
+  if (subnet === undefined) return
+  const network = parseSubnet(subnet)
+  if (network === undefined) return add(path, `${JSON.stringify(subnet)} is not an IPv4 network such as 10.89.0.0/24`)
+  // Network, gateway and broadcast addresses are not for nodes.
+  const room = Number(IpNetwork.addressCount(network)) - 3
+  if (nodes > room) add(path, `${subnet} has room for ${Math.max(0, room)} nodes, ${nodes} are asked for`)
+}
+
+/** Two ports on one address and number cannot both be published, whichever nodes they are of. */
+const checkHostPorts = (
+  roles: ReadonlyArray<{ readonly path: string; readonly count: number; readonly ports: ReadonlyArray<PortMapping> }>,
+  add: Add
+) => {
+  const taken: Array<{ readonly port: PortMapping; readonly at: string }> = []
+  for (const { count, path, ports } of roles) {
+    ports.forEach((port, index) => {
+      if (port.host === undefined) return
+      const at = `${path}.ports[${index}].host`
+      if (count > 1) return add(at, `${count} nodes of this role cannot all have the host port ${port.host}`)
+      const other = taken.find(({ port: held }) =>
+        held.host === port.host && (held.protocol ?? "tcp") === (port.protocol ?? "tcp") &&
+        (wildcard(held.address) || wildcard(port.address) || held.address === port.address)
+      )
+      if (other === undefined) taken.push({ port, at })
+      else add(at, `the host port ${port.host} is given to ${other.at} already`)
+    })
+  }
+}
+
+/** Every fault of a spec; none where it can be made. */
+export const faults = (scheme: Scheme, defaults: NodeDefaults, spec: DockerClusterSpec): ReadonlyArray<Fault> => {
+  const found: Array<Fault> = []
+  const add: Add = (path, message) => void found.push({ path, message })
+  const { template } = scheme
+
+  if (spec.cluster.length > template.maxNameLength) {
+    add(
+      "cluster",
+      `a name of ${spec.cluster.length} characters is too long for ${scheme.name} (${template.maxNameLength})`
+    )
+  }
+  const whole = (path: "controlPlanes" | "workers", least: number) => {
+    const value = spec[path]
+    if (Number.isInteger(value) && value >= least && value <= mostNodes) return true
+    add(path, `${value} is not a whole number from ${least} to ${mostNodes}`)
+    return false
+  }
+  const countable = [whole("controlPlanes", 1), whole("workers", 0)].every(Boolean)
+  if (spec.loadBalancer !== undefined && template.loadBalancer === "none") {
+    add("loadBalancer", `${scheme.name} has no load balancers`)
+  }
+  checkNames("volumes", (spec.volumes ?? []).map(({ name }) => name), add)
+  checkNames("networks", (spec.networks ?? []).map(({ name }) => name), add)
+  if (!countable) return found
+
+  const all = counts(scheme, defaults, spec)
+  const declared = {
+    volumes: new Set((spec.volumes ?? []).map(({ name }) => name)),
+    networks: new Set((spec.networks ?? []).map(({ name }) => name))
+  }
+  const roles = (["control-plane", "worker", "load-balancer"] as const)
+    .map((role) => ({ role, count: countOf(role, all), path: specField[role], node: merged(role, defaults, spec) }))
+    .filter(({ count }) => count > 0)
+  for (const { count, node, path, role } of roles) {
+    checkNode(path, node, declared, add)
+    const longest = template.nodeName({ cluster: spec.cluster as NewNode["cluster"], role, index: count - 1 })
+    if (longest.length > maxNameLength) {
+      add("cluster", `the node name ${longest} has ${longest.length} characters, at most ${maxNameLength} are allowed`)
+    }
+  }
+  checkHostPorts(roles.map(({ count, node, path }) => ({ count, path, ports: node.ports ?? [] })), add)
+  const total = all.controlPlanes + all.workers + all.loadBalancers
+  checkSubnet("network.subnet", spec.network?.subnet ?? defaults.network?.subnet, total, add)
+  spec.networks?.forEach((network, index) => checkSubnet(`networks[${index}].subnet`, network.subnet, total, add))
+  return found
+}

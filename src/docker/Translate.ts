@@ -1,0 +1,81 @@
+/**
+ * Docker's words to ours: containers to nodes, states, addresses. Pure; the only file that knows both vocabularies.
+ */
+import type { ClusterName, NodeState } from "../Model.ts"
+import { NodeInfo } from "../Model.ts"
+import type { Membership } from "./Schemes.ts"
+import { type ContainerSummary, nameOf } from "./Wire.ts"
+
+/**
+ * Docker's container states, and Podman's. `created` was never started, or could not be; nothing is on its way by
+ * itself, so it counts as stopped. A paused container does no work, and start wakes it, so it counts as stopped too.
+ */
+const states: Readonly<Record<string, NodeState>> = {
+  created: "stopped",
+  running: "running",
+  paused: "stopped",
+  restarting: "starting",
+  removing: "deleting",
+  exited: "stopped",
+  dead: "failed",
+  stopped: "stopped",
+  stopping: "stopping",
+  initialized: "stopped",
+  configured: "stopped"
+}
+
+/** The state of a node whose container is in this state. */
+export const nodeState = (state: string): NodeState => states[state.toLowerCase()] ?? "unknown"
+
+const addresses = (container: ContainerSummary): ReadonlyArray<string> =>
+  Object.values(container.NetworkSettings?.Networks ?? {}).flatMap((endpoint) =>
+    [endpoint?.IPAddress, endpoint?.GlobalIPv6Address].filter((address) =>
+      typeof address === "string" && address !== ""
+    ) as Array<string>
+  )
+
+/** A container that a scheme has recognised, as a node. */
+export const toNode = (container: ContainerSummary, membership: Membership): NodeInfo =>
+  new NodeInfo({
+    name: nameOf(container),
+    clusterName: membership.cluster as ClusterName,
+    role: membership.role,
+    state: nodeState(container.State),
+    id: container.Id,
+    rawRole: membership.rawRole,
+    rawState: container.State,
+    addresses: { private: addresses(container), public: [] },
+    ...(typeof container.Created === "number"
+      ? { createdAt: new Date(container.Created * 1000).toISOString() }
+      : {})
+  })
+
+/** The exit code in a status text such as `Exited (137) 3 seconds ago`. */
+export const exitCode = (status: string | null | undefined): number | undefined => {
+  const found = /\((\d+)\)/.exec(status ?? "")
+  return found === null ? undefined : Number(found[1])
+}
+
+/** A port of a node that is reachable now. */
+export interface PublishedPort {
+  readonly node: string
+  readonly container: number
+  readonly host: number
+  readonly protocol: string
+  /** The host address that it is bound to. */
+  readonly address: string
+}
+
+/** The published ports of a running container; the engine lists none for one that is stopped. */
+export const portMappingsOf = (node: string, container: ContainerSummary): ReadonlyArray<PublishedPort> =>
+  (container.Ports ?? []).flatMap((port) =>
+    typeof port.PublicPort === "number" && typeof port.PrivatePort === "number"
+      ? [{
+        node,
+        container: port.PrivatePort,
+        host: port.PublicPort,
+        protocol: port.Type ?? "tcp",
+        address: port.IP ?? "0.0.0.0"
+      }]
+      : []
+  )

@@ -1,0 +1,97 @@
+/**
+ * k3d's scheme: `app=k3d` on everything, the cluster and the role on nodes, a network and an image volume a cluster.
+ *
+ * Source: k3d's `pkg/types` and `pkg/runtimes/docker`. k3d lists, stops and deletes what carries these labels; its own
+ * start looks further (ready lines in the logs, a tools image), which is a matter of the image and not ours.
+ */
+import { byName } from "../../internal/Operation.ts"
+import type { NodeRole } from "../../Model.ts"
+import { owned, owner } from "../Labels.ts"
+import type { Scheme } from "../Schemes.ts"
+
+const app = "k3d"
+const clusterLabel = "k3d.cluster"
+const roleLabel = "k3d.role"
+const networkLabel = "k3d.cluster.network"
+const externalNetworkLabel = "k3d.cluster.network.external"
+const initLabel = "k3d.server.init"
+
+const roles: Readonly<Record<string, NodeRole>> = {
+  server: "control-plane",
+  agent: "worker",
+  loadbalancer: "load-balancer",
+  registry: "helper",
+  noRole: "helper"
+}
+
+const k3dRole = { "control-plane": "server", worker: "agent", "load-balancer": "loadbalancer" }
+
+const networkName = (cluster: string): string => `k3d-${cluster}`
+const imageVolume = (cluster: string): string => `k3d-${cluster}-images`
+
+export const k3d: Scheme = {
+  name: "k3d",
+  filter: (cluster) => ["app=k3d", cluster === undefined ? clusterLabel : `${clusterLabel}=${cluster}`],
+  recognise: ({ labels }) => {
+    const cluster = labels[clusterLabel]
+    if (labels["app"] !== app || cluster === undefined) return undefined
+    const rawRole = labels[roleLabel] ?? ""
+    return { cluster, role: roles[rawRole] ?? "helper", rawRole }
+  },
+  // etcd wants the first member up before the others, and the same addresses as before: one by one, in number order.
+  controlPlaneWaves: (servers) =>
+    [...servers]
+      .sort((a, b) =>
+        Number(b.labels[initLabel] === "true") - Number(a.labels[initLabel] === "true") || byName(a.name, b.name)
+      )
+      .map((server) => [server]),
+  graceSeconds: (role) => role === "control-plane" ? 30 : undefined,
+  ownsNetwork: (cluster, { labels, name }, nodes) => {
+    if (labels[owned] !== undefined) return labels[owned] === owner("k3d", cluster)
+    if (labels["app"] !== app) return false
+    const mine = nodes.filter((node) => node[networkLabel] === name)
+    if (mine.some((node) => node[externalNetworkLabel] === "true")) return false
+    return mine.length > 0 || name === networkName(cluster)
+  },
+  ownsVolume: (cluster, { labels }) => labels["app"] === app && labels[clusterLabel] === cluster,
+  template: {
+    maxNameLength: 32,
+    loadBalancer: "optional",
+    nodeName: ({ cluster, index, role }) =>
+      role === "load-balancer" ? `k3d-${cluster}-serverlb` : `k3d-${cluster}-${k3dRole[role]}-${index}`,
+    labels: ({ cluster, counts, index, role }) => ({
+      app,
+      [clusterLabel]: cluster,
+      [roleLabel]: k3dRole[role],
+      [networkLabel]: networkName(cluster),
+      [externalNetworkLabel]: "false",
+      "k3d.cluster.imageVolume": imageVolume(cluster),
+      "k3d.cluster.url": `https://k3d-${cluster}-server-0:6443`,
+      ...(role === "control-plane" && counts.controlPlanes > 1 ? { [initLabel]: String(index === 0) } : {})
+    }),
+    container: ({ role }) => role === "load-balancer" ? {} : { Cmd: [k3dRole[role]] },
+    hostConfig: () => ({
+      Privileged: true,
+      Init: true,
+      UsernsMode: "host",
+      RestartPolicy: { Name: "unless-stopped" },
+      Tmpfs: { "/run": "", "/var/run": "" }
+    }),
+    ports: ({ counts, index, role }) =>
+      role === "load-balancer" || role === "control-plane" && index === 0 && counts.loadBalancers === 0
+        ? [{ container: 6443, address: "0.0.0.0" }]
+        : [],
+    network: (cluster) => ({
+      name: networkName(cluster),
+      shared: false,
+      labels: { app },
+      options: { "com.docker.network.bridge.enable_ip_masquerade": "true" },
+      ipv6: false
+    }),
+    volumes: (cluster) => [{
+      name: imageVolume(cluster),
+      target: "/k3d/images",
+      labels: { app, [clusterLabel]: cluster }
+    }]
+  }
+}
