@@ -354,26 +354,24 @@ const runCreate = (
   })
 
 /** Builds `createNodes`. Creates of one cluster by this instance come one after the other. */
-export const createCluster = Effect.fnUntraced(function*(options: {
+export const createCluster = (options: {
   readonly client: Client
   readonly scheme: Scheme
   readonly policy: Effect.Effect<Policy>
   readonly defaults: NodeDefaults
-}) {
+}): (spec: DockerClusterSpec) => Effect.Effect<OperationReport, CreateFailure> => {
   const gates = new Map<string, Semaphore.Semaphore>()
-  const gate = (cluster: string) =>
-    Effect.suspend(() => {
-      const present = gates.get(cluster)
-      if (present !== undefined) return Effect.succeed(present)
-      return Effect.tap(Semaphore.make(1), (made) => Effect.sync(() => gates.set(cluster, made)))
-    })
-  return (spec: DockerClusterSpec): Effect.Effect<OperationReport, CreateFailure> =>
+  const gate = (cluster: string): Semaphore.Semaphore => {
+    const made = gates.get(cluster) ?? Semaphore.makeUnsafe(1)
+    gates.set(cluster, made)
+    return made
+  }
+  return (spec) =>
     Effect.gen(function*() {
       const clusterName = yield* checkNewClusterName(spec.cluster)
       const policy = yield* options.policy
-      const one = yield* gate(clusterName)
-      return yield* one.withPermits(1)(
+      return yield* gate(clusterName).withPermits(1)(
         runCreate(options.client, options.scheme, options.defaults, policy, spec, clusterName)
       )
     })
-})
+}

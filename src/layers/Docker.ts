@@ -130,7 +130,7 @@ export const make = Effect.fnUntraced(function*(
     watch: watchCluster({ client, scheme, policy, status })
   })
 
-  const create = yield* createCluster({ client, scheme, policy, defaults: options })
+  const create = createCluster({ client, scheme, policy, defaults: options })
   const createNodes = (spec: DockerClusterSpec) => create(spec).pipe(method("docker", "createNodes", spec.cluster))
 
   const read = <A, E>(
