@@ -215,11 +215,17 @@ const carryOut = Effect.fnUntraced(function*(
       Effect.gen(function*() {
         const ports = yield* chooseHostPorts(node.ports, heldPorts)
         const { made } = yield* makeContainer(call, node, { ports, address: fixed.get(node.name) })
-        return made ? done : alreadyDone
+        return made ? undefined : alreadyDone
       })
   )
   // One that could not be made makes the whole call fail; starting the others would only be undone.
-  if ((yield* operation.report).failed.length > 0) return
+  if ((yield* operation.report).failed.length > 0) {
+    return yield* Effect.forEach(
+      missing.map(subjectOfPlanned).filter((subject) => operation.outcomeOf(subject) === undefined),
+      (subject) => operation.record(subject, done),
+      { discard: true }
+    )
+  }
 
   const look = members(client, plan.scheme, plan.cluster)
   const planned = new Map(plan.nodes.map((node) => [node.name, node]))

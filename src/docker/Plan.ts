@@ -8,7 +8,16 @@ import type { ClusterName } from "../Model.ts"
 import type { CreateBody } from "./Client.ts"
 import * as Labels from "./Labels.ts"
 import type { NetworkTemplate, NewNode, PortMapping, Scheme } from "./Schemes.ts"
-import { countOf, counts, type DockerClusterSpec, merged, type NodeDefaults, type NodeSpec, type Role } from "./Spec.ts"
+import {
+  clusterWide,
+  countOf,
+  counts,
+  type DockerClusterSpec,
+  merged,
+  type NodeDefaults,
+  type NodeSpec,
+  type Role
+} from "./Spec.ts"
 
 /** The label that keeps a node's fixed address, since the engine does not list those of stopped containers. */
 export const addressLabel = "kubelayer.address"
@@ -98,9 +107,9 @@ export const makePlan = (
   const { template } = scheme
   const all = counts(scheme, defaults, spec)
   const own = template.network(cluster)
-  const subnet = spec.network?.subnet ?? defaults.network?.subnet
-  const perNode = new Set((spec.volumes ?? []).filter((volume) => volume.perNode === true).map(({ name }) => name))
-  const external = new Set((spec.networks ?? []).filter((network) => network.external === true).map(({ name }) => name))
+  const { networks, subnet, volumes } = clusterWide(defaults, spec)
+  const perNode = new Set(volumes.filter((volume) => volume.perNode === true).map(({ name }) => name))
+  const external = new Set(networks.filter((network) => network.external === true).map(({ name }) => name))
   const networkName = (name: string) => external.has(name) ? name : `${cluster}-${name}`
   const volumeName = (node: string, name: string) => `${perNode.has(name) ? node : cluster}-${name}`
 
@@ -125,7 +134,7 @@ export const makePlan = (
   const named = nodes.flatMap((node) =>
     (node.spec.volumes ?? []).flatMap(({ name }) => name === undefined ? [] : [volumeName(node.name, name)])
   )
-  const declared = (spec.volumes ?? []).filter((volume) => volume.perNode !== true)
+  const declared = volumes.filter((volume) => volume.perNode !== true)
     .map((volume) => volumeName("", volume.name))
   return {
     cluster,
@@ -133,7 +142,7 @@ export const makePlan = (
     nodes,
     networks: [
       { ...own, external: false, ...(subnet === undefined ? {} : { wish: subnet }) },
-      ...(spec.networks ?? []).map((network): PlannedNetwork => ({
+      ...networks.map((network): PlannedNetwork => ({
         name: networkName(network.name),
         shared: false,
         external: network.external === true,

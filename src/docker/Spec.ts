@@ -70,15 +70,6 @@ export interface NodeDefaults {
     /** IPv4 CIDR. The first free one of the scheme's pool where none is given. */
     readonly subnet?: string
   }
-}
-
-/**
- * Everything that can be said of a new cluster's containers.
- *
- * @category models
- * @since 0.1.0
- */
-export interface DockerClusterSpec extends ClusterSpec, NodeDefaults {
   /** Networks beside the main one. They are called `<cluster>-<name>`; `external` ones exist and are called `name`. */
   readonly networks?: ReadonlyArray<{ readonly name: string; readonly subnet?: string; readonly external?: boolean }>
   /**
@@ -87,6 +78,14 @@ export interface DockerClusterSpec extends ClusterSpec, NodeDefaults {
    */
   readonly volumes?: ReadonlyArray<{ readonly name: string; readonly perNode?: boolean }>
 }
+
+/**
+ * Everything that can be said of a new cluster's containers. Each field that is given replaces the layer's.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface DockerClusterSpec extends ClusterSpec, NodeDefaults {}
 
 export interface Fault {
   readonly path: string
@@ -104,14 +103,21 @@ export const specField: { readonly [R in Role]: "controlPlane" | "worker" | "loa
 /** One role's spec, merged from the layer's options and the call's; records are merged, other fields replaced. */
 export const merged = (role: Role, defaults: NodeDefaults, spec: DockerClusterSpec): NodeSpec => {
   const field = specField[role]
-  const layers = [defaults.nodes, defaults[field], spec.nodes, spec[field]]
+  const layers = [defaults.nodes, defaults[field], { labels: spec.labels ?? {} }, spec.nodes, spec[field]]
   return layers.reduce<NodeSpec>((result, next) => ({
     ...result,
     ...next,
     env: { ...result.env, ...next?.env },
     labels: { ...result.labels, ...next?.labels }
-  }), { labels: spec.labels ?? {} })
+  }), {})
 }
+
+/** What a spec and the layer's options say of the cluster as a whole. */
+export const clusterWide = (defaults: NodeDefaults, spec: DockerClusterSpec) => ({
+  subnet: spec.network?.subnet ?? defaults.network?.subnet,
+  networks: spec.networks ?? defaults.networks ?? [],
+  volumes: spec.volumes ?? defaults.volumes ?? []
+})
 
 /** How many nodes of each role a spec asks for. */
 export const counts = (scheme: Scheme, defaults: NodeDefaults, spec: DockerClusterSpec): NewNode["counts"] => ({
@@ -271,6 +277,7 @@ export const faults = (scheme: Scheme, defaults: NodeDefaults, spec: DockerClust
   const found: Array<Fault> = []
   const add: Add = (path, message) => void found.push({ path, message })
   const { template } = scheme
+  const { networks, subnet, volumes } = clusterWide(defaults, spec)
 
   if (spec.cluster.length > template.maxNameLength) {
     add(
@@ -288,14 +295,14 @@ export const faults = (scheme: Scheme, defaults: NodeDefaults, spec: DockerClust
   if (spec.loadBalancer !== undefined && template.loadBalancer === "none") {
     add("loadBalancer", `${scheme.name} has no load balancers`)
   }
-  checkNames("volumes", (spec.volumes ?? []).map(({ name }) => name), add)
-  checkNames("networks", (spec.networks ?? []).map(({ name }) => name), add)
+  checkNames("volumes", volumes.map(({ name }) => name), add)
+  checkNames("networks", networks.map(({ name }) => name), add)
   if (!countable) return found
 
   const all = counts(scheme, defaults, spec)
   const declared = {
-    volumes: new Set((spec.volumes ?? []).map(({ name }) => name)),
-    networks: new Set((spec.networks ?? []).map(({ name }) => name))
+    volumes: new Set(volumes.map(({ name }) => name)),
+    networks: new Set(networks.map(({ name }) => name))
   }
   const roles = (["control-plane", "worker", "load-balancer"] as const)
     .map((role) => ({ role, count: countOf(role, all), path: specField[role], node: merged(role, defaults, spec) }))
@@ -309,7 +316,7 @@ export const faults = (scheme: Scheme, defaults: NodeDefaults, spec: DockerClust
   }
   checkHostPorts(roles.map(({ count, node, path }) => ({ count, path, ports: node.ports ?? [] })), add)
   const total = all.controlPlanes + all.workers + all.loadBalancers
-  checkSubnet("network.subnet", spec.network?.subnet ?? defaults.network?.subnet, total, add)
-  spec.networks?.forEach((network, index) => checkSubnet(`networks[${index}].subnet`, network.subnet, total, add))
+  checkSubnet("network.subnet", subnet, total, add)
+  networks.forEach((network, index) => checkSubnet(`networks[${index}].subnet`, network.subnet, total, add))
   return found
 }

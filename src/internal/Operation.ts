@@ -56,17 +56,20 @@ export interface Operation {
   readonly outcomeOf: (subject: Subject) => Outcome | undefined
   /** Makes an error of this operation, about a subject where one is named. */
   readonly error: (reason: Reason, subject?: Subject) => BackendError
-  /** Runs the work of one subject to its outcome, within its deadline. Fails never. */
+  /**
+   * Runs the work of one subject to its outcome, within its deadline. Fails never. Where the work gives none, the subject
+   * goes on in a later step.
+   */
   readonly settle: <R>(
     subject: Subject,
     timeout: Duration.Duration,
-    work: Effect.Effect<Outcome, BackendError | ProviderUnavailable, R>
-  ) => Effect.Effect<Outcome, never, R>
+    work: Effect.Effect<Outcome | undefined, BackendError | ProviderUnavailable, R>
+  ) => Effect.Effect<Outcome | undefined, never, R>
   /** Settles many at once, at most `width` at a time, and ends when all are settled. */
   readonly wave: <A, R>(
     items: ReadonlyArray<A>,
     options: { readonly subject: (item: A) => Subject; readonly timeout: Duration.Duration; readonly width: number },
-    work: (item: A) => Effect.Effect<Outcome, BackendError | ProviderUnavailable, R>
+    work: (item: A) => Effect.Effect<Outcome | undefined, BackendError | ProviderUnavailable, R>
   ) => Effect.Effect<void, never, R>
   readonly report: Effect.Effect<OperationReport>
 }
@@ -158,7 +161,7 @@ export const make = Effect.fnUntraced(function*(options: {
         }),
         Effect.catch((failure) => Effect.succeed(new Failed({ error: settledError({ error }, subject, failure) })))
       )
-      yield* record(subject, outcome)
+      if (outcome !== undefined) yield* record(subject, outcome)
       return outcome
     })
 
