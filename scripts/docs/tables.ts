@@ -1,0 +1,47 @@
+/**
+ * The tables of the documents that the code itself knows: reasons with their advice, label schemes. Each stands between
+ * two marks in its document, and is written anew from the code.
+ */
+import { schemes } from "../../src/docker/Schemes.ts"
+import type { ClusterName } from "../../src/Model.ts"
+import { reasons } from "../../src/ProviderError.ts"
+
+const row = (cells: ReadonlyArray<string>): string => `| ${cells.join(" | ")} |`
+
+const table = (head: ReadonlyArray<string>, rows: ReadonlyArray<ReadonlyArray<string>>): string =>
+  [row(head), row(head.map(() => "---")), ...rows.map(row)].join("\n")
+
+const code = (text: string): string => `\`${text}\``
+
+const example = "dev" as ClusterName
+
+/** By the name that stands in a document's marks. */
+export const tables: Readonly<Record<string, () => string>> = {
+  reasons: () =>
+    table(
+      ["reason", "tried again", "what to do"],
+      Object.entries(reasons).map(([tag, { advice, isRetryable }]) => [code(tag), isRetryable ? "yes" : "no", advice])
+    ),
+  schemes: () =>
+    table(
+      ["scheme", "a node of `dev` has", "control plane", "worker", "network", "grace at stop"],
+      Object.values(schemes).map((scheme) => {
+        const node = (role: "control-plane" | "worker") =>
+          code(scheme.template.nodeName({ cluster: example, role, index: 0 }))
+        const grace = scheme.graceSeconds("control-plane")
+        const network = scheme.template.network(example)
+        return [
+          code(scheme.name),
+          scheme.filter(example).map(code).join(" "),
+          node("control-plane"),
+          node("worker"),
+          `${code(network.name)}${network.shared ? ", shared" : ""}`,
+          grace === undefined
+            ? "the container's own"
+            : scheme.graceSeconds("worker") === grace
+            ? `${grace} s`
+            : `${grace} s for control planes`
+        ]
+      })
+    )
+}
