@@ -9,7 +9,7 @@ import type { Engine } from "../engine/engine.ts"
 import { importBusybox, removeImage } from "../engine/image.ts"
 
 /** Small images with a shell, the ones that people have. */
-const usual = /^(?:busybox|alpine|kubelayer-node):/
+const usual = /^(?:busybox|alpine):|^kubelayer-node:obedient$/
 const pulled = { name: "busybox", tag: "stable" }
 const pullMillis = 60_000
 

@@ -27,34 +27,28 @@ import {
 import type { Policy } from "../Policy.ts"
 import type { Subject } from "../Progress.ts"
 import type { CreateFailure } from "../Provider.ts"
-import { BackendError, InvalidSpec, type Leftover, NameTaken, NodesNotCreated } from "../ProviderError.ts"
+import { BackendError, InvalidSpec, type Leftover, NodesNotCreated, OperationTimeout } from "../ProviderError.ts"
 import type { Client } from "./Client.ts"
 import { isPortTaken } from "./Errors.ts"
 import { chooseHostPorts } from "./HostPorts.ts"
 import { ensureImage } from "./Images.ts"
+import { agrees, judge, lookAtWorld, type World } from "./Judge.ts"
 import * as Labels from "./Labels.ts"
-import { classify, type Member, members } from "./Members.ts"
-import { ensureNetwork, ensureVolume } from "./Networks.ts"
-import { addressLabel, createBody, differences, freeAddresses, makePlan, type Plan, type PlannedNode } from "./Plan.ts"
+import { type Member, members } from "./Members.ts"
+import { ensureNetwork, ensureVolume, networkSubject, volumeSubject } from "./Networks.ts"
+import { addressLabel, createBody, freeAddresses, makePlan, type Plan, type PlannedNode } from "./Plan.ts"
 import { inStartOrder, isReason, startOne, startWaves } from "./Power.ts"
 import { rollBack } from "./Rollback.ts"
 import type { PortMapping, Scheme } from "./Schemes.ts"
 import { type DockerClusterSpec, faults, type NodeDefaults } from "./Spec.ts"
 import type { CallFailure } from "./Transport.ts"
-import { type ContainerSummary, labelsOf, nameOf, type Network, type Volume } from "./Wire.ts"
+import { type ContainerSummary, labelsOf, nameOf } from "./Wire.ts"
 
 const done = new Done({})
 const alreadyDone = new AlreadyDone({})
 
 /** How often other host ports are chosen for a node whose chosen ones were taken meanwhile. */
 const portAttempts = 3
-
-/** What is on the engine when a create begins. */
-interface World {
-  readonly containers: ReadonlyArray<ContainerSummary>
-  readonly networks: ReadonlyArray<Network>
-  readonly volumes: ReadonlyArray<Volume>
-}
 
 /** What one create call carries through its steps. */
 interface Call {
@@ -67,48 +61,7 @@ interface Call {
   readonly making: <A, E>(request: Effect.Effect<A, E>) => Effect.Effect<A, E>
 }
 
-const nameTaken = (kind: string, name: string, by: string, what = "is held by something else") =>
-  new NameTaken({ detail: `${kind} ${name} ${what}`, by })
-
 const subjectOfPlanned = (node: PlannedNode): Subject => ({ kind: "node", name: node.name })
-
-/** Whether a container is this cluster's node as planned; refuses one that is not. */
-const agrees = (plan: Plan, node: PlannedNode, container: ContainerSummary): NameTaken | undefined => {
-  const labels = labelsOf(container)
-  const membership = plan.scheme.recognise({ name: nameOf(container), labels })
-  const mine = labels[Labels.owned] === Labels.owner(plan.scheme.name, plan.cluster)
-  if (!mine || membership?.cluster !== plan.cluster) {
-    return nameTaken("container", node.name, Labels.holder(labels))
-  }
-  const differing = differences(labels[Labels.spec], node.digest)
-  return differing.length === 0
-    ? undefined
-    : nameTaken(
-      "container",
-      node.name,
-      "this cluster's own node",
-      `differs from what is asked: ${differing.join(", ")}`
-    )
-}
-
-/** Judges the world against the plan. Gives the containers that are there and agree, by name. */
-const judge = (plan: Plan, world: World): NameTaken | ReadonlyMap<string, ContainerSummary> => {
-  const byName = new Map(world.containers.map((container) => [nameOf(container), container]))
-  const present = new Map<string, ContainerSummary>()
-  for (const node of plan.nodes) {
-    const container = byName.get(node.name)
-    if (container === undefined) continue
-    const refusal = agrees(plan, node, container)
-    if (refusal !== undefined) return refusal
-    present.set(node.name, container)
-  }
-  const planned = new Set(plan.nodes.map((node) => node.name))
-  const extra = classify(plan.scheme, world.containers).members
-    .find((member) => member.node.clusterName === plan.cluster && !planned.has(member.name))
-  return extra === undefined
-    ? present
-    : nameTaken("cluster", plan.cluster, Labels.holder(extra.labels), `has a node ${extra.name} that is not asked for`)
-}
 
 /** Makes one container, with host ports and address of its own. One that someone else just made is judged. */
 const makeContainer = (
@@ -179,28 +132,26 @@ const carryOut = Effect.fnUntraced(function*(
   const { client, operation, plan } = call
   const { concurrency, nodeTimeout } = operation.policy
 
-  const subnets = yield* Effect.forEach(
+  const anyFailed = Effect.map(operation.report, (report) => report.failed.length > 0)
+  let subnet: string | undefined
+  yield* operation.wave(
     plan.networks,
+    { subject: networkSubject, timeout: nodeTimeout.create, width: concurrency.create },
     (network) =>
-      ensureNetwork(
-        { client, operation, making: call.making, ownership: call.ownership },
-        plan,
-        network,
-        world.networks
-      )
+      Effect.map(ensureNetwork(call, plan, network, world.networks), (ensured) => {
+        if (network === plan.networks[0]) subnet = ensured.subnet
+        return ensured.outcome
+      })
   )
-  yield* Effect.forEach(
+  yield* operation.wave(
     plan.volumes,
-    (volume) =>
-      ensureVolume({ client, operation, making: call.making, ownership: call.ownership }, plan, volume, world.volumes),
-    {
-      concurrency: concurrency.create,
-      discard: true
-    }
+    { subject: volumeSubject, timeout: nodeTimeout.create, width: concurrency.create },
+    (volume) => ensureVolume(call, plan, volume, world.volumes)
   )
+  if (yield* anyFailed) return
 
   const taken = new Set([...present.values()].flatMap((container) => labelsOf(container)[addressLabel] ?? []))
-  const addresses = subnets[0] === undefined ? [] : freeAddresses(subnets[0], taken)
+  const addresses = subnet === undefined ? [] : freeAddresses(subnet, taken)
   const heldPorts = new Set<string>()
   const missing = plan.nodes.filter((node) => !present.has(node.name))
   const fixed = new Map(missing.map((node, index) => [node.name, addresses[index]]))
@@ -219,7 +170,7 @@ const carryOut = Effect.fnUntraced(function*(
       })
   )
   // One that could not be made makes the whole call fail; starting the others would only be undone.
-  if ((yield* operation.report).failed.length > 0) {
+  if (yield* anyFailed) {
     return yield* Effect.forEach(
       missing.map(subjectOfPlanned).filter((subject) => operation.outcomeOf(subject) === undefined),
       (subject) => operation.record(subject, done),
@@ -241,12 +192,6 @@ const carryOut = Effect.fnUntraced(function*(
   )
 })
 
-const lookAtWorld = (client: Client): Effect.Effect<World, CallFailure> =>
-  Effect.map(
-    Effect.all([client.listContainers(), client.listNetworks, client.listVolumes], { concurrency: 3 }),
-    ([containers, networks, volumes]) => ({ containers, networks, volumes })
-  )
-
 /** The part of a report that says what was made, as leftovers of a create that was asked to keep them. */
 const kept = (report: OperationReport): ReadonlyArray<Leftover> =>
   report.done.filter((entry) => entry.kind !== "image").map(({ id, kind, name }) => ({
@@ -255,6 +200,15 @@ const kept = (report: OperationReport): ReadonlyArray<Leftover> =>
     ...(id === undefined ? {} : { id }),
     why: "kept, as asked"
   }))
+
+/** For a create that has no error to carry them: it was interrupted, or ran out of its time. */
+const tellLeftovers = (cluster: ClusterName, leftovers: ReadonlyArray<Leftover>): Effect.Effect<void> =>
+  leftovers.length === 0
+    ? Effect.void
+    : Effect.logWarning(
+      `a create of cluster ${cluster} did not end and left behind:`,
+      ...leftovers.map((left) => `${left.kind} ${left.name}: ${left.why}`)
+    )
 
 /** One create call. What it made is removed again unless it succeeds. */
 const runCreate = (
@@ -274,6 +228,7 @@ const runCreate = (
     const id = randomWord(16)
     const inFlight = new Set<Fiber.Fiber<unknown, unknown>>()
     let touched = false
+    let cleaned = false
 
     const call: Call = {
       client,
@@ -295,30 +250,33 @@ const runCreate = (
 
     const cleanUp = Effect.gen(function*() {
       yield* Effect.forEach([...inFlight], (fiber) => Fiber.await(fiber), { concurrency: "unbounded", discard: true })
-      if (!touched) return []
-      return spec.onFailure === "keep" ? kept(yield* operation.report) : yield* rollBack(client, operation, id)
+      if (!touched || cleaned) return []
+      const left = spec.onFailure === "keep" ? kept(yield* operation.report) : yield* rollBack(client, operation, id)
+      cleaned = true
+      return left
     }).pipe(
       Effect.timeoutOrElse({
         duration: policy.cleanupTimeout,
         orElse: () =>
-          Effect.map(operation.report, (report) =>
-            kept(report).map((left) => ({ ...left, why: "it was not removed in time; delete the cluster" })))
+          Effect.map(operation.report, (report) => {
+            cleaned = true
+            return kept(report).map((left) => ({ ...left, why: "it was not removed in time; delete the cluster" }))
+          })
       })
     )
 
     const body = Effect.gen(function*() {
       const world = yield* lookAtWorld(client)
       const present = judge(plan, world)
-      if (!(present instanceof Map)) {
-        return yield* failWith(present as NameTaken)
+      if ("_tag" in present) {
+        return yield* failWith(present)
       }
       const images = new Map(
-        plan.nodes.filter((node) =>
-          !present.has(node.name)
-        ).map(({ spec: { image, pull } }) => [`${image} ${pull}`, { image, pull: pull ?? "missing" }] as const)
+        plan.nodes.filter((node) => !present.has(node.name)).map(({ spec: { image, pull } }) =>
+          [`${image} ${pull}`, { image, pull: pull ?? "missing" }] as const
+        )
       )
-      yield* Effect.forEach(images.values(), ({ image, pull }) =>
-        ensureImage(client, operation, image, pull), {
+      yield* Effect.forEach(images.values(), ({ image, pull }) => ensureImage(client, operation, image, pull), {
         concurrency: 3,
         discard: true
       })
@@ -342,18 +300,15 @@ const runCreate = (
           }
           const leftovers = yield* cleanUp
           const report = yield* operation.report
-          return yield* Effect.fail(
-            error._tag === "OperationTimeout" ? error : new NodesNotCreated({ report, leftovers })
-          )
+          if (error._tag !== "OperationTimeout") return yield* new NodesNotCreated({ report, leftovers })
+          yield* tellLeftovers(clusterName, leftovers)
+          // The report of now also says what was removed again.
+          return yield* new OperationTimeout({ ...error, report })
         })
       ),
       Effect.onExit((exit) =>
-        Exit.isFailure(exit) && Exit.hasInterrupts(exit)
-          ? Effect.flatMap(cleanUp, (leftovers) =>
-            leftovers.length === 0 ? Effect.void : Effect.logWarning(
-              `the create of cluster ${clusterName} was interrupted and left behind:`,
-              ...leftovers.map((left) => `${left.kind} ${left.name}: ${left.why}`)
-            ))
+        Exit.isFailure(exit) && !cleaned
+          ? Effect.flatMap(cleanUp, (leftovers) => tellLeftovers(clusterName, leftovers))
           : Effect.void
       )
     )

@@ -7,7 +7,7 @@
  */
 import * as Effect from "effect/Effect"
 import type { Operation } from "../internal/Operation.ts"
-import { AlreadyDone, Done } from "../Model.ts"
+import { AlreadyDone, Done, type Outcome } from "../Model.ts"
 import type { Subject } from "../Progress.ts"
 import { Conflict, NameTaken, NotFoundError } from "../ProviderError.ts"
 import type { Client } from "./Client.ts"
@@ -23,6 +23,9 @@ interface Making {
   readonly ownership: Readonly<Record<string, string>>
   readonly making: <A, E>(request: Effect.Effect<A, E>) => Effect.Effect<A, E>
 }
+
+export const networkSubject = ({ name }: PlannedNetwork): Subject => ({ kind: "network", name })
+export const volumeSubject = ({ name }: PlannedVolume): Subject => ({ kind: "volume", name })
 
 const isOurs = (plan: Plan, labels: Readonly<Record<string, string>>): boolean =>
   labels[Labels.owned] === Labels.owner(plan.scheme.name, plan.cluster)
@@ -40,36 +43,46 @@ const uniqueLocal = (name: string): string => {
   return `fc00:${hex.slice(0, 4)}:${hex.slice(4)}::/64`
 }
 
-/** Whether an existing network can be the planned one; gives its IPv4 subnet where fixed addresses are given out. */
+/** Why an existing network cannot be the planned one; undefined where it can. */
+export const refuseNetwork = (plan: Plan, planned: PlannedNetwork, network: Network): NameTaken | undefined => {
+  const labels = labelsOf(network)
+  if (!planned.shared && !planned.external && !isOurs(plan, labels)) {
+    return new NameTaken({ detail: `network ${planned.name} is held by something else`, by: Labels.holder(labels) })
+  }
+  const subnet = ipv4(subnetsOf(network))
+  return planned.wish === undefined || subnet === planned.wish ? undefined : new NameTaken({
+    detail: `network ${planned.name} differs from what is asked: its subnet is ${subnet}, asked is ${planned.wish}`,
+    by: planned.shared || planned.external ? Labels.holder(labels) : "this cluster's own network"
+  })
+}
+
+/** Why an existing volume cannot be the planned one; undefined where it can. */
+export const refuseVolume = (plan: Plan, planned: PlannedVolume, volume: Volume): NameTaken | undefined => {
+  const labels = labelsOf(volume)
+  return isOurs(plan, labels)
+    ? undefined
+    : new NameTaken({ detail: `volume ${planned.name} is held by something else`, by: Labels.holder(labels) })
+}
+
+/** What became of a network, and the subnet that fixed addresses are of, where the scheme has them. */
+interface Ensured {
+  readonly outcome: Outcome
+  readonly subnet: string | undefined
+}
+
 const adopt = (
   context: Making,
   plan: Plan,
   planned: PlannedNetwork,
   network: Network
-): Effect.Effect<string | undefined, CallFailure> => {
-  const subject: Subject = { kind: "network", name: planned.name, id: network.Id }
-  const labels = labelsOf(network)
-  const held = planned.shared || planned.external || isOurs(plan, labels)
-  const subnet = ipv4(subnetsOf(network))
-  if (!held) {
-    return Effect.fail(context.operation.error(
-      new NameTaken({ detail: `network ${planned.name} is held by something else`, by: Labels.holder(labels) }),
-      subject
-    ))
-  }
-  if (planned.wish !== undefined && subnet !== planned.wish) {
-    return Effect.fail(context.operation.error(
-      new NameTaken({
-        detail: `network ${planned.name} differs from what is asked: its subnet is ${subnet}, asked is ${planned.wish}`,
-        by: "this cluster's own network"
-      }),
-      subject
-    ))
-  }
-  return Effect.as(
-    context.operation.record(subject, new AlreadyDone({})),
-    planned.subnet === undefined ? undefined : subnet
-  )
+): Effect.Effect<Ensured, CallFailure> => {
+  const refusal = refuseNetwork(plan, planned, network)
+  return refusal === undefined
+    ? Effect.succeed({
+      outcome: new AlreadyDone({}),
+      subnet: planned.subnet === undefined ? undefined : ipv4(subnetsOf(network))
+    })
+    : Effect.fail(context.operation.error(refusal, networkSubject(planned)))
 }
 
 const createNetwork = Effect.fnUntraced(function*(
@@ -93,7 +106,7 @@ const createNetwork = Effect.fnUntraced(function*(
         ]
       }
     }))
-  const subject: Subject = { kind: "network", name: planned.name }
+  const subject = networkSubject(planned)
   yield* operation.emit({ _tag: "Sent", subject, call: "create" })
   if (planned.wish === undefined && planned.subnet === undefined) {
     const plain = create(undefined, false)
@@ -119,27 +132,27 @@ const createNetwork = Effect.fnUntraced(function*(
 const eldest = (networks: ReadonlyArray<Network>): Network | undefined =>
   [...networks].sort((a, b) => (a.Created ?? "") < (b.Created ?? "") ? -1 : 1)[0]
 
-/** Makes a network where it is missing. Gives the subnet that fixed addresses are of, where the scheme has them. */
+/** Makes a network where it is missing. */
 export const ensureNetwork = Effect.fnUntraced(function*(
   context: Making,
   plan: Plan,
   planned: PlannedNetwork,
   known: ReadonlyArray<Network>
-): Effect.fn.Return<string | undefined, CallFailure> {
+): Effect.fn.Return<Ensured, CallFailure> {
   const { client, making, operation } = context
-  const subject: Subject = { kind: "network", name: planned.name }
   const named = (networks: ReadonlyArray<Network>) => networks.filter((network) => network.Name === planned.name)
-  yield* operation.schedule([subject])
   const present = eldest(named(known))
   if (present !== undefined) return yield* adopt(context, plan, planned, present)
   if (planned.external) {
     return yield* Effect.fail(
-      operation.error(new NotFoundError({ detail: `there is no network ${planned.name}` }), subject)
+      operation.error(
+        new NotFoundError({ detail: `there is no network ${planned.name}` }),
+        networkSubject(planned)
+      )
     )
   }
   const made = yield* Effect.result(createNetwork(context, planned, known))
-  const now = named(yield* client.listNetworks)
-  const first = eldest(now)
+  const first = eldest(named(yield* client.listNetworks))
   if (made._tag === "Failure") {
     // Someone else may have made it between the look and the call.
     return first === undefined || !isReason(made.failure, "NameTaken") && !isReason(made.failure, "Conflict")
@@ -150,8 +163,7 @@ export const ensureNetwork = Effect.fnUntraced(function*(
     yield* making(client.removeNetwork(made.success.id))
     return yield* adopt(context, plan, planned, first)
   }
-  yield* operation.record({ ...subject, id: made.success.id }, new Done({}))
-  return planned.subnet === undefined ? undefined : made.success.subnet
+  return { outcome: new Done({}), subnet: planned.subnet === undefined ? undefined : made.success.subnet }
 })
 
 /** Makes a named volume where it is missing. */
@@ -160,29 +172,15 @@ export const ensureVolume = Effect.fnUntraced(function*(
   plan: Plan,
   planned: PlannedVolume,
   known: ReadonlyArray<Volume>
-): Effect.fn.Return<void, CallFailure> {
+): Effect.fn.Return<Outcome, CallFailure> {
   const { client, making, operation, ownership } = context
-  const subject: Subject = { kind: "volume", name: planned.name }
-  yield* operation.schedule([subject])
-  const judged = (volume: Volume) => {
-    const labels = labelsOf(volume)
-    return isOurs(plan, labels)
-      ? Effect.succeed(labels)
-      : Effect.fail(operation.error(
-        new NameTaken({ detail: `volume ${planned.name} is held by something else`, by: Labels.holder(labels) }),
-        subject
-      ))
-  }
+  const subject = volumeSubject(planned)
   const present = known.find((volume) => volume.Name === planned.name)
-  if (present !== undefined) {
-    yield* judged(present)
-    return yield* operation.record(subject, new AlreadyDone({}))
-  }
-  yield* operation.emit({ _tag: "Sent", subject, call: "create" })
-  const labels = yield* Effect.flatMap(
-    making(client.createVolume({ Name: planned.name, Labels: { ...planned.labels, ...ownership } })),
-    judged
-  )
-  const mine = labels[Labels.operation] === ownership[Labels.operation]
-  yield* operation.record(subject, mine ? new Done({}) : new AlreadyDone({}))
+  if (present === undefined) yield* operation.emit({ _tag: "Sent", subject, call: "create" })
+  const volume = present ??
+    (yield* making(client.createVolume({ Name: planned.name, Labels: { ...planned.labels, ...ownership } })))
+  const refusal = refuseVolume(plan, planned, volume)
+  if (refusal !== undefined) return yield* Effect.fail(operation.error(refusal, subject))
+  const mine = labelsOf(volume)[Labels.operation] === ownership[Labels.operation]
+  return mine ? new Done({}) : new AlreadyDone({})
 })
