@@ -18,6 +18,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Operation from "./internal/Operation.ts"
+import { BoundToProcess } from "./internal/Session.ts"
 import {
   checkUnicodeClusterName,
   type ClusterName,
@@ -28,6 +29,7 @@ import {
   type NodeState,
   OperationReport,
   Outcome,
+  type ResourceOutcome,
   Skipped
 } from "./Model.ts"
 import * as Policy from "./Policy.ts"
@@ -178,6 +180,14 @@ export const makeNodeCreator = (
   createNodesScoped: scopedCreate(createNodes, deleteNodes)
 })
 
+const warnOfRest = (cluster: string, rest: ReadonlyArray<ResourceOutcome>): Effect.Effect<void> =>
+  rest.length === 0
+    ? Effect.void
+    : Effect.logWarning(
+      `of cluster ${cluster} these were left in place:`,
+      ...rest.map((left) => `${left.kind} ${left.name}: ${left.problem}`)
+    )
+
 /**
  * Makes a create scoped: `deleteNodes` runs when the scope closes, and logs what it could not remove. A create that is
  * interrupted has cleaned up by itself.
@@ -191,21 +201,19 @@ export const scopedCreate = <Spec extends { readonly cluster: string }>(
 ) =>
 (spec: Spec): Effect.Effect<OperationReport, CreateFailure, Scope.Scope> =>
   Effect.acquireRelease(
-    createNodes(spec),
+    Effect.provideService(createNodes(spec), BoundToProcess, true),
     () =>
       Effect.gen(function*() {
         const policy = Policy.make(yield* Policy.Current)
         yield* deleteNodes(spec.cluster).pipe(
           Effect.timeout(policy.cleanupTimeout),
-          Effect.tap((report) =>
-            report.skipped.length === 0
-              ? Effect.void
-              : Effect.logWarning(
-                `cluster ${spec.cluster} is deleted, but for:`,
-                ...report.skipped.map((left) => `${left.kind} ${left.name}: ${left.problem}`)
-              )
-          ),
-          Effect.catch((error) => Effect.logError(`cluster ${spec.cluster} could not be deleted: ${error.message}`))
+          Effect.flatMap((report) => warnOfRest(spec.cluster, [...report.skipped, ...report.unsupported])),
+          Effect.catch((error) =>
+            Effect.andThen(
+              "report" in error ? warnOfRest(spec.cluster, error.report.skipped) : Effect.void,
+              Effect.logError(`cluster ${spec.cluster} could not be deleted: ${error.message}`)
+            )
+          )
         )
       }),
     { interruptible: true }

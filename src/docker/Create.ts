@@ -14,7 +14,7 @@ import * as Fiber from "effect/Fiber"
 import * as Semaphore from "effect/Semaphore"
 import { failWith } from "../internal/Method.ts"
 import * as Operation from "../internal/Operation.ts"
-import { currentSession, randomWord } from "../internal/Session.ts"
+import { BoundToProcess, currentSession, randomWord } from "../internal/Session.ts"
 import {
   AlreadyDone,
   checkNewClusterName,
@@ -225,6 +225,7 @@ const runCreate = (
     const plan = makePlan(scheme, defaults, spec, clusterName)
     const operation = yield* Operation.make({ provider: "docker", name: "createNodes", clusterName, policy })
     const session = yield* Effect.promise(currentSession)
+    const bound = yield* BoundToProcess
     const id = randomWord(16)
     const inFlight = new Set<Fiber.Fiber<unknown, unknown>>()
     let touched = false
@@ -235,7 +236,7 @@ const runCreate = (
       plan,
       operation,
       id,
-      ownership: Labels.ownership(scheme.name, clusterName, { session, operation: id }),
+      ownership: Labels.ownership(scheme.name, clusterName, { session, operation: id, bound }),
       making: (request) =>
         Effect.uninterruptibleMask((restore) =>
           Effect.gen(function*() {

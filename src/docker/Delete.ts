@@ -62,14 +62,16 @@ const servesOthers = (member: Member): string | undefined => {
   return networkNames(member.container).find((name) => name !== own && name !== "bridge")
 }
 
-const usersOfNetwork = (containers: ReadonlyArray<ContainerSummary>, network: Network) =>
+/** The containers in a network, running or not. */
+export const usersOfNetwork = (containers: ReadonlyArray<ContainerSummary>, network: Network) =>
   containers.filter((container) =>
     Object.entries(container.NetworkSettings?.Networks ?? {}).some(([name, endpoint]) =>
       name === network.Name || name === network.Id || endpoint?.NetworkID === network.Id
     )
   )
 
-const usersOfVolume = (containers: ReadonlyArray<ContainerSummary>, volume: Volume) =>
+/** The containers that mount a named volume. */
+export const usersOfVolume = (containers: ReadonlyArray<ContainerSummary>, volume: Volume) =>
   containers.filter((container) =>
     (container.Mounts ?? []).some((mount) => mount.Type === "volume" && mount.Name === volume.Name)
   )

@@ -12,6 +12,8 @@ export const owned = "kubelayer.owned"
 export const session = "kubelayer.session"
 /** The create call that made it; a clean-up removes exactly what carries its own. */
 export const operation = "kubelayer.operation"
+/** `true`: it goes when a scope of the process that made it closes, so it is nobody's once that process is dead. */
+export const bound = "kubelayer.bound"
 /** What was asked for, field by field, so that a later create can name a difference. */
 export const spec = "kubelayer.spec"
 
@@ -25,11 +27,12 @@ export const owner = (scheme: string, cluster: ClusterName): string => `${scheme
 export const ownership = (
   scheme: string,
   cluster: ClusterName,
-  made: { readonly session: string; readonly operation: string }
+  made: { readonly session: string; readonly operation: string; readonly bound: boolean }
 ): Record<string, string> => ({
   [owned]: owner(scheme, cluster),
   [session]: made.session,
-  [operation]: made.operation
+  [operation]: made.operation,
+  ...(made.bound ? { [bound]: "true" } : {})
 })
 
 /** Who holds a resource, for people: the cluster it was made for, or what its labels tell. */

@@ -4,6 +4,7 @@
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
 import { OperationReport } from "../Model.ts"
 import { BackendError, type Reason } from "../ProviderError.ts"
 
@@ -77,3 +78,24 @@ export const method = (backend: string, operation: string, clusterName?: string)
       )
     })
 }
+
+/** The same around a method that gives a stream: the span lasts as long as somebody listens. */
+export const streamMethod =
+  (backend: string, operation: string, clusterName: string) =>
+  <A, E, R>(self: Stream.Stream<A, E, R>): Stream.Stream<A, E, R> =>
+    Stream.suspend(() => {
+      const current: CurrentMethod = { backend, operation, clusterName, sent: 0 }
+      return self.pipe(
+        Stream.tapError((error) => Effect.logDebug(`${operation} failed`, error)),
+        Stream.onExit(() =>
+          Effect.suspend(() =>
+            Effect.andThen(
+              Effect.annotateCurrentSpan("kubelayer.calls", current.sent),
+              Effect.logDebug(`${operation}: ${current.sent} calls`)
+            )
+          )
+        ),
+        Stream.provideService(CurrentMethod, current),
+        Stream.withSpan(`kubelayer.${backend}.${operation}`, { attributes: { "kubelayer.cluster": clusterName } })
+      )
+    })

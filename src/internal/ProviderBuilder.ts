@@ -15,7 +15,7 @@ import type {
   NoNodes,
   ProviderUnavailable
 } from "../ProviderError.ts"
-import { method } from "./Method.ts"
+import { method, streamMethod } from "./Method.ts"
 import * as Operation from "./Operation.ts"
 
 type CallFailure = ProviderUnavailable | BackendError
@@ -86,8 +86,6 @@ export const makeProvider = (backend: Backend): ProviderService => {
     isAvailable: Effect.isSuccess(backend.ping).pipe(method(name, "isAvailable")),
     checkAvailable: backend.ping.pipe(method(name, "checkAvailable")),
     watchCluster: (cluster) =>
-      Stream.unwrap(Effect.map(checkName(cluster), backend.watch)).pipe(
-        Stream.withSpan(`kubelayer.${name}.watchCluster`, { attributes: { "kubelayer.cluster": cluster } })
-      )
+      Stream.unwrap(Effect.map(checkName(cluster), backend.watch)).pipe(streamMethod(name, "watchCluster", cluster))
   }
 }

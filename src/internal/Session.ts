@@ -2,14 +2,21 @@
  * The session of this process: what marks everything that it makes, so that what a process that died has left behind is
  * found again, and can be told from what a living one still uses.
  */
+import * as Context from "effect/Context"
 
-/** Host, process id, start of the process in seconds since the epoch, and something random; joined by `/`. */
+/** Where the process runs, its id, its start in seconds since the epoch, and something random; joined by `/`. */
 export interface Session {
-  readonly host: string
+  /** Host name and, on Linux, the process-id namespace: an id means something only within it. */
+  readonly place: string
   readonly pid: number
   readonly startedAt: number
   readonly nonce: string
 }
+
+/** Whether what is made now goes when a scope of this process closes, and so is nobody's once the process is dead. */
+export const BoundToProcess = Context.Reference<boolean>("kubelayer/internal/BoundToProcess", {
+  defaultValue: () => false
+})
 
 const alphabet = "abcdefghijklmnopqrstuvwxyz0123456789"
 
@@ -20,22 +27,63 @@ export const randomWord = (length: number): string =>
     (byte) => alphabet.charAt(byte % alphabet.length)
   ).join("")
 
-let current: string | undefined
+const placeOfThisProcess = async (): Promise<string> => {
+  const [os, fs] = await Promise.all([import("node:os"), import("node:fs/promises")])
+  const namespace = await fs.readlink("/proc/self/ns/pid").then((link) => link.replace(/\D/g, ""), () => "")
+  return namespace === "" ? os.hostname() : `${os.hostname()}:${namespace}`
+}
+
+const startOfThisProcess = (): number => Math.round(performance.timeOrigin / 1000)
+
+let current: Promise<string> | undefined
 
 /** The session of this process, made when it is first needed. */
-export const currentSession = async (): Promise<string> => {
-  if (current === undefined) {
-    const os = await import("node:os")
-    const startedAt = Math.round(performance.timeOrigin / 1000)
-    current ??= `${os.hostname()}/${process.pid}/${startedAt}/${randomWord(8)}`
-  }
-  return current
-}
+export const currentSession = (): Promise<string> =>
+  current ??= placeOfThisProcess().then((place) => `${place}/${process.pid}/${startOfThisProcess()}/${randomWord(8)}`)
 
 /** Reads a session back from a label; undefined where it is not one. */
 export const parseSession = (text: string): Session | undefined => {
-  const [host, pid, startedAt, nonce, ...rest] = text.split("/")
-  if (host === undefined || nonce === undefined || rest.length > 0) return undefined
+  const [place, pid, startedAt, nonce, ...rest] = text.split("/")
+  if (place === undefined || nonce === undefined || rest.length > 0) return undefined
   if (!/^\d+$/.test(pid ?? "") || !/^\d+$/.test(startedAt ?? "")) return undefined
-  return { host, pid: Number(pid), startedAt: Number(startedAt), nonce }
+  return { place, pid: Number(pid), startedAt: Number(startedAt), nonce }
+}
+
+/** How far two readings of one process's start may lie apart. */
+const sameStartSeconds = 30
+
+/** When a process of this id started, in seconds since the epoch; undefined where the system does not tell. */
+const startOf = async (pid: number): Promise<number | undefined> => {
+  const fs = await import("node:fs/promises")
+  try {
+    const [stat, system] = await Promise.all([
+      fs.readFile(`/proc/${pid}/stat`, "utf8"),
+      fs.readFile("/proc/stat", "utf8")
+    ])
+    const booted = Number(/^btime (\d+)$/m.exec(system)?.[1])
+    // The name in parentheses may contain anything; the fields after it are counted from its end.
+    const ticks = Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19])
+    const start = booted + ticks / 100
+    return Number.isFinite(start) ? start : undefined
+  } catch {
+    return undefined
+  }
+}
+
+const exists = (pid: number): boolean => {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== "ESRCH"
+  }
+}
+
+/** Whether the process of a session is provably gone. Of another place nothing can be proven. */
+export const isDead = async (session: Session): Promise<boolean> => {
+  if (session.place !== await placeOfThisProcess()) return false
+  if (!exists(session.pid)) return true
+  const start = await startOf(session.pid)
+  // The id was given to another process since.
+  return start !== undefined && Math.abs(start - session.startedAt) > sameStartSeconds
 }

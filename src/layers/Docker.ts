@@ -10,6 +10,7 @@
  */
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -22,6 +23,7 @@ import { clusters, members } from "../docker/Members.ts"
 import * as Power from "../docker/Power.ts"
 import { isSchemeName, type SchemeName, schemeNames, schemes } from "../docker/Schemes.ts"
 import type { DockerClusterSpec, NodeDefaults } from "../docker/Spec.ts"
+import { type Orphan, sweep } from "../docker/Sweep.ts"
 import { portMappingsOf, type PublishedPort } from "../docker/Translate.ts"
 import { watchCluster } from "../docker/Watch.ts"
 import { method } from "../internal/Method.ts"
@@ -38,10 +40,17 @@ import {
   type ProviderService,
   scopedCreate
 } from "../Provider.ts"
-import { type BackendFailure, UnknownLabelScheme } from "../ProviderError.ts"
+import {
+  type BackendError,
+  type BackendFailure,
+  type ProviderUnavailable,
+  UnknownLabelScheme
+} from "../ProviderError.ts"
 
 export type { PortMapping, SchemeName } from "../docker/Schemes.ts"
 export type { DockerClusterSpec, NodeDefaults, NodeSpec } from "../docker/Spec.ts"
+export type { Orphan } from "../docker/Sweep.ts"
+export type { PublishedPort } from "../docker/Translate.ts"
 
 // -----------------------------------------------------------------------------
 // Options
@@ -82,6 +91,14 @@ export interface DockerService {
   readonly portMappings: (cluster: string) => Effect.Effect<ReadonlyArray<PublishedPort>, BackendFailure>
   /** The networks and named volumes that are the cluster's own, which `deleteNodes` would remove. */
   readonly resources: (cluster: string) => Effect.Effect<ReadonlyArray<Subject>, BackendFailure>
+  /**
+   * What kubelayer made, in any scheme, and is provably nobody's: the process that made it ran here and is dead, and it
+   * was bound to a scope of that process, or was left half-made. Lists it; with `remove`, removes it too.
+   */
+  readonly sweep: (options: {
+    readonly olderThan: Duration.Input
+    readonly remove?: boolean
+  }) => Effect.Effect<ReadonlyArray<Orphan>, ProviderUnavailable | BackendError>
 }
 
 /**
@@ -160,7 +177,8 @@ export const make = Effect.fnUntraced(function*(
         members(client, scheme, clusterName).pipe(
           Effect.flatMap((found) => ownResources(client, scheme, clusterName, found.map((member) => member.labels))),
           Effect.map((resources) => resources.map((resource) => resource.subject))
-        ))
+        )),
+    sweep: (sweeping) => sweep(client, sweeping).pipe(method("docker", "sweep"))
   }
 })
 
