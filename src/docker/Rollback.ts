@@ -74,7 +74,14 @@ export const rollBack = Effect.fnUntraced(function*(
       yield* Effect.forEach(wave, ({ remove, subject }) =>
         remove.pipe(
           Effect.catchIf(gone, () => Effect.void),
-          Effect.andThen(operation.record(subject, new RolledBack({}))),
+          // Why a node failed is what the caller needs to know; that it is gone again goes without saying.
+          Effect.andThen(
+            Effect.suspend(() =>
+              operation.outcomeOf(subject)?._tag === "Failed"
+                ? Effect.void
+                : operation.record(subject, new RolledBack({}))
+            )
+          ),
           Effect.catch((error) =>
             Effect.sync(() => {
               left.set(`${subject.kind}/${subject.name}`, { ...subject, why: error.message })
