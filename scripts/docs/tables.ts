@@ -2,7 +2,7 @@
  * The tables of the documents that the code itself knows: reasons with their advice, label schemes. Each stands between
  * two marks in its document, and is written anew from the code.
  */
-import { schemes } from "../../src/docker/Schemes.ts"
+import { isMade, type Scheme, schemes } from "../../src/docker/Schemes.ts"
 import type { ClusterName } from "../../src/Model.ts"
 import { reasons } from "../../src/ProviderError.ts"
 
@@ -25,22 +25,27 @@ export const tables: Readonly<Record<string, () => string>> = {
   schemes: () =>
     table(
       ["scheme", "a node of `dev` has", "control plane", "worker", "network", "grace at stop"],
-      Object.values(schemes).map((scheme) => {
+      (Object.values(schemes) as ReadonlyArray<Scheme>).map((scheme) => {
+        const grace = scheme.graceSeconds("control-plane")
+        const stop = grace === undefined
+          ? "the container's own"
+          : scheme.graceSeconds("worker") === grace
+          ? `${grace} s`
+          : `${grace} s for control planes`
+        const marks = Object.entries(scheme.filter(example)).flatMap(([kind, values]) =>
+          values.map((value) => kind === "label" ? code(value) : `the ${kind} ${code(value)}`)
+        )
+        const first = [code(scheme.name), marks.join(" ")]
+        if (!isMade(scheme)) return [...first, "managed, not made", "", "", stop]
         const node = (role: "control-plane" | "worker") =>
           code(scheme.template.nodeName({ cluster: example, role, index: 0 }))
-        const grace = scheme.graceSeconds("control-plane")
         const network = scheme.template.network(example)
         return [
-          code(scheme.name),
-          scheme.filter(example).map(code).join(" "),
+          ...first,
           node("control-plane"),
           node("worker"),
           `${code(network.name)}${network.shared ? ", shared" : ""}`,
-          grace === undefined
-            ? "the container's own"
-            : scheme.graceSeconds("worker") === grace
-            ? `${grace} s`
-            : `${grace} s for control planes`
+          stop
         ]
       })
     )

@@ -27,7 +27,14 @@ import {
 import type { Policy } from "../Policy.ts"
 import type { Subject } from "../Progress.ts"
 import type { CreateFailure } from "../Provider.ts"
-import { BackendError, InvalidSpec, type Leftover, NodesNotCreated, OperationTimeout } from "../ProviderError.ts"
+import {
+  BackendError,
+  InvalidSpec,
+  type Leftover,
+  NodesNotCreated,
+  OperationTimeout,
+  UnsupportedError
+} from "../ProviderError.ts"
 import type { Client } from "./Client.ts"
 import { isPortTaken } from "./Errors.ts"
 import { chooseHostPorts } from "./HostPorts.ts"
@@ -39,7 +46,8 @@ import { ensureNetwork, ensureVolume, networkSubject, volumeSubject } from "./Ne
 import { addressLabel, createBody, freeAddresses, makePlan, type Plan, type PlannedNode } from "./Plan.ts"
 import { inStartOrder, isReason, startOne, startWaves } from "./Power.ts"
 import { rollBack } from "./Rollback.ts"
-import type { PortMapping, Scheme } from "./Schemes.ts"
+import { isMade, type MadeScheme, type PortMapping, type Scheme } from "./Schemes.ts"
+import { kubelayer } from "./schemes/Kubelayer.ts"
 import { type DockerClusterSpec, faults, type NodeDefaults } from "./Spec.ts"
 import type { CallFailure } from "./Transport.ts"
 import { type ContainerSummary, labelsOf, nameOf } from "./Wire.ts"
@@ -178,14 +186,14 @@ const carryOut = Effect.fnUntraced(function*(
     )
   }
 
-  const look = members(client, plan.scheme, plan.cluster)
+  const look = members(client, [plan.scheme], plan.cluster)
   const planned = new Map(plan.nodes.map((node) => [node.name, node]))
   const unstarted = (yield* look).filter((member) =>
     planned.has(member.name) && member.container.State.toLowerCase() === "created"
   )
   yield* startWaves(
     operation,
-    inStartOrder(plan.scheme, unstarted),
+    inStartOrder(unstarted),
     (member) => startMade(call, planned.get(member.name), member, heldPorts),
     look,
     client
@@ -213,7 +221,8 @@ const tellLeftovers = (cluster: ClusterName, leftovers: ReadonlyArray<Leftover>)
 /** One create call. What it made is removed again unless it succeeds. */
 const runCreate = (
   client: Client,
-  scheme: Scheme,
+  scheme: MadeScheme,
+  schemes: ReadonlyArray<Scheme>,
   defaults: NodeDefaults,
   policy: Policy,
   spec: DockerClusterSpec,
@@ -268,7 +277,7 @@ const runCreate = (
 
     const body = Effect.gen(function*() {
       const world = yield* lookAtWorld(client)
-      const present = judge(plan, world)
+      const present = judge(plan, schemes, world)
       if ("_tag" in present) {
         return yield* failWith(present)
       }
@@ -315,10 +324,14 @@ const runCreate = (
     )
   })
 
+const unsupported = ({ name, template }: Scheme): string =>
+  "unsupported" in template ? template.unsupported : `${name} nodes cannot be made`
+
 /** Builds `createNodes`. Creates of one cluster by this instance come one after the other. */
 export const createCluster = (options: {
   readonly client: Client
-  readonly scheme: Scheme
+  /** The schemes in force. Of several, nodes are made in kubelayer's own. */
+  readonly schemes: ReadonlyArray<Scheme>
   readonly policy: Effect.Effect<Policy>
   readonly defaults: NodeDefaults
 }): (spec: DockerClusterSpec) => Effect.Effect<OperationReport, CreateFailure> => {
@@ -328,12 +341,15 @@ export const createCluster = (options: {
     gates.set(cluster, made)
     return made
   }
+  const [first] = options.schemes
+  const scheme: Scheme = options.schemes.length === 1 && first !== undefined ? first : kubelayer
   return (spec) =>
     Effect.gen(function*() {
       const clusterName = yield* checkNewClusterName(spec.cluster)
+      if (!isMade(scheme)) return yield* failWith(new UnsupportedError({ detail: unsupported(scheme) }))
       const policy = yield* options.policy
       return yield* gate(clusterName).withPermits(1)(
-        runCreate(options.client, options.scheme, options.defaults, policy, spec, clusterName)
+        runCreate(options.client, scheme, options.schemes, options.defaults, policy, spec, clusterName)
       )
     })
 }

@@ -109,14 +109,22 @@ interface Resource {
 /** The networks and volumes that are the cluster's own. */
 export const ownResources = Effect.fnUntraced(function*(
   client: Client,
-  scheme: Scheme,
+  schemes: ReadonlyArray<Scheme>,
   cluster: ClusterName,
-  nodeLabels: ReadonlyArray<Readonly<Record<string, string>>>
+  nodes: ReadonlyArray<Member>
 ): Effect.fn.Return<ReadonlyArray<Resource>, CallFailure> {
+  // Of several schemes, a cluster without nodes may be in any; but what a name alone tells is then not enough.
+  const candidates = nodes[0] === undefined
+    ? schemes.filter((scheme) => schemes.length === 1 || scheme.knownByName !== true)
+    : [nodes[0].scheme]
   const [networks, volumes] = yield* Effect.all([client.listNetworks, client.listVolumes], { concurrency: 2 })
   return [
     ...networks
-      .filter((network) => scheme.ownsNetwork(cluster, { name: network.Name, labels: labelsOf(network) }, nodeLabels))
+      .filter((network) =>
+        candidates.some((scheme) =>
+          scheme.ownsNetwork(cluster, { name: network.Name, labels: labelsOf(network) }, nodes)
+        )
+      )
       .map((network): Resource => ({
         subject: { kind: "network", name: network.Name, id: network.Id },
         users: (containers) => usersOfNetwork(containers, network),
@@ -124,7 +132,9 @@ export const ownResources = Effect.fnUntraced(function*(
         detach: (container) => client.disconnectNetwork(network.Id, container)
       })),
     ...volumes
-      .filter((volume) => scheme.ownsVolume(cluster, { name: volume.Name, labels: labelsOf(volume) }))
+      .filter((volume) =>
+        candidates.some((scheme) => scheme.ownsVolume(cluster, { name: volume.Name, labels: labelsOf(volume) }, nodes))
+      )
       .map((volume): Resource => ({
         subject: { kind: "volume", name: volume.Name },
         users: (containers) => usersOfVolume(containers, volume),
@@ -160,22 +170,34 @@ const deleteResources = Effect.fnUntraced(function*(
   )
 })
 
-export const deleteCluster = (client: Client, scheme: Scheme) => (operation: Operation) =>
+/** All at once, unless the rest is nobody's without its control plane. */
+const inDeleteOrder = (nodes: ReadonlyArray<Member>): ReadonlyArray<ReadonlyArray<Member>> =>
+  nodes[0]?.scheme.deletesControlPlanesLast === true
+    ? [
+      nodes.filter((member) => member.node.role !== "control-plane"),
+      nodes.filter((member) => member.node.role === "control-plane")
+    ]
+    : [nodes]
+
+export const deleteCluster = (client: Client, schemes: ReadonlyArray<Scheme>) => (operation: Operation) =>
   Effect.gen(function*() {
-    const nodes = yield* members(client, scheme, operation.clusterName)
+    const nodes = yield* members(client, schemes, operation.clusterName)
     const { concurrency, nodeTimeout } = operation.policy
-    yield* operation.wave(
-      nodes,
-      { subject: subjectOf, timeout: nodeTimeout.delete, width: concurrency.delete },
-      (member) => {
-        const other = servesOthers(member)
-        return other === undefined
-          ? removeOne(client, operation, { kind: "node", name: member.name, id: member.container.Id })
-          : Effect.succeed(new Skipped({ reason: `this registry also serves the network ${other}` }))
-      }
-    )
+    yield* operation.schedule(nodes.map(subjectOf))
+    for (const wave of inDeleteOrder(nodes)) {
+      yield* operation.wave(
+        wave,
+        { subject: subjectOf, timeout: nodeTimeout.delete, width: concurrency.delete },
+        (member) => {
+          const other = servesOthers(member)
+          return other === undefined
+            ? removeOne(client, operation, { kind: "node", name: member.name, id: member.container.Id })
+            : Effect.succeed(new Skipped({ reason: `this registry also serves the network ${other}` }))
+        }
+      )
+    }
     const spared = nodes.filter((member) => operation.outcomeOf(subjectOf(member))?._tag === "Skipped")
-    const own = ownResources(client, scheme, operation.clusterName, nodes.map((member) => member.labels))
+    const own = ownResources(client, schemes, operation.clusterName, nodes)
     yield* own.pipe(
       Effect.flatMap((resources) => deleteResources(client, operation, resources, spared)),
       // The nodes are gone by now and stand in the report, so what could not be asked has to stand there too.

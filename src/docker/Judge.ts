@@ -11,6 +11,7 @@ import * as Labels from "./Labels.ts"
 import { classify } from "./Members.ts"
 import { refuseNetwork, refuseVolume } from "./Networks.ts"
 import { differences, type Plan, type PlannedNode } from "./Plan.ts"
+import type { Scheme } from "./Schemes.ts"
 import type { CallFailure } from "./Transport.ts"
 import { type ContainerSummary, labelsOf, nameOf, type Network, type Volume } from "./Wire.ts"
 
@@ -33,7 +34,7 @@ const nameTaken = (kind: string, name: string, by: string, what = "is held by so
 /** Whether a container is this cluster's node as planned; refuses one that is not. */
 export const agrees = (plan: Plan, node: PlannedNode, container: ContainerSummary): NameTaken | undefined => {
   const labels = labelsOf(container)
-  const membership = plan.scheme.recognise({ name: nameOf(container), labels })
+  const membership = plan.scheme.recognise({ name: nameOf(container), labels }, [])
   const mine = labels[Labels.owned] === Labels.owner(plan.scheme.name, plan.cluster)
   if (!mine || membership?.cluster !== plan.cluster) {
     return nameTaken("container", node.name, Labels.holder(labels))
@@ -52,6 +53,7 @@ export const agrees = (plan: Plan, node: PlannedNode, container: ContainerSummar
 /** Judges the world against the plan. Gives the containers that are there and agree, by name. */
 export const judge = (
   plan: Plan,
+  schemes: ReadonlyArray<Scheme>,
   world: World
 ): NameTaken | NotFoundError | ReadonlyMap<string, ContainerSummary> => {
   const byName = new Map(world.containers.map((container) => [nameOf(container), container]))
@@ -76,8 +78,12 @@ export const judge = (
     const refusal = held === undefined ? undefined : refuseVolume(plan, volume, held)
     if (refusal !== undefined) return refusal
   }
-  const extra = classify(plan.scheme, world.containers).members
-    .find((member) => member.node.clusterName === plan.cluster && !planned.has(member.name))
+  const nodes = classify(schemes, world.containers).members.filter((member) => member.node.clusterName === plan.cluster)
+  const elsewhere = nodes.find((member) => member.scheme.name !== plan.scheme.name)
+  if (elsewhere !== undefined) {
+    return nameTaken("cluster", plan.cluster, `${elsewhere.scheme.name} cluster ${plan.cluster}`)
+  }
+  const extra = nodes.find((member) => !planned.has(member.name))
   return extra === undefined
     ? present
     : nameTaken("cluster", plan.cluster, Labels.holder(extra.labels), `has a node ${extra.name} that is not asked for`)

@@ -5,14 +5,16 @@
  * a filter that an engine misreads can select nothing foreign.
  */
 import * as Effect from "effect/Effect"
+import { failWith } from "../internal/Method.ts"
 import { byName, byRoleThenName } from "../internal/Operation.ts"
 import { type ClusterName, isClusterName, type NodeInfo } from "../Model.ts"
 import type { Subject } from "../Progress.ts"
+import { AmbiguousCluster } from "../ProviderError.ts"
 import type { Client } from "./Client.ts"
-import type { Scheme } from "./Schemes.ts"
+import type { Filter, Scheme } from "./Schemes.ts"
 import { toNode } from "./Translate.ts"
 import type { CallFailure } from "./Transport.ts"
-import { type ContainerSummary, labelsOf, nameOf } from "./Wire.ts"
+import { type ContainerSummary, type Event, labelsOf, nameOf } from "./Wire.ts"
 
 /** A container that is a node of a cluster. */
 export interface Member {
@@ -25,57 +27,90 @@ export interface Member {
 
 export const subjectOf = (member: Member): Subject => ({ kind: "node", name: member.name, id: member.container.Id })
 
-/** The nodes among containers, by one scheme. Names that no cluster can have are given apart. */
+const factsOf = (container: ContainerSummary) => ({ name: nameOf(container), labels: labelsOf(container) })
+
+/**
+ * The nodes among containers: each container is a node of at most one cluster, in the first scheme that recognises it.
+ * Names that no cluster can have are given apart, as `scheme/name`.
+ */
 export const classify = (
-  scheme: Scheme,
+  schemes: ReadonlyArray<Scheme>,
   containers: ReadonlyArray<ContainerSummary>
 ): { readonly members: ReadonlyArray<Member>; readonly foreignNames: ReadonlyArray<string> } => {
   const members: Array<Member> = []
   const foreignNames = new Set<string>()
-  for (const container of containers) {
-    const name = nameOf(container)
-    const labels = labelsOf(container)
-    const membership = scheme.recognise({ name, labels })
-    if (membership === undefined) continue
-    if (isDockerClusterName(membership.cluster)) {
-      members.push({ node: toNode(container, membership), name, labels, container, scheme })
-    } else {
-      foreignNames.add(membership.cluster)
+  const world = containers.map(factsOf)
+  containers.forEach((container, index) => {
+    const facts = world[index] ?? factsOf(container)
+    for (const scheme of schemes) {
+      const membership = scheme.recognise(facts, world)
+      if (membership === undefined) continue
+      if (isDockerClusterName(membership.cluster)) {
+        members.push({ node: toNode(container, membership), ...facts, container, scheme })
+      } else if (membership.cluster !== "") {
+        foreignNames.add(`${scheme.name}/${membership.cluster}`)
+      }
+      return
     }
-  }
+  })
   return { members, foreignNames: [...foreignNames] }
 }
 
 /** Letters beyond ASCII are a cluster's name on Omni only. */
 const isDockerClusterName = (name: string): boolean => isClusterName(name) && /^[\x21-\x7e]+$/.test(name)
 
-/** What is listed for one cluster, in the order of `listNodes`. */
+/** One call for all schemes: the engine filters where there is one, and gives everything where there are more. */
+const filterOf = (schemes: ReadonlyArray<Scheme>, cluster?: ClusterName): Filter =>
+  schemes.length === 1 ? schemes[0]?.filter(cluster) ?? {} : {}
+
+/** What the engine is to tell of a cluster's containers as they change, and whether such an event concerns it. */
+export const eventsOf = (schemes: ReadonlyArray<Scheme>, cluster: ClusterName) => {
+  const { label } = filterOf(schemes, cluster)
+  return {
+    filter: { type: ["container"], ...(label === undefined ? {} : { label }) },
+    concerns: (event: Event): boolean => {
+      const { name = "", ...labels } = event.Actor?.Attributes ?? {}
+      const facts = { name, labels }
+      return schemes.some((scheme) =>
+        scheme.mayConcern?.(facts) ?? scheme.recognise(facts, [facts])?.cluster === cluster
+      )
+    }
+  }
+}
+
+/** What is listed for one cluster, in the order of `listNodes`. A name that stands in two schemes is refused. */
 export const members = (
   client: Client,
-  scheme: Scheme,
+  schemes: ReadonlyArray<Scheme>,
   cluster: ClusterName
 ): Effect.Effect<ReadonlyArray<Member>, CallFailure> =>
-  Effect.map(
-    client.listContainers({ label: scheme.filter(cluster) }),
-    (containers) =>
-      classify(scheme, containers).members
-        .filter((member) => member.node.clusterName === cluster)
-        .sort((a, b) => byRoleThenName(a.node, b.node))
-  )
+  Effect.flatMap(client.listContainers(filterOf(schemes, cluster)), (containers) => {
+    const found = classify(schemes, containers).members.filter((member) => member.node.clusterName === cluster)
+    const candidates = [...new Set(found.map((member) => `${member.scheme.name}/${cluster}`))]
+    return candidates.length > 1
+      ? failWith(
+        new AmbiguousCluster({
+          detail: `${cluster} is a cluster in several schemes: ${candidates.join(", ")}`,
+          candidates
+        })
+      )
+      : Effect.succeed(found.sort((a, b) => byRoleThenName(a.node, b.node)))
+  })
 
 const warned = new Set<string>()
 
 /** The names of all clusters. A name that cannot be referred to is left out, with one warning in this process. */
-export const clusters = (client: Client, scheme: Scheme): Effect.Effect<ReadonlyArray<ClusterName>, CallFailure> =>
+export const clusters = (
+  client: Client,
+  schemes: ReadonlyArray<Scheme>
+): Effect.Effect<ReadonlyArray<ClusterName>, CallFailure> =>
   Effect.gen(function*() {
-    const found = classify(scheme, yield* client.listContainers({ label: scheme.filter() }))
+    const found = classify(schemes, yield* client.listContainers(filterOf(schemes)))
     for (const name of found.foreignNames) {
-      if (name === "" || warned.has(`${scheme.name}/${name}`)) continue
-      warned.add(`${scheme.name}/${name}`)
+      if (warned.has(name)) continue
+      warned.add(name)
       yield* Effect.logWarning(
-        `${scheme.name} has containers of a cluster ${
-          JSON.stringify(name.slice(0, 80))
-        }; no cluster can have that name, so it is left out`
+        `there are containers of ${JSON.stringify(name.slice(0, 80))}; no cluster can have that name, so it is left out`
       )
     }
     return [...new Set(found.members.map((member) => member.node.clusterName))].sort(byName)

@@ -7,7 +7,7 @@ import * as Result from "effect/Result"
 import type { ClusterName } from "../Model.ts"
 import type { CreateBody } from "./Client.ts"
 import * as Labels from "./Labels.ts"
-import type { NetworkTemplate, NewNode, PortMapping, Scheme } from "./Schemes.ts"
+import type { MadeScheme, NetworkTemplate, NewNode, PortMapping } from "./Schemes.ts"
 import {
   clusterWide,
   countOf,
@@ -44,7 +44,7 @@ export interface PlannedVolume {
 
 export interface Plan {
   readonly cluster: ClusterName
-  readonly scheme: Scheme
+  readonly scheme: MadeScheme
   readonly nodes: ReadonlyArray<PlannedNode>
   /** The main network first. */
   readonly networks: readonly [PlannedNetwork, ...ReadonlyArray<PlannedNetwork>]
@@ -99,7 +99,7 @@ export const differences = (label: string | undefined, asked: string): ReadonlyA
 }
 
 export const makePlan = (
-  scheme: Scheme,
+  scheme: MadeScheme,
   defaults: NodeDefaults,
   spec: DockerClusterSpec,
   cluster: ClusterName

@@ -140,19 +140,19 @@ export const startWaves = Effect.fnUntraced(function*(
 })
 
 /** The waves in which a cluster starts. */
-export const inStartOrder = (scheme: Scheme, nodes: ReadonlyArray<Member>): ReadonlyArray<ReadonlyArray<Member>> =>
+export const inStartOrder = (nodes: ReadonlyArray<Member>): ReadonlyArray<ReadonlyArray<Member>> =>
   [
-    ...scheme.controlPlaneWaves(nodes.filter((member) => member.node.role === "control-plane")),
+    ...(nodes[0]?.scheme.controlPlaneWaves(nodes.filter((member) => member.node.role === "control-plane")) ?? []),
     nodes.filter((member) => member.node.role !== "control-plane")
   ].filter((wave) => wave.length > 0)
 
-export const start = (client: Client, scheme: Scheme) => (operation: Operation) =>
+export const start = (client: Client, schemes: ReadonlyArray<Scheme>) => (operation: Operation) =>
   Effect.gen(function*() {
-    const look = members(client, scheme, operation.clusterName)
+    const look = members(client, schemes, operation.clusterName)
     const nodes = yield* Effect.flatMap(look, (found) => orNoNodes(operation, found))
     yield* startWaves(
       operation,
-      inStartOrder(scheme, nodes),
+      inStartOrder(nodes),
       (member) => startOne(client, operation, member),
       look,
       client
@@ -186,10 +186,10 @@ const stopOne = (
   }
 }
 
-export const stop = (client: Client, scheme: Scheme) => (operation: Operation) =>
+export const stop = (client: Client, schemes: ReadonlyArray<Scheme>) => (operation: Operation) =>
   Effect.gen(function*() {
     const nodes = yield* Effect.flatMap(
-      members(client, scheme, operation.clusterName),
+      members(client, schemes, operation.clusterName),
       (found) => orNoNodes(operation, found)
     )
     const { concurrency, nodeTimeout } = operation.policy
@@ -202,7 +202,7 @@ export const stop = (client: Client, scheme: Scheme) => (operation: Operation) =
       yield* operation.wave(
         wave,
         { subject: subjectOf, timeout: nodeTimeout.stop, width: concurrency.stop },
-        (member) => stopOne(client, operation, member, scheme.graceSeconds(member.node.role))
+        (member) => stopOne(client, operation, member, member.scheme.graceSeconds(member.node.role))
       )
     }
   })

@@ -9,7 +9,9 @@ import type { ClusterName, NodeRole } from "../Model.ts"
 import { k3d } from "./schemes/K3d.ts"
 import { kind } from "./schemes/Kind.ts"
 import { kubelayer } from "./schemes/Kubelayer.ts"
+import { kwok } from "./schemes/Kwok.ts"
 import { talos } from "./schemes/Talos.ts"
+import { vcluster } from "./schemes/VCluster.ts"
 
 /** What a scheme looks at in a container. */
 export interface ContainerFacts {
@@ -24,6 +26,7 @@ export interface Membership {
   readonly rawRole: string
 }
 
+/** A node, network or volume, as far as ownership goes. */
 export type Labelled = { readonly name: string; readonly labels: Readonly<Record<string, string>> }
 
 /** The nodes of a new cluster that a template is asked for. */
@@ -56,50 +59,77 @@ export interface NetworkTemplate {
   readonly subnet?: string
 }
 
+/** A filter of the engine's lists and events. */
+export type Filter = Readonly<Record<string, ReadonlyArray<string>>>
+
 export interface Scheme {
   readonly name: SchemeName
-  /** The labels, `key` or `key=value`, that the engine filters by; of every cluster where none is named. */
-  readonly filter: (cluster?: ClusterName) => ReadonlyArray<string>
-  readonly recognise: (container: ContainerFacts) => Membership | undefined
+  /** What the engine filters by; the containers of every cluster where none is named, perhaps among others. */
+  readonly filter: (cluster?: ClusterName) => Filter
+  /** Whose a container is. `world` is everything that was listed with it. */
+  readonly recognise: (
+    container: ContainerFacts,
+    world: ReadonlyArray<ContainerFacts>
+  ) => Membership | undefined
+  /** Whether an event may concern some cluster, where a container alone does not tell whose it is. */
+  readonly mayConcern?: (container: ContainerFacts) => boolean
   /** Waves of control planes, one after the other; the rest follows as one wave. */
   readonly controlPlaneWaves: <A extends Labelled>(controlPlanes: ReadonlyArray<A>) => ReadonlyArray<ReadonlyArray<A>>
+  /** Without its control plane the rest of a cluster is nobody's, so it goes last. */
+  readonly deletesControlPlanesLast?: boolean
+  /** Its networks and volumes are known by their names alone. */
+  readonly knownByName?: boolean
   /** Seconds between SIGTERM and SIGKILL; the container's own where undefined. */
   readonly graceSeconds: (role: NodeRole) => number | undefined
-  /** Whether a network is the cluster's own. `nodes` are the labels of its nodes that are left. */
-  readonly ownsNetwork: (
-    cluster: ClusterName,
-    network: Labelled,
-    nodes: ReadonlyArray<Readonly<Record<string, string>>>
-  ) => boolean
-  readonly ownsVolume: (cluster: ClusterName, volume: Labelled) => boolean
-  /** How a node is made. */
-  readonly template: {
-    /** The longest cluster name that the tool takes. */
-    readonly maxNameLength: number
-    /** `required`: with more than one control plane. `none`: the tool knows no such node. */
-    readonly loadBalancer: "required" | "optional" | "none"
-    readonly nodeName: (node: Pick<NewNode, "cluster" | "role" | "index">) => string
-    readonly labels: (node: NewNode) => Readonly<Record<string, string>>
-    /** Fields of the create call; `HostConfig` is merged one level deep. */
-    readonly container: (node: NewNode) => Readonly<Record<string, unknown>>
-    readonly hostConfig: (node: NewNode) => Readonly<Record<string, unknown>>
-    readonly ports: (node: NewNode) => ReadonlyArray<PortMapping>
-    readonly network: (cluster: ClusterName) => NetworkTemplate
-    /** Volumes that every node of the cluster mounts. */
-    readonly volumes: (
-      cluster: ClusterName
-    ) => ReadonlyArray<
-      { readonly name: string; readonly target: string; readonly labels: Readonly<Record<string, string>> }
-    >
-  }
+  /** Whether a network is the cluster's own. `nodes` are those of its nodes that are left, or were a moment ago. */
+  readonly ownsNetwork: (cluster: ClusterName, network: Labelled, nodes: ReadonlyArray<Labelled>) => boolean
+  readonly ownsVolume: (cluster: ClusterName, volume: Labelled, nodes: ReadonlyArray<Labelled>) => boolean
+  /** How a node is made, or why none is. */
+  readonly template: Template | { readonly unsupported: string }
 }
 
+/** How the nodes of a scheme are made. */
+export interface Template {
+  /** The longest cluster name that the tool takes. */
+  readonly maxNameLength: number
+  /** `required`: with more than one control plane. `none`: the tool knows no such node. */
+  readonly loadBalancer: "required" | "optional" | "none"
+  readonly nodeName: (node: Pick<NewNode, "cluster" | "role" | "index">) => string
+  readonly labels: (node: NewNode) => Readonly<Record<string, string>>
+  /** Fields of the create call; `HostConfig` is merged one level deep. */
+  readonly container: (node: NewNode) => Readonly<Record<string, unknown>>
+  readonly hostConfig: (node: NewNode) => Readonly<Record<string, unknown>>
+  readonly ports: (node: NewNode) => ReadonlyArray<PortMapping>
+  readonly network: (cluster: ClusterName) => NetworkTemplate
+  /** Volumes that every node of the cluster mounts. */
+  readonly volumes: (
+    cluster: ClusterName
+  ) => ReadonlyArray<
+    { readonly name: string; readonly target: string; readonly labels: Readonly<Record<string, string>> }
+  >
+}
+
+/** A scheme whose nodes we make. */
+export type MadeScheme = Scheme & { readonly template: Template }
+
+export const isMade = (scheme: Scheme): scheme is MadeScheme => !("unsupported" in scheme.template)
+
 /** The names of the schemes. */
-export type SchemeName = "kubelayer" | "kind" | "k3d" | "talos"
+export type SchemeName = "kubelayer" | "kind" | "k3d" | "talos" | "vcluster" | "kwok"
 
-/** Every scheme, by name. */
-export const schemes: { readonly [Name in SchemeName]: Scheme } = { kubelayer, kind, k3d, talos }
+/** A scheme, or all of them at once: every container is then classified to exactly one. */
+export type SchemeChoice = SchemeName | "auto"
 
-export const schemeNames = Object.keys(schemes) as ReadonlyArray<SchemeName>
+/** Every scheme, by name. A container that carries the marks of two belongs to the first. */
+export const schemes = { kubelayer, kind, k3d, talos, vcluster, kwok } as const satisfies {
+  readonly [Name in SchemeName]: Scheme
+}
 
-export const isSchemeName = (name: string): name is SchemeName => Object.hasOwn(schemes, name)
+/** What a layer can be configured with. */
+export const schemeChoices: ReadonlyArray<string> = [...Object.keys(schemes), "auto"]
+
+const isSchemeName = (name: string): name is SchemeName => Object.hasOwn(schemes, name)
+
+/** The schemes that a choice stands for; undefined where it is not one. */
+export const chosenSchemes = (choice: string): ReadonlyArray<Scheme> | undefined =>
+  choice === "auto" ? Object.values(schemes) : isSchemeName(choice) ? [schemes[choice]] : undefined

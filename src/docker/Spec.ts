@@ -10,7 +10,7 @@ import * as Result from "effect/Result"
 import { maxNameLength } from "../Model.ts"
 import type { ClusterSpec } from "../Provider.ts"
 import { reserved } from "./Labels.ts"
-import type { NewNode, PortMapping, Scheme } from "./Schemes.ts"
+import type { MadeScheme, NewNode, PortMapping } from "./Schemes.ts"
 
 /**
  * One kind of node. What a role leaves open comes from `nodes`, then from the layer's options, then from the scheme.
@@ -120,7 +120,7 @@ export const clusterWide = (defaults: NodeDefaults, spec: DockerClusterSpec) => 
 })
 
 /** How many nodes of each role a spec asks for. */
-export const counts = (scheme: Scheme, defaults: NodeDefaults, spec: DockerClusterSpec): NewNode["counts"] => ({
+export const counts = (scheme: MadeScheme, defaults: NodeDefaults, spec: DockerClusterSpec): NewNode["counts"] => ({
   controlPlanes: spec.controlPlanes,
   workers: spec.workers,
   loadBalancers: scheme.template.loadBalancer === "required"
@@ -273,7 +273,7 @@ const checkHostPorts = (
 }
 
 /** Every fault of a spec; none where it can be made. */
-export const faults = (scheme: Scheme, defaults: NodeDefaults, spec: DockerClusterSpec): ReadonlyArray<Fault> => {
+export const faults = (scheme: MadeScheme, defaults: NodeDefaults, spec: DockerClusterSpec): ReadonlyArray<Fault> => {
   const found: Array<Fault> = []
   const add: Add = (path, message) => void found.push({ path, message })
   const { template } = scheme

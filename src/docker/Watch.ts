@@ -19,6 +19,7 @@ import type { ClusterName, ClusterStatus } from "../Model.ts"
 import type { Policy } from "../Policy.ts"
 import { ClusterNotFound } from "../ProviderError.ts"
 import type { Client } from "./Client.ts"
+import { eventsOf } from "./Members.ts"
 import type { Scheme } from "./Schemes.ts"
 import type { CallFailure } from "./Transport.ts"
 import type { Event } from "./Wire.ts"
@@ -28,22 +29,26 @@ const silent = /^(?:exec_|health_status|top$|resize$|attach$|detach$|archive-pat
 
 export const watchCluster = (options: {
   readonly client: Client
-  readonly scheme: Scheme
+  readonly schemes: ReadonlyArray<Scheme>
   readonly policy: Effect.Effect<Policy>
   readonly status: (cluster: ClusterName) => Effect.Effect<Option.Option<ClusterStatus>, CallFailure>
 }) =>
 (cluster: ClusterName): Stream.Stream<ClusterStatus, ClusterNotFound | CallFailure> => {
-  const { client, scheme, status } = options
+  const { client, schemes, status } = options
 
   return Stream.unwrap(Effect.gen(function*() {
     const policy = yield* options.policy
     // Holds at most one note, that something may have changed; more notes would only lead to the same list.
     const changes = yield* Queue.sliding<"Changed" | CallFailure>(1)
 
+    const { concerns, filter } = eventsOf(schemes, cluster)
     const cutAt = listen(
-      client.events({ type: ["container"], label: scheme.filter(cluster) }),
+      client.events(filter),
       policy,
-      (event) => event !== "Opened" && silent.test(event.Action ?? "") ? Effect.void : Queue.offer(changes, "Changed")
+      (event) =>
+        event === "Opened" || !silent.test(event.Action ?? "") && concerns(event)
+          ? Queue.offer(changes, "Changed")
+          : Effect.void
     )
     yield* Effect.forkScoped(Effect.flatMap(cutAt, (error) => Queue.offer(changes, error)))
 

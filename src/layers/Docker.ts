@@ -21,7 +21,7 @@ import { createCluster } from "../docker/Create.ts"
 import { deleteCluster, ownResources } from "../docker/Delete.ts"
 import { clusters, members } from "../docker/Members.ts"
 import * as Power from "../docker/Power.ts"
-import { isSchemeName, type SchemeName, schemeNames, schemes } from "../docker/Schemes.ts"
+import { chosenSchemes, type SchemeChoice, schemeChoices } from "../docker/Schemes.ts"
 import type { DockerClusterSpec, NodeDefaults } from "../docker/Spec.ts"
 import { type Orphan, sweep } from "../docker/Sweep.ts"
 import { portMappingsOf, type PublishedPort } from "../docker/Translate.ts"
@@ -47,7 +47,7 @@ import {
   UnknownLabelScheme
 } from "../ProviderError.ts"
 
-export type { PortMapping, SchemeName } from "../docker/Schemes.ts"
+export type { PortMapping, SchemeChoice, SchemeName } from "../docker/Schemes.ts"
 export type { DockerClusterSpec, NodeDefaults, NodeSpec } from "../docker/Spec.ts"
 export type { Orphan } from "../docker/Sweep.ts"
 export type { PublishedPort } from "../docker/Translate.ts"
@@ -61,8 +61,11 @@ export type { PublishedPort } from "../docker/Translate.ts"
  * @since 0.1.0
  */
 export interface Options extends ConnectionOptions, NodeDefaults {
-  /** How nodes are marked; `kubelayer`, our own, by default. */
-  readonly scheme?: SchemeName
+  /**
+   * How nodes are marked; `kubelayer`, our own, by default. `auto` finds the clusters of every scheme in one call, and
+   * makes nodes in our own.
+   */
+  readonly scheme?: SchemeChoice
   /** Overrides of the policy for this layer. */
   readonly policy?: Policy.Overrides
 }
@@ -80,7 +83,7 @@ export interface Options extends ConnectionOptions, NodeDefaults {
 export interface DockerService {
   readonly provider: ProviderService
   readonly creator: NodeCreatorService
-  readonly scheme: SchemeName
+  readonly scheme: SchemeChoice
   /** Makes nodes from the full description; see `DockerClusterSpec`. Otherwise as `NodeCreator.createNodes`. */
   readonly createNodes: (spec: DockerClusterSpec) => Effect.Effect<OperationReport, CreateFailure>
   /** `createNodes`, and `deleteNodes` when the scope closes. */
@@ -123,14 +126,14 @@ const backendPolicy: Policy.Overrides = {}
 export const make = Effect.fnUntraced(function*(
   options: Options = {}
 ): Effect.fn.Return<DockerService, UnknownLabelScheme> {
-  const name = options.scheme ?? "kubelayer"
-  if (!isSchemeName(name)) return yield* new UnknownLabelScheme({ scheme: String(name), known: schemeNames })
-  const scheme = schemes[name]
+  const scheme = options.scheme ?? "kubelayer"
+  const schemes = chosenSchemes(scheme)
+  if (schemes === undefined) return yield* new UnknownLabelScheme({ scheme: String(scheme), known: schemeChoices })
   const policy = Effect.map(Policy.Current, (context) => Policy.make(backendPolicy, options.policy, context))
   const client = yield* Client.make({ connection: options, environment: yield* environment, policy })
 
   const listNodes = (cluster: Parameters<typeof members>[2]) =>
-    Effect.map(members(client, scheme, cluster), (found) => found.map((member) => member.node))
+    Effect.map(members(client, schemes, cluster), (found) => found.map((member) => member.node))
   const status = (cluster: Parameters<typeof members>[2]) =>
     Effect.flatMap(listNodes(cluster), (nodes) => Effect.map(client.address, (endpoint) => statusOf(nodes, endpoint)))
 
@@ -140,14 +143,14 @@ export const make = Effect.fnUntraced(function*(
     endpoint: client.address,
     ping: client.ping,
     listNodes,
-    listAllClusters: clusters(client, scheme),
-    start: Power.start(client, scheme),
-    stop: Power.stop(client, scheme),
-    delete: deleteCluster(client, scheme),
-    watch: watchCluster({ client, scheme, policy, status })
+    listAllClusters: clusters(client, schemes),
+    start: Power.start(client, schemes),
+    stop: Power.stop(client, schemes),
+    delete: deleteCluster(client, schemes),
+    watch: watchCluster({ client, schemes, policy, status })
   })
 
-  const create = createCluster({ client, scheme, policy, defaults: options })
+  const create = createCluster({ client, schemes, policy, defaults: options })
   const createNodes = (spec: DockerClusterSpec) => create(spec).pipe(method("docker", "createNodes", spec.cluster))
 
   const read = <A, E>(
@@ -159,7 +162,7 @@ export const make = Effect.fnUntraced(function*(
   return {
     provider,
     creator: makeNodeCreator(createNodes, provider.deleteNodes),
-    scheme: name,
+    scheme,
     createNodes,
     createNodesScoped: scopedCreate(createNodes, provider.deleteNodes),
     portMappings: (cluster) =>
@@ -168,14 +171,14 @@ export const make = Effect.fnUntraced(function*(
         cluster,
         (clusterName) =>
           Effect.map(
-            members(client, scheme, clusterName),
+            members(client, schemes, clusterName),
             (found) => found.flatMap((member) => portMappingsOf(member.name, member.container))
           )
       ),
     resources: (cluster) =>
       read("resources", cluster, (clusterName) =>
-        members(client, scheme, clusterName).pipe(
-          Effect.flatMap((found) => ownResources(client, scheme, clusterName, found.map((member) => member.labels))),
+        members(client, schemes, clusterName).pipe(
+          Effect.flatMap((found) => ownResources(client, schemes, clusterName, found)),
           Effect.map((resources) => resources.map((resource) => resource.subject))
         )),
     sweep: (sweeping) => sweep(client, sweeping).pipe(method("docker", "sweep"))
@@ -225,7 +228,7 @@ export const layer = (
   Layer.effectContext(Effect.map(make(options), everything))
 
 /**
- * The options that the environment gives: KUBELAYER_SCHEME and KUBELAYER_IMAGE. DOCKER_HOST, DOCKER_CONTEXT and the
+ * The options that the environment gives: KUBELAYER_SCHEME (`auto` where it is not set) and KUBELAYER_IMAGE. DOCKER_HOST, DOCKER_CONTEXT and the
  * other variables of the docker CLI hold for every layer.
  *
  * @category config
@@ -237,7 +240,7 @@ export const config: Config.Config<Options> = Config.all({
 }).pipe(
   Config.map(({ image, scheme }) => ({
     // Whether the scheme is known is told by `make`, with the list of those that are.
-    ...(Option.isSome(scheme) ? { scheme: scheme.value as SchemeName } : {}),
+    scheme: Option.getOrElse(scheme, () => "auto") as SchemeChoice,
     ...(Option.isSome(image) ? { nodes: { image: image.value } } : {})
   }))
 )

@@ -7,7 +7,7 @@
 import { byName } from "../../internal/Operation.ts"
 import type { NodeRole } from "../../Model.ts"
 import { owned, owner } from "../Labels.ts"
-import type { Scheme } from "../Schemes.ts"
+import type { MadeScheme } from "../Schemes.ts"
 
 const app = "k3d"
 const clusterLabel = "k3d.cluster"
@@ -29,9 +29,9 @@ const k3dRole = { "control-plane": "server", worker: "agent", "load-balancer": "
 const networkName = (cluster: string): string => `k3d-${cluster}`
 const imageVolume = (cluster: string): string => `k3d-${cluster}-images`
 
-export const k3d: Scheme = {
+export const k3d: MadeScheme = {
   name: "k3d",
-  filter: (cluster) => ["app=k3d", cluster === undefined ? clusterLabel : `${clusterLabel}=${cluster}`],
+  filter: (cluster) => ({ label: ["app=k3d", cluster === undefined ? clusterLabel : `${clusterLabel}=${cluster}`] }),
   recognise: ({ labels }) => {
     const cluster = labels[clusterLabel]
     if (labels["app"] !== app || cluster === undefined) return undefined
@@ -49,8 +49,8 @@ export const k3d: Scheme = {
   ownsNetwork: (cluster, { labels, name }, nodes) => {
     if (labels[owned] !== undefined) return labels[owned] === owner("k3d", cluster)
     if (labels["app"] !== app) return false
-    const mine = nodes.filter((node) => node[networkLabel] === name)
-    if (mine.some((node) => node[externalNetworkLabel] === "true")) return false
+    const mine = nodes.filter((node) => node.labels[networkLabel] === name)
+    if (mine.some((node) => node.labels[externalNetworkLabel] === "true")) return false
     return mine.length > 0 || name === networkName(cluster)
   },
   ownsVolume: (cluster, { labels }) => labels["app"] === app && labels[clusterLabel] === cluster,

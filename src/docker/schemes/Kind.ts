@@ -6,7 +6,7 @@
  */
 import type { NodeRole } from "../../Model.ts"
 import { owned, owner } from "../Labels.ts"
-import type { Scheme } from "../Schemes.ts"
+import type { MadeScheme } from "../Schemes.ts"
 
 const clusterLabel = "io.x-k8s.kind.cluster"
 const roleLabel = "io.x-k8s.kind.role"
@@ -20,9 +20,9 @@ const roles: Readonly<Record<string, NodeRole>> = {
 
 const kindRole = { "control-plane": "control-plane", worker: "worker", "load-balancer": "external-load-balancer" }
 
-export const kind: Scheme = {
+export const kind: MadeScheme = {
   name: "kind",
-  filter: (cluster) => [cluster === undefined ? clusterLabel : `${clusterLabel}=${cluster}`],
+  filter: (cluster) => ({ label: [cluster === undefined ? clusterLabel : `${clusterLabel}=${cluster}`] }),
   recognise: ({ labels }) => {
     const cluster = labels[clusterLabel]
     if (cluster === undefined) return undefined

@@ -2,7 +2,7 @@
  * kubelayer's own scheme: plain labels, a network of the cluster's own with fixed addresses, nothing else presumed.
  */
 import { owned, owner } from "../Labels.ts"
-import type { Scheme } from "../Schemes.ts"
+import type { MadeScheme } from "../Schemes.ts"
 
 const clusterLabel = "kubelayer.cluster"
 const roleLabel = "kubelayer.role"
@@ -14,9 +14,9 @@ const isRole = (value: string): value is Role => (roles as Set<string>).has(valu
 const countedName = (cluster: string, role: string, index: number): string =>
   `${cluster}-${role}${index === 0 ? "" : index + 1}`
 
-export const kubelayer: Scheme = {
+export const kubelayer: MadeScheme = {
   name: "kubelayer",
-  filter: (cluster) => [cluster === undefined ? clusterLabel : `${clusterLabel}=${cluster}`],
+  filter: (cluster) => ({ label: [cluster === undefined ? clusterLabel : `${clusterLabel}=${cluster}`] }),
   recognise: ({ labels }) => {
     const cluster = labels[clusterLabel]
     if (cluster === undefined) return undefined

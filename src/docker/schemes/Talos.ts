@@ -5,7 +5,7 @@
  * node takes its machine configuration from the variable USERDATA, which the caller's spec gives.
  */
 import type { NodeRole } from "../../Model.ts"
-import type { Scheme } from "../Schemes.ts"
+import type { MadeScheme } from "../Schemes.ts"
 
 const ownedLabel = "talos.owned"
 const clusterLabel = "talos.cluster.name"
@@ -24,9 +24,11 @@ const talosType = { "control-plane": "controlplane", worker: "worker", "load-bal
 const anonymous = ["/var", "/system/state", "/opt"]
 const temporary = ["/run", "/system", "/tmp"]
 
-export const talos: Scheme = {
+export const talos: MadeScheme = {
   name: "talos",
-  filter: (cluster) => [`${ownedLabel}=true`, cluster === undefined ? clusterLabel : `${clusterLabel}=${cluster}`],
+  filter: (cluster) => ({
+    label: [`${ownedLabel}=true`, cluster === undefined ? clusterLabel : `${clusterLabel}=${cluster}`]
+  }),
   recognise: ({ labels }) => {
     const cluster = labels[clusterLabel]
     if (labels[ownedLabel] !== "true" || cluster === undefined) return undefined
