@@ -38,6 +38,21 @@ export const ClusterName = Schema.String.check(
 /** @category models @since 0.1.0 */
 export type ClusterName = typeof ClusterName.Type
 
+/**
+ * The name of a cluster that is to be made: lower-case letters, digits, `.` and `-`, with a letter or digit at both ends.
+ * A backend may be narrower.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const NewClusterName = Schema.String.check(
+  Schema.isMaxLength(maxNameLength),
+  Schema.isPattern(creatable)
+).pipe(Schema.brand("ClusterName"), Schema.brand("NewClusterName"))
+
+/** @category models @since 0.1.0 */
+export type NewClusterName = typeof NewClusterName.Type
+
 const describeIssue = (input: string, allowed: RegExp): string | undefined => {
   if (input.length === 0) return "it is empty"
   if (input.length > maxNameLength) return `it has ${input.length} characters, at most ${maxNameLength} are allowed`

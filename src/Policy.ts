@@ -32,6 +32,8 @@ export interface Policy {
   readonly poll: Schedule.Schedule<unknown>
   /** Deadline of one call. A call that has to wait for a node, such as a stop, gets its grace on top. */
   readonly requestTimeout: Duration.Duration
+  /** How long a read may go on with its retries; one that is asked to wait longer than that fails at once. */
+  readonly readTimeout: Duration.Duration
   /** Deadline of one node within an operation, all its calls and waits together. A node past it is Failed. */
   readonly nodeTimeout: { readonly [K in Operation]: Duration.Duration }
   /** Deadline of an operation as a whole; past it, it fails with `OperationTimeout`. */
@@ -54,6 +56,7 @@ export interface Overrides {
   readonly retry?: Schedule.Schedule<unknown, BackendError>
   readonly poll?: Schedule.Schedule<unknown>
   readonly requestTimeout?: Duration.Input
+  readonly readTimeout?: Duration.Input
   readonly nodeTimeout?: { readonly [K in Operation]?: Duration.Input }
   readonly operationTimeout?: Duration.Input
   readonly cleanupTimeout?: Duration.Input
@@ -74,6 +77,7 @@ export const defaults: Policy = {
   ),
   poll: Schedule.min([Schedule.exponential("100 millis", 1.5), Schedule.spaced("2 seconds")]),
   requestTimeout: Duration.seconds(30),
+  readTimeout: Duration.minutes(1),
   nodeTimeout: {
     create: Duration.minutes(5),
     start: Duration.minutes(1),
@@ -124,6 +128,7 @@ export const make = (...all: ReadonlyArray<Overrides | undefined>): Policy => {
     retry: chosen.retry ?? defaults.retry,
     poll: chosen.poll ?? defaults.poll,
     requestTimeout: duration(chosen.requestTimeout, defaults.requestTimeout),
+    readTimeout: duration(chosen.readTimeout, defaults.readTimeout),
     nodeTimeout: perOperation((op) => duration(chosen.nodeTimeout?.[op], defaults.nodeTimeout[op])),
     operationTimeout: duration(chosen.operationTimeout, defaults.operationTimeout),
     cleanupTimeout: duration(chosen.cleanupTimeout, defaults.cleanupTimeout),

@@ -3,7 +3,8 @@
  * ended.
  *
  * Progress is for people and logs; the result of an operation is its report. The sink is looked up once an operation,
- * and a sink that fails or dies never fails the operation. `Provider.onEvent` sets it.
+ * and a sink that fails or dies never fails the operation. An operation waits for its sink, so that events come in
+ * order: what takes long belongs into a queue. `Provider.onEvent` sets it.
  *
  * @since 0.1.0
  */
@@ -24,8 +25,8 @@ export interface Subject {
 }
 
 /**
- * - `Scheduled`: the operation is going to act on it.
- * - `Sent`: a call was sent for it, `call` says which.
+ * - `Scheduled`: the operation is going to act on it. It comes after the list and before the first act.
+ * - `Sent`: a call is about to be sent for it, `call` says which.
  * - `Waiting`: nothing is left to send; `reason` says what is waited for.
  * - `Transferred`: bytes of an image have come; `total` where the backend tells it.
  * - `Settled`: this is its outcome. A create that is rolled back settles a second time.

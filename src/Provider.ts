@@ -9,7 +9,7 @@
  */
 import type * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Formatter from "effect/Formatter"
 import * as Layer from "effect/Layer"
@@ -66,34 +66,46 @@ export interface ProviderService {
   /**
    * Starts every node of the cluster: control planes first, then the rest, each wave in parallel. A node that runs is
    * `AlreadyDone`. One fresh list ends it: a node that does not run by then is `Failed`. One node's failure stops
-   * nothing else (laws `lifecycle.*`, `idempotency.*`, `partial.*`).
+   * nothing else (laws `lifecycle.start*`, `idempotency.start`, `absent.start`, `partial.start-*`, `interruption.start`,
+   * `concurrency.*`).
    */
   readonly startNodes: (
     cluster: string
   ) => Effect.Effect<OperationReport, NoNodes | NodesFailed | OperationTimeout | BackendFailure>
   /**
    * Stops every node of the cluster: the rest first, control planes last. A node that is stopped, or gone, is
-   * `AlreadyDone`. Interruption sends nothing more; what was sent, the backend completes.
+   * `AlreadyDone`. Interruption sends nothing more; what was sent, the backend completes (laws `lifecycle.stop*`,
+   * `idempotency.stop`, `absent.stop`, `partial.stop-*`, `interruption.stop`).
    */
   readonly stopNodes: (
     cluster: string
   ) => Effect.Effect<OperationReport, NoNodes | NodesFailed | OperationTimeout | BackendFailure>
-  /** The nodes, control planes first, then by name with numbers compared as numbers; empty where there are none. */
+  /**
+   * The nodes, control planes first, then by name with numbers compared as numbers; empty where there are none (laws
+   * `lifecycle.list-*`, `absent.list*`, `ownership.list`).
+   */
   readonly listNodes: (cluster: string) => Effect.Effect<ReadonlyArray<NodeInfo>, BackendFailure>
-  /** The names of all clusters, sorted, each once. Names that cannot be referred to are left out, with one warning. */
+  /**
+   * The names of all clusters, sorted, each once. Names that cannot be referred to are left out, with one warning (law
+   * `lifecycle.clusters`).
+   */
   readonly listAllClusters: Effect.Effect<ReadonlyArray<ClusterName>, ProviderUnavailable | BackendError>
-  /** Whether the cluster has a node. "Could not ask" is an error, never `false` (law `absent.error`). */
+  /** Whether the cluster has a node. "Could not ask" is an error, never `false` (laws `absent.exist`, `absent.error`). */
   readonly nodesExist: (cluster: string) => Effect.Effect<boolean, BackendFailure>
   /**
    * Deletes the cluster's nodes and what else is the cluster's own. No nodes is success, and leftovers are still
-   * removed. What something foreign uses is `Skipped`, with its name. Call it again until it succeeds.
+   * removed. What something foreign uses is `Skipped`, with its name. Call it again until it succeeds (laws
+   * `lifecycle.delete`, `idempotency.delete`, `absent.delete`, `ownership.*`, `partial.delete-*`).
    */
   readonly deleteNodes: (
     cluster: string
   ) => Effect.Effect<OperationReport, NodesFailed | OperationTimeout | BackendFailure>
-  /** None where the cluster does not exist. A list that failed is an error, never an empty status. */
+  /**
+   * None where the cluster does not exist. A list that failed is an error, never an empty status (laws
+   * `lifecycle.status*`, `absent.status*`).
+   */
   readonly getClusterStatus: (cluster: string) => Effect.Effect<Option.Option<ClusterStatus>, BackendFailure>
-  /** Whether the backend answers. It is asked, within the request timeout; this never fails. */
+  /** Whether the backend answers. It is asked, within the request timeout; this never fails (law `absent.available`). */
   readonly isAvailable: Effect.Effect<boolean>
   /** Succeeds if the backend answers; the error says why not and what to do. */
   readonly checkAvailable: Effect.Effect<void, ProviderUnavailable>
@@ -151,7 +163,7 @@ export interface NodeCreatorService {
   /**
    * Makes what is missing of the cluster, and starts what it made. What is there already and agrees is `AlreadyDone`;
    * what differs, or is held by something foreign, is an error that names the difference, and nothing is touched. On
-   * failure or interruption it removes what this call made, within `Policy.cleanupTimeout`.
+   * failure or interruption it removes what this call made, within `Policy.cleanupTimeout` (laws `create.*`).
    */
   readonly createNodes: (spec: ClusterSpec) => Effect.Effect<OperationReport, CreateFailure>
   /** `createNodes`, and `deleteNodes` of the cluster when the scope closes; what then is left is logged. */
@@ -166,6 +178,8 @@ export interface NodeCreatorService {
  */
 export class NodeCreator extends Context.Service<NodeCreator, NodeCreatorService>()("kubelayer/NodeCreator") {}
 
+const policyOfContext = Effect.map(Policy.Current, (context) => Policy.make(context))
+
 /**
  * Builds a `NodeCreator` from a backend's create and delete.
  *
@@ -174,10 +188,11 @@ export class NodeCreator extends Context.Service<NodeCreator, NodeCreatorService
  */
 export const makeNodeCreator = (
   createNodes: NodeCreatorService["createNodes"],
-  deleteNodes: ProviderService["deleteNodes"]
+  deleteNodes: ProviderService["deleteNodes"],
+  policy: Effect.Effect<Policy.Policy> = policyOfContext
 ): NodeCreatorService => ({
   createNodes,
-  createNodesScoped: scopedCreate(createNodes, deleteNodes)
+  createNodesScoped: scopedCreate(createNodes, deleteNodes, policy)
 })
 
 const warnOfRest = (cluster: string, rest: ReadonlyArray<ResourceOutcome>): Effect.Effect<void> =>
@@ -189,24 +204,25 @@ const warnOfRest = (cluster: string, rest: ReadonlyArray<ResourceOutcome>): Effe
     )
 
 /**
- * Makes a create scoped: `deleteNodes` runs when the scope closes, and logs what it could not remove. A create that is
- * interrupted has cleaned up by itself.
+ * Makes a create scoped: `deleteNodes` of the whole cluster runs when the scope closes, also where the create found all
+ * of it there, and what could not be removed is logged. A create that is interrupted has cleaned up by itself.
  *
  * @category constructors
  * @since 0.1.0
  */
 export const scopedCreate = <Spec extends { readonly cluster: string }>(
   createNodes: (spec: Spec) => Effect.Effect<OperationReport, CreateFailure>,
-  deleteNodes: ProviderService["deleteNodes"]
+  deleteNodes: ProviderService["deleteNodes"],
+  policy: Effect.Effect<Policy.Policy> = policyOfContext
 ) =>
 (spec: Spec): Effect.Effect<OperationReport, CreateFailure, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.provideService(createNodes(spec), BoundToProcess, true),
     () =>
       Effect.gen(function*() {
-        const policy = Policy.make(yield* Policy.Current)
+        const { cleanupTimeout } = yield* policy
         yield* deleteNodes(spec.cluster).pipe(
-          Effect.timeout(policy.cleanupTimeout),
+          Effect.timeout(cleanupTimeout),
           Effect.flatMap((report) => warnOfRest(spec.cluster, [...report.skipped, ...report.unsupported])),
           Effect.catch((error) =>
             Effect.andThen(
@@ -382,7 +398,7 @@ export const forEachNode = Effect.fnUntraced(function*<A, E, R, E2, R2>(
   lister: NodeLister<E, R>,
   cluster: string,
   f: (node: NodeInfo) => Effect.Effect<A, E2 | SkipAction, R2>,
-  options: { readonly concurrency?: number } = {}
+  options: { readonly concurrency?: number; readonly timeout?: Duration.Input } = {}
 ): Effect.fn.Return<OperationReport, E | InvalidClusterName | NoNodes | NodesFailed | OperationTimeout, R | R2> {
   const clusterName = yield* checkUnicodeClusterName(cluster)
   const provider = backendOf(lister)
@@ -394,7 +410,7 @@ export const forEachNode = Effect.fnUntraced(function*<A, E, R, E2, R2>(
       if (nodes.length === 0) return yield* new NoNodes({ provider, clusterName })
       yield* operation.wave(nodes, {
         subject: (node) => ({ kind: "node" as const, name: node.name, id: node.id }),
-        timeout: policy.nodeTimeout.start,
+        timeout: options.timeout === undefined ? policy.nodeTimeout.start : Duration.fromInputUnsafe(options.timeout),
         width: options.concurrency ?? policy.concurrency.start
       }, (node) =>
         f(node).pipe(

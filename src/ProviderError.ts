@@ -57,7 +57,10 @@ export const reasons = {
     isRetryable: false,
     advice: "Something that is not the backend answered, or its version is too far off."
   },
-  UnknownError: { isRetryable: false, advice: "kubelayer does not know this answer; please report it with its code." }
+  UnknownError: {
+    isRetryable: false,
+    advice: "No error that kubelayer knows; if a backend gave it, please report it with its code."
+  }
 } as const satisfies Record<string, { readonly isRetryable: boolean; readonly advice: string }>
 
 /** @category errors @since 0.1.0 */
@@ -84,6 +87,7 @@ const withTraits = <C extends Constructor<{ readonly _tag: ReasonTag; readonly d
     readonly detail: string
     readonly status?: number
     readonly code?: string
+    readonly correlationId?: string
     readonly retryAfterMillis?: number
   }
   Object.defineProperties(base.prototype, {
@@ -104,7 +108,7 @@ const withTraits = <C extends Constructor<{ readonly _tag: ReasonTag; readonly d
     },
     message: {
       get(this: Self) {
-        const origin = [this.status, this.code].filter((part) => part !== undefined).join(" ")
+        const origin = [this.status, this.code, this.correlationId].filter((part) => part !== undefined).join(" ")
         return `${this._tag}: ${this.detail}${origin === "" ? "" : ` [${origin}]`}. ${this.advice}`
       }
     }

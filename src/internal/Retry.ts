@@ -34,21 +34,22 @@ const wait = (error: BackendError, delay: Duration.Duration): number =>
  */
 export const retrying = (policy: Policy) => <A, E, R>(call: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.gen(function*() {
-    const deadline = yield* Deadline
+    const outer = yield* Deadline
+    const began = yield* Clock.currentTimeMillis
+    // Outside of a node's work, such as in a list, nobody else bounds the retries.
+    const deadline = Number.isFinite(outer) ? outer : began + Duration.toMillis(policy.readTimeout)
     const step = yield* Schedule.toStep(policy.retry)
-    const attempt = (): Effect.Effect<A, E, R> =>
-      Effect.catch(call, (error) => {
-        if (!(error instanceof BackendError) || !error.isRetryable) return Effect.fail(error)
-        return Effect.gen(function*() {
-          const now = yield* Clock.currentTimeMillis
-          const next = yield* step(now, error).pipe(
-            Effect.map(([, delay]) => wait(error, delay)),
-            Pull.catchDone(() => Effect.succeed(Number.POSITIVE_INFINITY))
-          )
-          if (now + next > deadline || next === Number.POSITIVE_INFINITY) return yield* Effect.fail(error)
-          yield* Effect.sleep(next)
-          return yield* attempt()
-        })
-      })
-    return yield* attempt()
+    while (true) {
+      const result = yield* Effect.result(call)
+      if (result._tag === "Success") return result.success
+      const error = result.failure
+      if (!(error instanceof BackendError) || !error.isRetryable) return yield* Effect.fail(error)
+      const now = yield* Clock.currentTimeMillis
+      const delay = yield* step(now, error).pipe(
+        Effect.map(([, delay]) => wait(error, delay)),
+        Pull.catchDone(() => Effect.succeed(Number.POSITIVE_INFINITY))
+      )
+      if (delay === Number.POSITIVE_INFINITY || now + delay > deadline) return yield* Effect.fail(error)
+      yield* Effect.sleep(delay)
+    }
   })

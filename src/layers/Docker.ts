@@ -161,10 +161,10 @@ export const make = Effect.fnUntraced(function*(
 
   return {
     provider,
-    creator: makeNodeCreator(createNodes, provider.deleteNodes),
+    creator: makeNodeCreator(createNodes, provider.deleteNodes, policy),
     scheme,
     createNodes,
-    createNodesScoped: scopedCreate(createNodes, provider.deleteNodes),
+    createNodesScoped: scopedCreate(createNodes, provider.deleteNodes, policy),
     portMappings: (cluster) =>
       read(
         "portMappings",

@@ -1,0 +1,136 @@
+/**
+ * Runs dockerd for a private engine, shut into mount and pid namespaces.
+ *
+ * The kernel then does the hard part of the clean-up: when the first process in
+ * there ends, all others end with it, containers included, and every mount goes.
+ * That also holds when this script is killed, by way of the parent death signal.
+ */
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import { type ChildProcess, spawn } from "node:child_process"
+import { chmodSync, closeSync, copyFileSync, openSync, readFileSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { request } from "./api.ts"
+import { type Home, updateOwner } from "./home.ts"
+import type { Network } from "./network.ts"
+import { PATH } from "./packages.ts"
+import { childrenOf, hasCapability, identify, kill } from "./process.ts"
+
+const CAP_SYS_RESOURCE = 24
+const READY_MILLIS = 60_000
+
+export class DaemonNotReady extends Data.TaggedError("DaemonNotReady")<{
+  readonly why: string
+  readonly log: string
+}> {
+  override get message(): string {
+    return `The private engine ${this.why}. The end of its log:\n${this.log}`
+  }
+}
+
+const configOf = (home: Home, network: Network) => {
+  const files = (name: string) => join(home.directory, name)
+  return {
+    "hosts": [`unix://${home.socketPath}`],
+    "data-root": files("data"),
+    "exec-root": files("exec"),
+    "pidfile": files("dockerd.pid"),
+    "bridge": home.bridge,
+    "default-address-pools": [{ base: `10.${network.block}.128.0/17`, size: 24 }],
+    ...(network.mtu === undefined ? {} : { mtu: network.mtu }),
+    "iptables": false,
+    "ip6tables": false,
+    "ip-forward": false,
+    "ip-masq": false,
+    // A service manager outside the namespaces could not follow the pids in them.
+    "exec-opts": ["native.cgroupdriver=cgroupfs"],
+    "cgroup-parent": `/${home.cgroup}`,
+    "log-opts": { "max-size": "10m" },
+    ...(hasCapability(CAP_SYS_RESOURCE)
+      ? {}
+      : { "runtimes": { "kubelayer": { path: files("oci-runtime.sh") } }, "default-runtime": "kubelayer" })
+  }
+}
+
+const environment = (): NodeJS.ProcessEnv => {
+  const own = Object.entries(process.env).filter(([name]) => !name.startsWith("DOCKER_"))
+  return { ...Object.fromEntries(own), PATH }
+}
+
+const launch = (home: Home): ChildProcess => {
+  const log = openSync(home.logFile, "a", 0o600)
+  try {
+    return spawn(
+      "setpriv",
+      ["--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+        .concat("sh", join(home.directory, "namespace.sh"), home.directory),
+      // A session of its own: a Ctrl-C in the terminal must not reach dockerd before our clean-up does.
+      { cwd: "/", env: environment(), stdio: ["ignore", log, log], detached: true }
+    )
+  } finally {
+    closeSync(log)
+  }
+}
+
+/** The lines of dockerd's log that say why; its last lines where none does. */
+export const logTail = (home: Home): string => {
+  try {
+    const lines = readFileSync(home.logFile, "utf8").trimEnd().split("\n")
+    const telling = lines.filter((line) => !/level=(?:debug|info|warning)\b/.test(line))
+    return (telling.length > 0 ? telling : lines).slice(-12).map((line) => `  ${line}`).join("\n")
+  } catch {
+    return "  (it wrote none)"
+  }
+}
+
+export interface Daemon {
+  /** Completes when the engine has ended, for whatever reason. */
+  readonly ended: Promise<string>
+}
+
+export const startDaemon = Effect.fnUntraced(function*(home: Home, network: Network) {
+  for (const script of ["namespace.sh", "oci-runtime.sh"]) {
+    copyFileSync(join(import.meta.dirname, script), join(home.directory, script))
+    chmodSync(join(home.directory, script), 0o755)
+  }
+  writeFileSync(home.configFile, JSON.stringify(configOf(home, network), null, 2))
+
+  const child = launch(home)
+  let end: string | undefined
+  const ended = new Promise<string>((resolve) => {
+    child.on("error", (error) => resolve(end = `could not be started: ${error.message}`))
+    child.on("exit", (code, signal) => resolve(end = signal === null ? `ended with ${code}` : `was ended by ${signal}`))
+  })
+  const supervisor = child.pid === undefined ? undefined : identify(child.pid)
+  if (supervisor !== undefined) updateOwner(home, { supervisor })
+
+  const ping = request({ socketPath: home.socketPath }, { method: "GET", path: "/_ping", deadlineMillis: 5000 })
+  const giveUp = Date.now() + READY_MILLIS
+  while (true) {
+    if (end !== undefined) return yield* new DaemonNotReady({ why: end, log: logTail(home) })
+    if (yield* Effect.isSuccess(ping)) break
+    if (Date.now() > giveUp) {
+      return yield* new DaemonNotReady({ why: `did not answer within ${READY_MILLIS / 1000} s`, log: logTail(home) })
+    }
+    yield* Effect.sleep("100 millis")
+  }
+  const daemon: Daemon = { ended }
+  return daemon
+})
+
+/**
+ * Ends every process of an engine at once. Nothing that it holds is kept, so
+ * there is nothing to shut down in order; and a start after a crash, which can
+ * only clear up, takes the same way.
+ */
+export const killDaemon = Effect.fnUntraced(
+  function*(supervisorPid: { readonly pid: number; readonly startTime: string }) {
+    const isGone = () => identify(supervisorPid.pid)?.startTime !== supervisorPid.startTime
+    if (isGone()) return true
+    // The namespace's first process goes; unshare, its parent, ends when the namespace is empty.
+    for (const first of childrenOf(supervisorPid.pid)) kill(first, "SIGKILL")
+    for (let waited = 0; waited < 10_000 && !isGone(); waited += 50) yield* Effect.sleep("50 millis")
+    if (!isGone()) kill(supervisorPid, "SIGKILL")
+    return isGone()
+  }
+)

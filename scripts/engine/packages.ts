@@ -1,0 +1,93 @@
+/**
+ * What a private engine needs installed, on Debian and its kin.
+ */
+import * as Effect from "effect/Effect"
+import { accessSync, constants, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { delimiter, join } from "node:path"
+import { type CommandFailed, type CommandNotStarted, run, runOrFail } from "../lib/exec.ts"
+import { hasCapability } from "./process.ts"
+
+/** Administration tools are not on every root's PATH. */
+export const PATH = [
+  ...new Set([...(process.env["PATH"] ?? "").split(delimiter), "/usr/sbin", "/usr/bin", "/sbin", "/bin"])
+]
+  .join(delimiter)
+
+const isExecutable = (path: string): boolean => {
+  try {
+    accessSync(path, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
+}
+
+const hasCommand = (name: string): boolean => PATH.split(delimiter).some((folder) => isExecutable(join(folder, name)))
+
+export const BUSYBOX = "/bin/busybox"
+
+const NEEDS: ReadonlyArray<{ readonly package: string; readonly present: () => boolean }> = [
+  { package: "docker.io", present: () => hasCommand("dockerd") && hasCommand("runc") && hasCommand("containerd") },
+  { package: "iptables", present: () => hasCommand("iptables") },
+  { package: "iproute2", present: () => hasCommand("ip") },
+  { package: "busybox-static", present: () => existsSync(BUSYBOX) }
+]
+
+export const missingPackages = (): ReadonlyArray<string> =>
+  NEEDS.filter((need) => !need.present()).map((need) => need.package)
+
+const CAP_NET_ADMIN = 12
+const CAP_SYS_ADMIN = 21
+
+/** Why no private engine can be started here; undefined where it can. */
+export const whyNotHere = (): string | undefined => {
+  if (process.platform !== "linux") return "it needs Linux"
+  if (process.getuid?.() !== 0) return "it needs root"
+  if (!hasCapability(CAP_SYS_ADMIN) || !hasCapability(CAP_NET_ADMIN)) {
+    return "root may not mount and make bridges here (an unprivileged container?)"
+  }
+  if (missingPackages().length === 0) return undefined
+  const release = existsSync("/etc/os-release") ? readFileSync("/etc/os-release", "utf8") : ""
+  const kin = /^ID(?:_LIKE)?=.*\b(?:debian|ubuntu)\b/m.test(release)
+  return kin && hasCommand("apt-get")
+    ? undefined
+    : `it can install ${missingPackages().join(", ")} on Debian and Ubuntu only`
+}
+
+const POLICY_FILE = "/usr/sbin/policy-rc.d"
+const POLICY = "#!/bin/sh\n# kubelayer: start no service while its packages are installed\nexit 101\n"
+
+/** The package would start a system-wide engine, which nobody asked for. A policy that is there already is kept. */
+const withoutServices = <A, E, R>(install: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.acquireUseRelease(
+    Effect.sync(() => {
+      // Ours can be there from an install that was killed.
+      if (existsSync(POLICY_FILE) && readFileSync(POLICY_FILE, "utf8") !== POLICY) return false
+      writeFileSync(POLICY_FILE, POLICY, { mode: 0o755 })
+      return true
+    }),
+    () => install,
+    (written) => Effect.sync(() => written && rmSync(POLICY_FILE, { force: true }))
+  )
+
+const apt = (...args: ReadonlyArray<string>) =>
+  ["apt-get", ["-y", "-o", "DPkg::Lock::Timeout=120", ...args], {
+    env: { DEBIAN_FRONTEND: "noninteractive", PATH }
+  }] as const
+
+/** Cannot be interrupted: a package manager that is stopped half-way leaves a broken system. */
+export const installMissing = (
+  say: (line: string) => void
+): Effect.Effect<void, CommandNotStarted | CommandFailed> => {
+  const missing = missingPackages()
+  if (missing.length === 0) return Effect.void
+  const install = apt("install", "--no-install-recommends", "--no-remove", ...missing)
+  return Effect.gen(function*() {
+    say(`Installing ${missing.join(", ")}`)
+    const first = yield* run(...install)
+    if (first.code === 0) return
+    // A fresh machine has no package lists, or has old ones.
+    yield* runOrFail(...apt("update"))
+    yield* runOrFail(...install)
+  }).pipe(withoutServices, Effect.uninterruptible)
+}

@@ -1,0 +1,133 @@
+/**
+ * Uses the packed library as a user would: installed from its tarball beside
+ * `effect` and nothing else, every public module imported, every example
+ * compiled against it, and those that need no backend run.
+ *
+ *   node scripts/smoke.ts [tarball]
+ */
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
+import { basename, join, resolve, sep } from "node:path"
+import { run, runOrFail } from "./lib/exec.ts"
+import { main } from "./lib/main.ts"
+import { pack, ROOT } from "./lib/pack.ts"
+import { temporaryDirectory } from "./lib/temporary.ts"
+
+class SmokeFailed extends Data.TaggedError("SmokeFailed")<{ readonly message: string }> {}
+
+/** The first line of an example that runs without a backend. */
+const RUNS = "// runs on: memory"
+const EXAMPLES = join(ROOT, "examples")
+const say = (line: string) => Effect.sync(() => process.stdout.write(`${line}\n`))
+
+const installedVersion = (name: string): string =>
+  (JSON.parse(readFileSync(join(ROOT, "node_modules", name, "package.json"), "utf8")) as { version: string }).version
+
+const install = Effect.fnUntraced(function*(project: string, tarball: string) {
+  writeFileSync(join(project, "package.json"), JSON.stringify({ name: "smoke", private: true, type: "module" }))
+  const flags = ["--prefer-offline", "--no-audit", "--no-fund", "--ignore-scripts"]
+  yield* runOrFail("npm", ["install", ...flags, tarball, `effect@${installedVersion("effect")}`], { cwd: project })
+})
+
+/** Runs in the project; its last argument is the list of modules to try, and it prints what became of each. */
+const PROBE = `
+const outcomes = {}
+for (const specifier of JSON.parse(process.argv.at(-1))) {
+  try {
+    const names = Object.keys(await import(specifier))
+    outcomes[specifier] = names.length > 0 ? "imported" : "exports nothing"
+  } catch (error) {
+    outcomes[specifier] = error.code === "ERR_PACKAGE_PATH_NOT_EXPORTED" ? "refused" : String(error)
+  }
+}
+console.log(JSON.stringify(outcomes))
+`
+
+/** Modules whose only exports are types are files, too, but have nothing to import. */
+const isTypesOnly = (file: string): boolean => /^\s*export \{\};?\s*(?:\/\/.*)?$/m.test(readFileSync(file, "utf8"))
+
+const modulesOf = (dist: string): ReadonlyArray<string> =>
+  readdirSync(dist, { recursive: true, encoding: "utf8" })
+    .filter((file) => file.endsWith(".js") && !isTypesOnly(join(dist, file)))
+    .map((file) => file.slice(0, -".js".length).split(sep).join("/"))
+
+const checkImports = Effect.fnUntraced(function*(project: string) {
+  const modules = modulesOf(join(project, "node_modules/kubelayer/dist"))
+  // An index is reached by its folder's name, what is internal not at all.
+  const expected = new Map<string, "imported" | "refused">([["kubelayer/internal/anything", "refused"]])
+  for (const module of modules) {
+    const isIndex = module === "index" || module.endsWith("/index")
+    const isInternal = module.startsWith("internal/")
+    expected.set(`kubelayer/${module}`, isIndex || isInternal ? "refused" : "imported")
+    if (isIndex && !isInternal) expected.set(`kubelayer/${module}`.slice(0, -"/index".length), "imported")
+  }
+  writeFileSync(join(project, "probe.mjs"), PROBE)
+  const probed = yield* runOrFail(process.execPath, ["probe.mjs", JSON.stringify([...expected.keys()])], {
+    cwd: project
+  })
+  if (probed.stderr !== "") return yield* new SmokeFailed({ message: `Importing writes to stderr:\n${probed.stderr}` })
+  const outcomes = JSON.parse(probed.stdout.trim().split("\n").at(-1) ?? "{}") as Record<string, string>
+  const wrong = [...expected].filter(([specifier, outcome]) => outcomes[specifier] !== outcome)
+    .map(([specifier, outcome]) => `${specifier}: ${outcomes[specifier]}, should be ${outcome}`)
+  if (wrong.length > 0) return yield* new SmokeFailed({ message: wrong.join("\n") })
+  const count = (outcome: string) => [...expected.values()].filter((value) => value === outcome).length
+  yield* say(`${count("imported")} modules imported, ${count("refused")} private ones refused`)
+})
+
+const COMPILER_OPTIONS = {
+  target: "ES2022",
+  module: "NodeNext",
+  // Effect's own declarations name types of the web platform.
+  lib: ["ES2023", "DOM"],
+  strict: true,
+  exactOptionalPropertyTypes: true,
+  noUncheckedIndexedAccess: true,
+  rewriteRelativeImportExtensions: true,
+  rootDir: "examples",
+  outDir: "compiled",
+  // For the examples' sake, which use the console; the library's own types get none.
+  types: ["node"],
+  typeRoots: [join(ROOT, "node_modules/@types")]
+}
+
+const checkExamples = Effect.fnUntraced(function*(project: string) {
+  const examples = existsSync(EXAMPLES) ? readdirSync(EXAMPLES).filter((name) => name.endsWith(".ts")).toSorted() : []
+  if (examples.length === 0) return yield* say("no examples to compile")
+  mkdirSync(join(project, "examples"))
+  for (const name of examples) copyFileSync(join(EXAMPLES, name), join(project, "examples", name))
+  writeFileSync(
+    join(project, "tsconfig.json"),
+    JSON.stringify({ compilerOptions: COMPILER_OPTIONS, include: ["examples"] })
+  )
+  yield* runOrFail(join(ROOT, "node_modules/.bin/tsc"), ["-p", "tsconfig.json"], { cwd: project })
+
+  const runnable = examples.filter((name) => readFileSync(join(EXAMPLES, name), "utf8").split("\n")[0]?.trim() === RUNS)
+  for (const name of runnable) {
+    const compiled = join("compiled", name.replace(/\.ts$/, ".js"))
+    const finished = yield* run(process.execPath, [compiled], { cwd: project }).pipe(
+      Effect.timeoutOrElse({
+        duration: "1 minute",
+        orElse: () => Effect.fail(new SmokeFailed({ message: `examples/${name} did not end within a minute` }))
+      })
+    )
+    if (finished.code !== 0 || finished.stderr !== "") {
+      const what = finished.code === 0 ? "wrote to stderr" : `ended with ${finished.code ?? finished.signal}`
+      return yield* new SmokeFailed({ message: `examples/${name} ${what}:\n${finished.output}` })
+    }
+  }
+  return yield* say(`${examples.length} examples compiled, ${runnable.length} of them run`)
+})
+
+const smoke = Effect.gen(function*() {
+  const project = yield* temporaryDirectory("smoke")
+  const given = process.argv[2]
+  const tarball = given === undefined ? yield* pack(project) : resolve(given)
+  yield* install(project, tarball)
+  yield* say(`${basename(tarball)} installed beside effect`)
+  yield* checkImports(project)
+  yield* checkExamples(project)
+  return 0
+})
+
+main(Effect.scoped(smoke))

@@ -1,0 +1,92 @@
+/** The checks of the project, in the order in which they are started. */
+import * as Effect from "effect/Effect"
+import { readdirSync, rmSync } from "node:fs"
+import { join } from "node:path"
+import { CommandFailed, run, type RunOptions } from "../lib/exec.ts"
+import { pack, ROOT } from "../lib/pack.ts"
+import type { Outcome, Step, StepContext } from "./step.ts"
+import { runTests } from "./vitest.ts"
+
+type Command = readonly [command: string, ...args: ReadonlyArray<string>]
+
+/** Long enough for a child to delete the containers it has made. */
+const GRACE_MILLIS = 30_000
+
+const runCommands = Effect.fnUntraced(function*(
+  commands: ReadonlyArray<Command>,
+  context: StepContext,
+  env: RunOptions["env"] = {}
+) {
+  let output = ""
+  for (const [command, ...args] of commands) {
+    const finished = yield* run(command, args, {
+      cwd: ROOT,
+      env,
+      graceMillis: GRACE_MILLIS,
+      ...(context.onOutput && { onOutput: context.onOutput })
+    })
+    if (finished.code !== 0) return yield* new CommandFailed({ finished })
+    output += finished.output
+  }
+  const outcome: Outcome = { status: "ok", output }
+  return outcome
+})
+
+/** A step that is one or more commands, each of which must end with 0. */
+const commands = (...list: ReadonlyArray<Command>): Step["run"] => (context) => runCommands(list, context)
+
+const packageChecks: Step["run"] = Effect.fnUntraced(function*(context) {
+  const tarball = yield* pack(context.directory)
+  return yield* runCommands([
+    ["publint", tarball, "--strict"],
+    ["attw", tarball, "--profile", "esm-only", "--no-definitely-typed"]
+  ], context)
+})
+
+const smoke: Step["run"] = (context) =>
+  Effect.suspend(() => {
+    // The package checks have put the tarball there, unless they were not chosen for this run.
+    const tarballs = readdirSync(context.directory).filter((name) => name.endsWith(".tgz"))
+    const paths = tarballs.map((name) => join(context.directory, name))
+    return runCommands([["node", "scripts/smoke.ts", ...paths]], context)
+  })
+
+export const steps: ReadonlyArray<Step> = [
+  { name: "format", run: commands(["dprint", "check"]) },
+  { name: "lint", run: commands(["oxlint"]) },
+  { name: "types", run: commands(["tsc", "--noEmit"]) },
+  {
+    name: "build",
+    run: (context) =>
+      Effect.suspend(() => {
+        // A file whose source is gone would be packed for ever.
+        rmSync(join(ROOT, "dist"), { recursive: true, force: true })
+        return runCommands([["npm", "run", "build"]], context)
+      })
+  },
+  { name: "unit tests", run: (context) => runTests("unit", context) },
+  { name: "package", after: ["build"], run: packageChecks },
+  { name: "smoke", after: ["package"], run: smoke },
+  { name: "documents", run: commands(["node", "scripts/docs.ts"]) },
+  { name: "quickstart on memory", run: commands(["node", "scripts/quickstart.ts", "--engine", "none", "--plain"]) },
+  {
+    name: "engine tests",
+    needsEngine: true,
+    alone: true,
+    run: (context) =>
+      runTests("engine", context, {
+        KUBELAYER_ENGINE: context.engine.dockerHost,
+        KUBELAYER_ENGINE_KIND: context.engine.kind
+      })
+  },
+  {
+    name: "quickstart on the engine",
+    needsEngine: true,
+    alone: true,
+    run: (context) =>
+      runCommands([["node", "scripts/quickstart.ts", "--engine", "found", "--plain"]], context, {
+        DOCKER_HOST: context.engine.dockerHost,
+        DOCKER_CONTEXT: undefined
+      })
+  }
+]

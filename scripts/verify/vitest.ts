@@ -1,0 +1,54 @@
+/** Runs one project of the test suite and counts its tests. */
+import * as Effect from "effect/Effect"
+import { readFileSync } from "node:fs"
+import { join } from "node:path"
+import { run } from "../lib/exec.ts"
+import { ROOT } from "../lib/pack.ts"
+import type { Outcome, StepContext, TestCounts } from "./step.ts"
+
+/** The part of vitest's JSON report that is read. */
+interface Report {
+  readonly numPassedTests?: number
+  readonly numFailedTests?: number
+  readonly testResults?: ReadonlyArray<{
+    readonly assertionResults?: ReadonlyArray<{ readonly status?: string; readonly fullName?: string }>
+  }>
+}
+
+export const countTests = (report: Report): TestCounts => {
+  const skippedNames = (report.testResults ?? []).flatMap((file) => file.assertionResults ?? [])
+    .filter(({ status }) => status !== "passed" && status !== "failed")
+    .map(({ fullName }) => fullName ?? "?")
+  return {
+    passed: report.numPassedTests ?? 0,
+    failed: report.numFailedTests ?? 0,
+    skipped: skippedNames.length,
+    skippedNames
+  }
+}
+
+const readReport = (path: string): Report | undefined => {
+  try {
+    return JSON.parse(readFileSync(path, "utf8")) as Report
+  } catch {
+    return undefined
+  }
+}
+
+export const runTests = Effect.fnUntraced(function*(
+  project: "unit" | "engine",
+  context: StepContext,
+  env: Readonly<Record<string, string | undefined>> = {}
+) {
+  const reportFile = join(context.directory, `${project}.json`)
+  const finished = yield* run(
+    join(ROOT, "node_modules/.bin/vitest"),
+    ["run", "--project", project, "--reporter=default", "--reporter=json", `--outputFile.json=${reportFile}`],
+    { cwd: ROOT, env, graceMillis: 30_000, ...(context.onOutput && { onOutput: context.onOutput }) }
+  )
+  const report = readReport(reportFile)
+  const tests = report && countTests(report)
+  const status = finished.code === 0 && tests !== undefined && tests.passed > 0 ? "ok" : "failed"
+  const outcome: Outcome = { status, output: finished.output, ...(tests && { tests }) }
+  return outcome
+})

@@ -1,0 +1,334 @@
+/**
+ * Clusters in memory: a stateful simulator of a backend on the Clock, with latency and failures per node and call.
+ *
+ * It is for tests of programs that use `Provider`, and for a first try where there is no engine. It keeps every promise
+ * of `Provider`; the service `Memory` adds what a test needs: nodes that others add or remove, crashes, failures,
+ * cuts, and the list of all calls. Nothing leaves the process and nothing outlives the layer.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import { CurrentMethod, failWith } from "../internal/Method.ts"
+import { makeProvider } from "../internal/ProviderBuilder.ts"
+import { listing, nodeInfos, reading } from "../memory/Calls.ts"
+import { faultsOf, makeCreate, type MemorySpec, nodeName, nodesOf, resourcesOf } from "../memory/Create.ts"
+import * as Engine from "../memory/Engine.ts"
+import { makeOperations } from "../memory/Operations.ts"
+import { makeWatch } from "../memory/Watch.ts"
+import type { Call, CallName, Crash, FailNext, Foreign, MemoryNode, SetLatency, World } from "../memory/World.ts"
+import { checkClusterName, checkNewClusterName, type NodeRole, type NodeState, type OperationReport } from "../Model.ts"
+import * as Policy from "../Policy.ts"
+import {
+  type CreateFailure,
+  makeNodeCreator,
+  NodeCreator,
+  type NodeCreatorService,
+  Provider,
+  type ProviderService,
+  scopedCreate
+} from "../Provider.ts"
+import { type BackendError, InvalidSpec, type Leftover, NotFoundError, ProviderUnavailable } from "../ProviderError.ts"
+
+export type { MemorySpec } from "../memory/Create.ts"
+export type {
+  Call,
+  CallName,
+  Crash,
+  FailNext,
+  Foreign,
+  MemoryNode,
+  MemoryResource,
+  SetLatency,
+  World
+} from "../memory/World.ts"
+
+// -----------------------------------------------------------------------------
+// Options
+// -----------------------------------------------------------------------------
+
+/**
+ * A cluster that is there from the start, with a network and a volume.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ClusterSeed {
+  readonly controlPlanes: number
+  readonly workers: number
+  readonly loadBalancers?: number
+  /** `running` where it is left out. */
+  readonly state?: NodeState
+  readonly labels?: Readonly<Record<string, string>>
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  /** The clusters that are there from the start, by name. */
+  readonly clusters?: Readonly<Record<string, ClusterSeed>>
+  /** How long calls take: all of them, or each by its own; none where it is left out. See `setLatency` too. */
+  readonly latency?: Duration.Input | { readonly [K in CallName]?: Duration.Input }
+  readonly policy?: Policy.Overrides
+}
+
+const callNames: ReadonlyArray<CallName> = [
+  "ping",
+  "listAll",
+  "list",
+  "watch",
+  "create",
+  "start",
+  "stop",
+  "delete"
+]
+
+const latencies = (latency: Options["latency"]): ReadonlyArray<SetLatency> => {
+  if (latency === undefined) return []
+  if (typeof latency !== "object" || !callNames.some((name) => name in latency)) {
+    return [{ latency: latency as Duration.Input }]
+  }
+  const each = latency as { readonly [K in CallName]?: Duration.Input }
+  return callNames.flatMap((operation) => {
+    const value = each[operation]
+    return value === undefined ? [] : [{ operation, latency: value }]
+  })
+}
+
+// -----------------------------------------------------------------------------
+// Service
+// -----------------------------------------------------------------------------
+
+/**
+ * What only the simulator can do. Its methods act on the world at once, are no calls, and take no time.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface MemoryService {
+  readonly provider: ProviderService
+  readonly creator: NodeCreatorService
+  readonly createNodes: (spec: MemorySpec) => Effect.Effect<OperationReport, CreateFailure>
+  readonly createNodesScoped: (spec: MemorySpec) => Effect.Effect<OperationReport, CreateFailure, Scope.Scope>
+
+  /**
+   * Somebody else adds a node. Without a name it gets the next free one of its role, `dev-worker2`; without a state it
+   * runs. The cluster's name is not checked, for there are backends with names that cannot be referred to.
+   */
+  readonly addNode: (node: {
+    readonly cluster: string
+    readonly role: NodeRole
+    readonly name?: string
+    readonly state?: NodeState
+    readonly labels?: Readonly<Record<string, string>>
+  }) => Effect.Effect<MemoryNode>
+  /** Somebody else removes a node. */
+  readonly removeNode: (name: string) => Effect.Effect<void, BackendError>
+  /** Puts a node into a state. */
+  readonly setState: (name: string, state: NodeState) => Effect.Effect<void, BackendError>
+  /** The next start of the node is accepted, and the node then ends with this exit code. It need not exist yet. */
+  readonly crash: (name: string, how: Crash) => Effect.Effect<void>
+  /** The next calls that match fail. Rules are used up in the order in which they were made. */
+  readonly failNext: (failure: FailNext) => Effect.Effect<void>
+  /** Changes how long calls take from now on; the latest rule that matches a call holds. */
+  readonly setLatency: (latency: SetLatency) => Effect.Effect<void>
+  /** While it is not available, every call fails with `ProviderUnavailable`; open watches are cut. */
+  readonly setAvailable: (available: boolean) => Effect.Effect<void>
+  /** Cuts the stream under every `watchCluster`. They have to read again. */
+  readonly cutWatches: Effect.Effect<void>
+  /** Adds something that is no cluster's: it holds its name, and what it uses cannot be deleted. */
+  readonly addForeign: (foreign: Foreign) => Effect.Effect<void>
+  readonly removeForeign: (name: string) => Effect.Effect<void>
+
+  /** Every call so far, in the order of sending. */
+  readonly calls: Effect.Effect<ReadonlyArray<Call>>
+  readonly clearCalls: Effect.Effect<void>
+  /** All that exists. */
+  readonly world: Effect.Effect<World>
+  /** The networks and volumes of a cluster that has no nodes any more. */
+  readonly leftovers: (cluster: string) => Effect.Effect<ReadonlyArray<Leftover>>
+}
+
+/**
+ * The simulator.
+ *
+ * **Example** (A start that fails twice, and then works)
+ *
+ * ```ts
+ * import * as Effect from "effect/Effect"
+ * import * as Memory from "kubelayer/layers/Memory"
+ * import { Provider } from "kubelayer/Provider"
+ * import { Locked } from "kubelayer/ProviderError"
+ *
+ * const program = Effect.gen(function*() {
+ *   const memory = yield* Memory.Memory
+ *   const provider = yield* Provider
+ *   const reason = new Locked({ detail: "somebody works on it" })
+ *   yield* memory.failNext({ operation: "start", node: "dev-worker", times: 2, reason })
+ *   return yield* provider.startNodes("dev")
+ * })
+ *
+ * export const main = program.pipe(
+ *   Effect.provide(Memory.layer({ clusters: { dev: { controlPlanes: 1, workers: 1, state: "stopped" } } }))
+ * )
+ * ```
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class Memory extends Context.Service<Memory, MemoryService>()("kubelayer/layers/Memory") {}
+
+// -----------------------------------------------------------------------------
+// Constructors
+// -----------------------------------------------------------------------------
+
+const seed = Effect.fnUntraced(function*(engine: Engine.Engine, clusters: NonNullable<Options["clusters"]>) {
+  const issues = yield* Effect.forEach(Object.entries(clusters), ([name, spec]) =>
+    checkNewClusterName(name).pipe(
+      Effect.match({
+        onFailure: ({ issue }) => [{ path: `clusters.${name}`, message: issue }],
+        onSuccess: () => []
+      }),
+      Effect.map((faults) => [...faults, ...faultsOf(spec, `clusters.${name}.`)])
+    ))
+  if (issues.flat().length > 0) return yield* new InvalidSpec({ issues: issues.flat() })
+  for (const [cluster, { state = "running", ...spec }] of Object.entries(clusters)) {
+    for (const resource of resourcesOf(cluster)) yield* engine.putResource(resource)
+    for (const node of nodesOf({ ...spec, cluster })) yield* engine.putNode({ ...node, state })
+  }
+})
+
+/**
+ * Makes a simulator. Two of them share nothing.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = Effect.fnUntraced(function*(
+  options: Options = {}
+): Effect.fn.Return<MemoryService, InvalidSpec, Scope.Scope> {
+  const engine = yield* Engine.make(latencies(options.latency))
+  yield* seed(engine, options.clusters ?? {})
+
+  const policy = Effect.map(Policy.Current, (current) => Policy.make(options.policy, current))
+  const warned = new Set<string>()
+  const ping = Effect.flatMap(policy, (current) => reading(current)(engine.ping)).pipe(
+    Effect.catchTag("BackendError", ({ reason }) =>
+      Effect.fail(
+        new ProviderUnavailable({ provider: Engine.backend, detail: reason.detail, advice: reason.advice })
+      ))
+  )
+  const listAllClusters = Effect.gen(function*() {
+    const names = yield* reading(yield* policy)(engine.listAll)
+    const checked = yield* Effect.forEach(names, (name) =>
+      Effect.matchEffect(checkClusterName(name), {
+        onSuccess: (cluster) => Effect.succeed([cluster]),
+        onFailure: (error) => {
+          if (warned.has(name)) return Effect.succeed([])
+          warned.add(name)
+          return Effect.as(Effect.logWarning(`left out of the list of clusters: ${error.message}`), [])
+        }
+      }))
+    return checked.flat().sort()
+  })
+
+  const provider = makeProvider({
+    name: Engine.backend,
+    policy,
+    endpoint: Effect.succeed(undefined),
+    ping,
+    listNodes: (cluster) =>
+      Effect.flatMap(
+        policy,
+        (current) => Effect.map(listing(engine, current, cluster), (world) => nodeInfos(cluster, world))
+      ),
+    listAllClusters,
+    ...makeOperations(engine),
+    watch: makeWatch(engine, policy)
+  })
+  const createNodes = makeCreate(engine, policy)
+
+  const nodeNamed = (operation: string, name: string) =>
+    Effect.suspend(() => {
+      const { nodes } = engine.world()
+      const node = nodes.find((one) => one.name === name)
+      return node !== undefined ? Effect.succeed(node) : failWith(
+        new NotFoundError({
+          detail: `there is no node ${name}; there are: ${nodes.map((one) => one.name).join(", ") || "none"}`
+        })
+      ).pipe(
+        Effect.provideService(CurrentMethod, { backend: Engine.backend, operation, clusterName: undefined, sent: 0 })
+      )
+    })
+
+  return {
+    provider,
+    creator: makeNodeCreator(createNodes, provider.deleteNodes),
+    createNodes,
+    createNodesScoped: scopedCreate(createNodes, provider.deleteNodes),
+    addNode: ({ cluster, labels = {}, name, role, state = "running" }) =>
+      Effect.suspend(() => {
+        const taken = new Set(engine.world().nodes.map((node) => node.name))
+        let n = 1
+        while (taken.has(nodeName(cluster, role, n))) n++
+        return engine.putNode({ kind: "node", cluster, role, state, labels, name: name ?? nodeName(cluster, role, n) })
+      }),
+    removeNode: (name) => Effect.map(nodeNamed("removeNode", name), ({ id }) => engine.remove(id)),
+    setState: (name, state) => Effect.map(nodeNamed("setState", name), (node) => engine.setState(node, state)),
+    crash: (name, how) => Effect.sync(() => engine.crashNext(name, how)),
+    failNext: (failure) => Effect.sync(() => engine.failNext(failure)),
+    setLatency: (latency) => Effect.sync(() => engine.setLatency(latency)),
+    setAvailable: (available) => Effect.sync(() => engine.setAvailable(available)),
+    cutWatches: Effect.sync(engine.cutWatches),
+    addForeign: (foreign) => Effect.sync(() => engine.addForeign(foreign)),
+    removeForeign: (name) => Effect.sync(() => engine.removeForeign(name)),
+    calls: Effect.sync(() => [...engine.calls]),
+    clearCalls: Effect.sync(() => {
+      engine.calls.length = 0
+    }),
+    world: Effect.sync(engine.world),
+    leftovers: (cluster) =>
+      Effect.sync(() => {
+        const { nodes, resources } = engine.world()
+        return nodes.some((node) => node.cluster === cluster) ? [] : resources
+          .filter((one) => one.cluster === cluster)
+          .map(({ id, kind, name }) => ({ id, kind, name, why: `cluster ${cluster} has no nodes` }))
+      })
+  }
+})
+
+/**
+ * `Provider`, `NodeCreator` and `Memory` from one simulator.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: Options = {}): Layer.Layer<Provider | NodeCreator | Memory, InvalidSpec> =>
+  Layer.effectContext(Effect.map(make(options), (memory) =>
+    Context.make(Memory, memory).pipe(
+      Context.add(Provider, memory.provider),
+      Context.add(NodeCreator, memory.creator)
+    )))
+
+/**
+ * `Memory` alone, for programs with several backends; `Provider.layerFrom(Memory)` makes it the `Provider`.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerService = (options: Options = {}): Layer.Layer<Memory, InvalidSpec> =>
+  Layer.effect(Memory, make(options))
+
+/**
+ * The same as `layer`, under the name that every backend has: nothing of it comes from the environment.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerConfig = (overrides: Options = {}): Layer.Layer<Provider | NodeCreator | Memory, InvalidSpec> =>
+  layer(overrides)

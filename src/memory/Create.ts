@@ -1,0 +1,305 @@
+/**
+ * `createNodes` of the simulated backend: what is asked against what exists, the making in waves, and the way back.
+ *
+ * A create that fails or is interrupted removes what it made, found by the mark that this call put on it, so that what
+ * was still under way is removed too and nothing else is touched.
+ */
+import * as Effect from "effect/Effect"
+import { method } from "../internal/Method.ts"
+import * as Operation from "../internal/Operation.ts"
+import { retrying, within } from "../internal/Retry.ts"
+import { AlreadyDone, checkNewClusterName, Done, type NodeRole, RolledBack, Skipped } from "../Model.ts"
+import type { OperationReport } from "../Model.ts"
+import type { Policy } from "../Policy.ts"
+import type { Subject } from "../Progress.ts"
+import type { ClusterSpec, CreateFailure } from "../Provider.ts"
+import {
+  type BackendError,
+  InvalidSpec,
+  type Leftover,
+  NameTaken,
+  NodesNotCreated,
+  OperationTimeout,
+  type ProviderUnavailable
+} from "../ProviderError.ts"
+import { listing, subjectOf, verifyRunning } from "./Calls.ts"
+import { backend, type Engine } from "./Engine.ts"
+import type { MemoryNode, MemoryResource, World } from "./World.ts"
+
+/** What Memory can make a cluster of: a `ClusterSpec`, and load balancers. */
+export interface MemorySpec extends ClusterSpec {
+  readonly loadBalancers?: number
+}
+
+type Made = Parameters<Engine["create"]>[0]
+type MadeNode = Extract<Made, { readonly kind: "node" }>
+
+// -----------------------------------------------------------------------------
+// What is asked
+// -----------------------------------------------------------------------------
+
+const suffixes: ReadonlyArray<readonly [NodeRole, string]> = [
+  ["control-plane", "control-plane"],
+  ["worker", "worker"],
+  ["load-balancer", "external-load-balancer"],
+  ["helper", "helper"]
+]
+
+/** The name of the n-th node of a role, counted from 1: `dev-worker`, `dev-worker2`, ... */
+export const nodeName = (cluster: string, role: NodeRole, n: number): string =>
+  `${cluster}-${new Map(suffixes).get(role) ?? role}${n === 1 ? "" : n}`
+
+/** The node records that a spec asks for. */
+export const nodesOf = (spec: MemorySpec): ReadonlyArray<MadeNode> =>
+  ([["control-plane", spec.controlPlanes], ["worker", spec.workers], [
+    "load-balancer",
+    spec.loadBalancers ?? 0
+  ]] as const)
+    .flatMap(([role, count]) =>
+      Array.from({ length: count }, (_, index): MadeNode => ({
+        kind: "node",
+        cluster: spec.cluster,
+        name: nodeName(spec.cluster, role, index + 1),
+        role,
+        state: "creating",
+        labels: spec.labels ?? {}
+      }))
+    )
+
+/** The resources that every cluster has beside its nodes. */
+export const resourcesOf = (cluster: string): ReadonlyArray<Exclude<Made, MadeNode>> =>
+  (["network", "volume"] as const).map((kind) => ({ kind, cluster, name: `${cluster}-${kind}` }))
+
+const reserved = "kubelayer"
+
+/** All that is wrong with the numbers and labels of a spec. */
+export const faultsOf = (
+  spec: Omit<MemorySpec, "cluster">,
+  prefix = ""
+): ReadonlyArray<{ readonly path: string; readonly message: string }> => {
+  const count = (path: keyof MemorySpec, value: unknown, minimum: number) =>
+    Number.isSafeInteger(value) && (value as number) >= minimum
+      ? []
+      : [{ path: prefix + path, message: `${String(value)} is not a whole number of at least ${minimum}` }]
+  const labels = Object.entries<unknown>(spec.labels ?? {}).flatMap(([key, value]) => {
+    const path = `${prefix}labels.${key}`
+    if (key === "") return [{ path, message: "a label's key is empty" }]
+    if (key.startsWith(reserved)) return [{ path, message: `keys that begin with ${reserved} are kubelayer's own` }]
+    return typeof value === "string" ? [] : [{ path, message: "a label's value is a string" }]
+  })
+  return [
+    ...count("controlPlanes", spec.controlPlanes, 1),
+    ...count("workers", spec.workers, 0),
+    ...count("loadBalancers", spec.loadBalancers ?? 0, 0),
+    ...labels,
+    ...(spec.onFailure === undefined || spec.onFailure === "remove" || spec.onFailure === "keep"
+      ? []
+      : [{ path: `${prefix}onFailure`, message: `${String(spec.onFailure)} is neither "remove" nor "keep"` }])
+  ]
+}
+
+const labelText = (labels: Readonly<Record<string, string>>): string =>
+  `{${Object.entries(labels).sort().map(([key, value]) => `${key}=${value}`).join(", ")}}`
+
+/** In which way what exists contradicts what is asked, one line each. */
+const differences = (asked: ReadonlyArray<MadeNode>, world: World): ReadonlyArray<string> => {
+  const wanted = new Map(asked.map((node) => [node.name, node]))
+  const lines = world.nodes.flatMap((node) => {
+    const want = wanted.get(node.name)
+    if (want === undefined) return [`it has the ${node.role} ${node.name}, which is not asked for`]
+    return [
+      ...(want.role === node.role ? [] : [`${node.name} is a ${node.role}, a ${want.role} is asked for`]),
+      ...(labelText(want.labels) === labelText(node.labels)
+        ? []
+        : [`${node.name} has the labels ${labelText(node.labels)}, ${labelText(want.labels)} are asked for`])
+    ]
+  })
+  const held = [...asked, ...resourcesOf(asked[0]?.cluster ?? "")].flatMap(({ kind, name }) =>
+    world.foreign.some((one) => one.kind === kind && one.name === name)
+      ? [`the ${kind} name ${name} is held by something foreign`]
+      : []
+  )
+  return [...lines, ...held]
+}
+
+// -----------------------------------------------------------------------------
+// The way back
+// -----------------------------------------------------------------------------
+
+/** One call of create: the mark that it puts on what it makes, and whether it has sent anything yet. */
+interface Creation {
+  readonly mark: string
+  sent: boolean
+}
+
+const rollback = (
+  engine: Engine,
+  operation: Operation.Operation,
+  creation: Creation
+): Effect.Effect<ReadonlyArray<Leftover>> =>
+  Effect.suspend(() => {
+    if (!creation.sent) return Effect.succeed([])
+    const left = new Map<string, Leftover>()
+    let listed = false
+    const removeOne = (one: MemoryNode | MemoryResource) => {
+      const subject = subjectOf(one)
+      return retrying(operation.policy)(engine.delete(one)).pipe(
+        Effect.catchReason("BackendError", "NotFoundError", () => Effect.void),
+        Effect.matchEffect({
+          onFailure: (error) => Effect.sync(() => left.set(one.id, { ...subject, why: whyOf(error) })),
+          onSuccess: () => {
+            left.delete(one.id)
+            return operation.outcomeOf(nameOnly(subject))?._tag === "Failed"
+              ? Effect.void
+              : operation.record(nameOnly(subject), new RolledBack({}))
+          }
+        })
+      )
+    }
+    const all = Effect.gen(function*() {
+      const { nodes, resources } = yield* listing(engine, operation.policy, operation.clusterName)
+      listed = true
+      const mine = [...nodes, ...resources].filter((one) => one.creation === creation.mark)
+      for (const one of mine) left.set(one.id, { ...subjectOf(one), why: "the time for the clean-up was over" })
+      const concurrency = operation.policy.concurrency.delete
+      yield* Effect.forEach(mine.filter((one) => one.kind === "node"), removeOne, { concurrency, discard: true })
+      yield* Effect.forEach(mine.filter((one) => one.kind !== "node"), removeOne, { concurrency, discard: true })
+    })
+    return all.pipe(
+      within(operation.policy.cleanupTimeout),
+      Effect.timeoutOrElse({ duration: operation.policy.cleanupTimeout, orElse: () => Effect.void }),
+      Effect.catch((error) => Effect.succeed(whyOf(error))),
+      Effect.flatMap((why) =>
+        listed
+          ? Effect.succeed([...left.values()])
+          : Effect.map(operation.report, (report) =>
+            report.outcomes.flatMap(({ kind, name, outcome }) =>
+              outcome._tag === "Done" ? [{ kind, name, why: why ?? "the time for the clean-up was over" }] : []
+            ))
+      )
+    )
+  })
+
+const whyOf = (error: BackendError | ProviderUnavailable): string =>
+  error._tag === "BackendError" ? error.reason.detail : error.detail
+
+/** What is to be made has no id yet, so in a create's report everything goes by its name. */
+const nameOnly = ({ kind, name }: Subject): Subject => ({ kind, name })
+
+// -----------------------------------------------------------------------------
+// Create
+// -----------------------------------------------------------------------------
+
+let creations = 0
+
+const making = (engine: Engine, operation: Operation.Operation, spec: MemorySpec, creation: Creation) =>
+  Effect.gen(function*() {
+    const { clusterName, policy } = operation
+    const asked = nodesOf(spec)
+    const world = yield* listing(engine, policy, clusterName)
+    const different = differences(asked, world)
+    if (different.length > 0) {
+      return yield* Effect.fail(operation.error(
+        new NameTaken({
+          detail: `cluster ${clusterName} is there and differs: ${different.join("; ")}`,
+          by: `cluster ${clusterName}`
+        })
+      ))
+    }
+    const present = new Set([...world.nodes, ...world.resources].map((one) => `${one.kind}/${one.name}`))
+    const find = (found: World, { kind, name }: Made) =>
+      [...found.nodes, ...found.resources].find((one) => one.kind === kind && one.name === name)
+
+    // Never sent again blindly: a first create may have been done though its answer was lost.
+    const createOnce = (one: Made, subject: Subject) =>
+      Effect.suspend(() => {
+        let sent = false
+        const attempt = Effect.gen(function*() {
+          if (sent) {
+            const there = find(yield* listing(engine, policy, clusterName), one)
+            if (there?.creation === creation.mark) return there
+          }
+          sent = true
+          creation.sent = true
+          yield* operation.emit({ _tag: "Sent", subject, call: `create ${one.kind} ${one.name}` })
+          return yield* engine.create({ ...one, creation: creation.mark })
+        })
+        return retrying(policy)(attempt)
+      })
+
+    const make = (one: Made) => {
+      const subject = nameOnly(one)
+      return Effect.gen(function*() {
+        if (present.has(`${one.kind}/${one.name}`)) return new AlreadyDone({})
+        const made = yield* createOnce(one, subject)
+        if (made.kind === "node") {
+          yield* operation.emit({ _tag: "Sent", subject, call: `start ${made.name}` })
+          yield* retrying(policy)(engine.start(made))
+        }
+        return new Done({})
+      })
+    }
+
+    const waves: ReadonlyArray<ReadonlyArray<Made>> = [
+      resourcesOf(clusterName),
+      asked.filter((node) => node.role === "control-plane"),
+      asked.filter((node) => node.role !== "control-plane")
+    ]
+    let failed = false
+    for (const wave of waves) {
+      if (failed) {
+        for (const one of wave) {
+          yield* operation.record(nameOnly(one), new Skipped({ reason: "what it needs was not made" }))
+        }
+        continue
+      }
+      yield* operation.wave(
+        wave,
+        { subject: nameOnly, timeout: policy.nodeTimeout.create, width: policy.concurrency.create },
+        make
+      )
+      failed = wave.some((one) => operation.outcomeOf(nameOnly(one))?._tag === "Failed")
+    }
+    if (!failed) {
+      const fresh = asked.filter((node) => operation.outcomeOf(nameOnly(node))?._tag === "Done")
+      yield* verifyRunning(engine, operation, fresh.map(nameOnly))
+    }
+  })
+
+export const makeCreate =
+  (engine: Engine, policy: Effect.Effect<Policy>) =>
+  (spec: MemorySpec): Effect.Effect<OperationReport, CreateFailure> =>
+    Effect.gen(function*() {
+      const clusterName = yield* checkNewClusterName(spec.cluster)
+      const issues = faultsOf(spec)
+      if (issues.length > 0) return yield* new InvalidSpec({ issues })
+      const operation = yield* Operation.make({
+        provider: backend,
+        name: "createNodes",
+        clusterName,
+        policy: yield* policy
+      })
+      const creation: Creation = { mark: `${clusterName}/${++creations}`, sent: false }
+      const undo = spec.onFailure === "keep" ? Effect.succeed([]) : rollback(engine, operation, creation)
+      const undoAndTell = Effect.flatMap(undo, (leftovers) =>
+        leftovers.length === 0 ? Effect.void : Effect.logWarning(
+          `what was made of cluster ${clusterName} is removed, but for:`,
+          ...leftovers.map((left) => `${left.kind} ${left.name}: ${left.why}`)
+        ))
+
+      return yield* Effect.uninterruptibleMask((restore) =>
+        Effect.gen(function*() {
+          yield* restore(Operation.bounded(operation)(making(engine, operation, spec, creation))).pipe(
+            Effect.onError(() => undoAndTell),
+            Effect.catchTag("OperationTimeout", (timeout) =>
+              Effect.flatMap(operation.report, (report) => Effect.fail(new OperationTimeout({ ...timeout, report }))))
+          )
+          const report = yield* operation.report
+          if (!report.isFailure) {
+            return report
+          }
+          const leftovers = yield* undo
+          return yield* new NodesNotCreated({ report: yield* operation.report, leftovers })
+        })
+      )
+    }).pipe(method(backend, "createNodes", spec.cluster))

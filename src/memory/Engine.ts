@@ -1,0 +1,366 @@
+/**
+ * The simulated backend under `layers/Memory.ts`: what exists, the calls that it answers, their latency and failures.
+ *
+ * It behaves as a remote engine does. A call takes its time on the Clock; a node that is worked on shows it; what was
+ * sent is completed by a fiber of the layer's scope, though the caller be interrupted; two calls on one node follow
+ * each other. It knows nothing of waves, policies or reports.
+ */
+import type * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Queue from "effect/Queue"
+import type * as Scope from "effect/Scope"
+import { countCall, failWith } from "../internal/Method.ts"
+import type { NodeState } from "../Model.ts"
+import { type BackendError, InUse, NameTaken, NotFoundError, ProviderUnavailable } from "../ProviderError.ts"
+import type {
+  Call,
+  CallName,
+  Crash,
+  FailNext,
+  Foreign,
+  MemoryNode,
+  MemoryResource,
+  SetLatency,
+  World
+} from "./World.ts"
+
+export const backend = "memory"
+
+type CallFailure = BackendError | ProviderUnavailable
+
+/** Tells that something changed; it ends where the stream is cut. One tick stands for any number of changes. */
+export type Ticks = Queue.Queue<void, Cause.Done>
+
+type New<A extends { readonly id: string }> = A extends unknown ? Omit<A, "id" | "address" | "createdAt"> : never
+
+export interface Engine {
+  // The calls.
+  readonly ping: Effect.Effect<void, CallFailure>
+  readonly listAll: Effect.Effect<ReadonlyArray<string>, CallFailure>
+  readonly list: (cluster: string) => Effect.Effect<World, CallFailure>
+  /** Opens a stream of changes; `opened` gets it in the same step, so that it cannot be lost. */
+  readonly watch: (cluster: string, opened: (ticks: Ticks) => void) => Effect.Effect<void, CallFailure>
+  readonly unwatch: (ticks: Ticks) => void
+  /** Makes a node, which is then stopped, or another resource. */
+  readonly create: (made: New<MemoryNode | MemoryResource>) => Effect.Effect<MemoryNode | MemoryResource, CallFailure>
+  /** These say whether they made a difference; what is not there is NotFoundError. */
+  readonly start: (node: MemoryNode) => Effect.Effect<boolean, CallFailure>
+  readonly stop: (node: MemoryNode) => Effect.Effect<boolean, CallFailure>
+  readonly delete: (one: MemoryNode | MemoryResource) => Effect.Effect<void, CallFailure>
+
+  // What happens without a call.
+  readonly putNode: (made: New<MemoryNode>) => Effect.Effect<MemoryNode>
+  readonly putResource: (made: New<MemoryResource>) => Effect.Effect<MemoryResource>
+  readonly remove: (id: string) => void
+  readonly setState: (node: MemoryNode, state: NodeState) => void
+  readonly crashNext: (node: string, crash: Crash) => void
+  readonly failNext: (failure: FailNext) => void
+  readonly setLatency: (latency: SetLatency) => void
+  readonly setAvailable: (available: boolean) => void
+  readonly cutWatches: () => void
+  readonly addForeign: (foreign: Foreign) => void
+  readonly removeForeign: (name: string) => void
+  readonly calls: Array<Call>
+  readonly world: () => World
+}
+
+const unavailable = new ProviderUnavailable({
+  provider: backend,
+  detail: "it was told to be unavailable",
+  advice: "Memory.setAvailable(true) makes it answer again."
+})
+
+const pause = (latency: Duration.Duration): Effect.Effect<void> =>
+  Duration.isZero(latency) ? Effect.void : Effect.sleep(latency)
+
+const notFound = (kind: string, name: string) => failWith(new NotFoundError({ detail: `there is no ${kind} ${name}` }))
+
+export const make = Effect.fnUntraced(function*(
+  latencies: ReadonlyArray<SetLatency>
+): Effect.fn.Return<Engine, never, Scope.Scope> {
+  const scope = yield* Effect.scope
+  const things = new Map<string, MemoryNode | MemoryResource>()
+  const foreign: Array<Foreign> = []
+  const jobs = new Map<string, Deferred.Deferred<void>>()
+  const crashes = new Map<string, Crash>()
+  const failures: Array<FailNext & { times: number }> = []
+  const slowness = [...latencies]
+  const watches = new Map<Ticks, string>()
+  const calls: Array<Call> = []
+  let available = true
+  let count = 0
+
+  // ---------------------------------------------------------------------------
+  // State
+  // ---------------------------------------------------------------------------
+
+  const changed = (cluster: string) => {
+    for (const [ticks, watched] of watches) if (watched === cluster) Queue.offerUnsafe(ticks, undefined)
+  }
+
+  const set = (thing: MemoryNode | MemoryResource) => {
+    things.set(thing.id, thing)
+    changed(thing.cluster)
+  }
+
+  const remove = (id: string) => {
+    const thing = things.get(id)
+    if (thing !== undefined && things.delete(id)) changed(thing.cluster)
+  }
+
+  const nodeOf = (id: string): MemoryNode | undefined => {
+    const thing = things.get(id)
+    return thing?.kind === "node" ? thing : undefined
+  }
+
+  const setState = ({ id }: MemoryNode, state: NodeState, crash?: Crash) => {
+    const node = nodeOf(id)
+    if (node === undefined) return
+    const { crash: _, ...rest } = node
+    set({ ...rest, state, ...(crash === undefined ? {} : { crash }) })
+  }
+
+  const add = <A extends MemoryNode | MemoryResource>(thing: A): A => {
+    set(thing)
+    return thing
+  }
+
+  const nextId = () => `memory-${++count}`
+
+  const putNode: Engine["putNode"] = (made) =>
+    Effect.map(
+      Clock.currentTimeMillis,
+      (now) => add({ ...made, id: nextId(), address: addressOf(count), createdAt: new Date(now).toISOString() })
+    )
+
+  const putResource: Engine["putResource"] = (made) => Effect.sync(() => add({ ...made, id: nextId() }))
+
+  const holderOf = (kind: string, name: string): string | undefined => {
+    for (const thing of things.values()) {
+      if (thing.kind === kind && thing.name === name) return `a ${kind} of cluster ${thing.cluster}`
+    }
+    return foreign.some((one) => one.kind === kind && one.name === name) ? `a ${kind} of nobody's` : undefined
+  }
+
+  const usersOf = (resource: MemoryResource): ReadonlyArray<string> => [
+    ...[...things.values()].flatMap((thing) =>
+      thing.kind === "node" && thing.cluster === resource.cluster ? [`node ${thing.name}`] : []
+    ),
+    ...foreign.flatMap((one) => one.uses?.includes(resource.name) ? [`${one.kind} ${one.name}, which is foreign`] : [])
+  ]
+
+  const world = (keep: (thing: MemoryNode | MemoryResource) => boolean = () => true): World => {
+    const kept = [...things.values()].filter(keep)
+    return {
+      nodes: kept.filter((thing) => thing.kind === "node"),
+      resources: kept.filter((thing) => thing.kind !== "node"),
+      foreign: [...foreign]
+    }
+  }
+
+  // ---------------------------------------------------------------------------
+  // Calls
+  // ---------------------------------------------------------------------------
+
+  const latencyOf = (call: Call): Duration.Duration => {
+    const rule = slowness.findLast(({ node, operation }) =>
+      (operation === undefined || operation === call.operation) && (node === undefined || node === call.target)
+    )
+    return rule === undefined ? Duration.zero : Duration.fromInputUnsafe(rule.latency)
+  }
+
+  const failureOf = (call: Call): FailNext | undefined => {
+    const index = failures.findIndex(({ cluster, node, operation }) =>
+      operation === call.operation &&
+      (node === undefined || node === call.target) &&
+      (cluster === undefined || cluster === call.cluster)
+    )
+    const failure = failures[index]
+    if (failure === undefined) return undefined
+    failure.times--
+    if (failure.times <= 0) failures.splice(index, 1)
+    return failure
+  }
+
+  const send = <A>(
+    call: Call,
+    // Sends the call; what it gives waits for the answer and can be interrupted.
+    work: (latency: Duration.Duration) => Effect.Effect<Effect.Effect<A, BackendError>>
+  ): Effect.Effect<A, CallFailure> =>
+    Effect.uninterruptibleMask((restore) =>
+      Effect.gen(function*() {
+        calls.push(call)
+        yield* countCall
+        if (!available) return yield* unavailable
+        const latency = latencyOf(call)
+        const failure = failureOf(call)
+        if (failure !== undefined && failure.takesEffect !== true) {
+          yield* restore(pause(latency))
+          return yield* failWith(failure.reason)
+        }
+        const answer = yield* Effect.flatMap(work(latency), restore)
+        return failure === undefined ? answer : yield* failWith(failure.reason)
+      })
+    )
+
+  const read = <A>(call: Call, answer: () => A) =>
+    send(call, (latency) => Effect.succeed(Effect.andThen(pause(latency), Effect.sync(answer))))
+
+  // The work is forked, since the backend completes what was sent whatever becomes of the caller.
+  const write = <A>(
+    call: Call,
+    id: string | undefined,
+    begin: Effect.Effect<{ readonly id: string; readonly finish: Effect.Effect<A, BackendError> }, BackendError>
+  ) =>
+    send(call, (latency) =>
+      Effect.gen(function*() {
+        for (let job = jobs.get(id ?? ""); job !== undefined; job = jobs.get(id ?? "")) yield* Deferred.await(job)
+        const begun = yield* begin
+        if (Duration.isZero(latency)) return yield* begun.finish
+        const job = Deferred.makeUnsafe<void>()
+        jobs.set(begun.id, job)
+        yield* Effect.sleep(latency)
+        jobs.delete(begun.id)
+        Deferred.doneUnsafe(job, Exit.void)
+        return yield* begun.finish
+      }).pipe(
+        Effect.forkIn(scope, { startImmediately: true }),
+        Effect.map(Fiber.join)
+      ))
+
+  /** A write on one node: `during` shows while it is worked on, `finish` runs if the node is still there after. */
+  const act = <A>(
+    operation: CallName,
+    { cluster, id, name }: MemoryNode,
+    begin: (node: MemoryNode) => { readonly during?: NodeState; readonly finish: (node: MemoryNode) => A }
+  ) => {
+    const present = Effect.suspend(() => {
+      const node = nodeOf(id)
+      return node === undefined ? notFound("node", name) : Effect.succeed(node)
+    })
+    return write(
+      { operation, target: name, cluster },
+      id,
+      Effect.map(present, (node) => {
+        const { during, finish } = begin(node)
+        if (during !== undefined) setState(node, during)
+        return { id, finish: Effect.map(present, finish) }
+      })
+    )
+  }
+
+  const start: Engine["start"] = (node) =>
+    act("start", node, (found) =>
+      found.state === "running" ? { finish: () => false } : {
+        during: "starting",
+        finish: (started) => {
+          const crash = crashes.get(started.name)
+          crashes.delete(started.name)
+          setState(started, crash === undefined ? "running" : "failed", crash)
+          return true
+        }
+      })
+
+  const stop: Engine["stop"] = (node) =>
+    act("stop", node, (found) =>
+      found.state === "stopped" ? { finish: () => false } : {
+        during: "stopping",
+        finish: (stopped) => {
+          setState(stopped, "stopped")
+          return true
+        }
+      })
+
+  const deleteOne: Engine["delete"] = (one) =>
+    one.kind === "node"
+      ? act("delete", one, () => ({ during: "deleting", finish: ({ id }) => remove(id) }))
+      : write(
+        { operation: "delete", target: one.name, cluster: one.cluster },
+        one.id,
+        Effect.suspend(() => {
+          if (!things.has(one.id)) return notFound(one.kind, one.name)
+          const users = usersOf(one)
+          if (users.length > 0) return failWith(new InUse({ detail: `it is used by ${users.join(" and ")}` }))
+          return Effect.succeed({ id: one.id, finish: Effect.sync(() => remove(one.id)) })
+        })
+      )
+
+  const create: Engine["create"] = (made) =>
+    write(
+      { operation: "create", target: made.name, cluster: made.cluster },
+      undefined,
+      Effect.suspend(() => {
+        const by = holderOf(made.kind, made.name)
+        if (by !== undefined) {
+          return failWith(new NameTaken({ detail: `the name ${made.name} is held by ${by}`, by }))
+        }
+        const put: Effect.Effect<MemoryNode | MemoryResource> = made.kind === "node"
+          ? putNode({ ...made, state: "creating" })
+          : putResource(made)
+        return Effect.map(put, (thing) => ({
+          id: thing.id,
+          finish: Effect.sync(() => {
+            if (thing.kind === "node") setState(thing, "stopped")
+            return thing
+          })
+        }))
+      })
+    )
+
+  return {
+    ping: read({ operation: "ping", target: "", cluster: "" }, () => undefined),
+    listAll: read({ operation: "listAll", target: "", cluster: "" }, () => [
+      ...new Set(world().nodes.map((node) => node.cluster))
+    ]),
+    list: (cluster) =>
+      read({ operation: "list", target: cluster, cluster }, () => world((thing) => thing.cluster === cluster)),
+    watch: (cluster, opened) =>
+      Effect.flatMap(
+        Queue.sliding<void, Cause.Done>(1),
+        (ticks) =>
+          read({ operation: "watch", target: cluster, cluster }, () => {
+            watches.set(ticks, cluster)
+            opened(ticks)
+          })
+      ),
+    unwatch: (ticks) => {
+      watches.delete(ticks)
+    },
+    create,
+    start,
+    stop,
+    delete: deleteOne,
+    putNode,
+    putResource,
+    remove,
+    setState,
+    crashNext: (node, crash) => crashes.set(node, crash),
+    failNext: (failure) => failures.push({ ...failure, times: failure.times ?? 1 }),
+    setLatency: (latency) => slowness.push(latency),
+    setAvailable: (value) => {
+      available = value
+      if (!value) cutWatches()
+    },
+    cutWatches,
+    addForeign: (one) => foreign.push(one),
+    removeForeign: (name) => {
+      foreign.splice(0, foreign.length, ...foreign.filter((one) => one.name !== name))
+    },
+    calls,
+    world
+  }
+
+  function cutWatches() {
+    const cut = [...watches.keys()]
+    watches.clear()
+    for (const ticks of cut) Queue.endUnsafe(ticks)
+  }
+})
+
+/** An address of the private range, a different one for every node. */
+const addressOf = (count: number): string => `10.${(count >> 16) & 255}.${(count >> 8) & 255}.${count & 255}`

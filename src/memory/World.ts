@@ -1,0 +1,129 @@
+/**
+ * What exists in the simulated backend, what can be sent to it, and what a test can tell it to do.
+ *
+ * These are the records of `Engine.ts`, in the backend's own shape. `layers/Memory.ts` exports them.
+ *
+ * @since 0.1.0
+ */
+import type * as Duration from "effect/Duration"
+import type { NodeRole, NodeState } from "../Model.ts"
+import type { Reason } from "../ProviderError.ts"
+
+/**
+ * The calls that the simulated backend answers. `create` and `delete` are for nodes, networks and volumes.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type CallName = "ping" | "listAll" | "list" | "watch" | "create" | "start" | "stop" | "delete"
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface Call {
+  readonly operation: CallName
+  /** The name of the node, network, volume or cluster; empty for `ping` and `listAll`. */
+  readonly target: string
+  /** Empty for `ping` and `listAll`. */
+  readonly cluster: string
+}
+
+/**
+ * How a node ended by itself.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Crash {
+  readonly exitCode: number
+  readonly cause?: string
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface MemoryNode {
+  readonly kind: "node"
+  readonly id: string
+  readonly name: string
+  readonly cluster: string
+  readonly role: NodeRole
+  readonly state: NodeState
+  readonly labels: Readonly<Record<string, string>>
+  readonly address: string
+  readonly createdAt: string
+  /** The `createNodes` call that made it; absent where something else did. */
+  readonly creation?: string
+  /** How it ended, where it crashed. */
+  readonly crash?: Crash
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface MemoryResource {
+  readonly kind: "network" | "volume"
+  readonly id: string
+  readonly name: string
+  readonly cluster: string
+  readonly creation?: string
+}
+
+/**
+ * Something that is no cluster's. It holds its name, and what it `uses` cannot be deleted.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Foreign {
+  readonly kind: "node" | "network" | "volume"
+  readonly name: string
+  /** Names of networks and volumes. */
+  readonly uses?: ReadonlyArray<string>
+}
+
+/**
+ * All that exists, in the order in which it was made.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface World {
+  readonly nodes: ReadonlyArray<MemoryNode>
+  readonly resources: ReadonlyArray<MemoryResource>
+  readonly foreign: ReadonlyArray<Foreign>
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface FailNext {
+  readonly operation: CallName
+  /** Only the call for this node, network or volume. */
+  readonly node?: string
+  /** Only calls for this cluster. */
+  readonly cluster?: string
+  /** How many calls fail; 1 where it is left out. */
+  readonly times?: number
+  readonly reason: Reason
+  /** The backend does the work all the same, and only its answer is lost. */
+  readonly takesEffect?: boolean
+}
+
+/**
+ * How long calls take. `Infinity` never answers.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface SetLatency {
+  /** Only this call; every one where it is left out. */
+  readonly operation?: CallName
+  /** Only calls for this node, network or volume. */
+  readonly node?: string
+  readonly latency: Duration.Input
+}

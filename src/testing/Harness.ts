@@ -1,0 +1,219 @@
+/**
+ * How the laws arrange and observe a backend without the provider under test.
+ *
+ * Whoever wants the laws to judge a layer writes a `Harness` for its backend. It speaks to the backend directly: what
+ * it seeds, breaks and reads must not pass through the `Provider`, or a wrong provider would agree with itself. What is
+ * arranged under a scope is undone when the scope closes, also where a law fails. What a backend cannot arrange is left
+ * out of `make` and not claimed as a capability. The harness does not judge; the laws do.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { NodeRole, NodeState } from "../Model.ts"
+
+/**
+ * The harness could not do what a law asked of it. The law is then reported as failed, with the harness named.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class HarnessError extends Data.TaggedError("HarnessError")<{
+  /** What was asked, such as `seed`. */
+  readonly action: string
+  readonly detail: string
+}> {
+  override get message(): string {
+    return `the harness could not ${this.action}: ${this.detail}`
+  }
+}
+
+/**
+ * A node as the backend itself has it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface TrueNode {
+  readonly cluster: string
+  readonly name: string
+  readonly id: string
+  readonly role: NodeRole
+  readonly state: NodeState
+}
+
+/**
+ * The nodes of a cluster to begin with. Their names are the backend's custom.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Seed {
+  readonly state: "running" | "stopped"
+  readonly controlPlanes: number
+  readonly workers: number
+  /** Asked for only where `helpers` is claimed. */
+  readonly loadBalancers?: number
+  /** Asked for only where `helpers` is claimed. */
+  readonly helpers?: number
+}
+
+/**
+ * What can be made to fail, or is seen by the backend.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type NodeCall = "start" | "stop" | "delete"
+
+/**
+ * A call on a node that reached the backend.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Call {
+  readonly call: NodeCall
+  readonly cluster: string
+  readonly node: string
+}
+
+/**
+ * What every harness can do.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface HarnessBase {
+  /**
+   * The longest time after which a change in the backend is seen by everyone, and an interruption is over: what has not
+   * come by then does not come. Tens of milliseconds in memory, some seconds on an engine.
+   */
+  readonly patience: Duration.Duration
+  /**
+   * A name that no cluster has. It can be created, and is so short that ten characters can be put behind it. Whatever
+   * there is in the end of clusters with this name, or with one that begins with it, is removed with the scope.
+   */
+  readonly uniqueName: Effect.Effect<string, HarnessError, Scope.Scope>
+  /**
+   * Makes the nodes of a cluster, in this state, and gives them as `nodes` would. Its name begins with a unique one, so
+   * it goes with that.
+   */
+  readonly seed: (
+    cluster: string,
+    seed: Seed
+  ) => Effect.Effect<ReadonlyArray<TrueNode>, HarnessError, Scope.Scope>
+  /** The nodes of exactly this cluster as they are now, by role, then by name with numbers compared as numbers. */
+  readonly nodes: (cluster: string) => Effect.Effect<ReadonlyArray<TrueNode>, HarnessError>
+}
+
+/**
+ * What a harness may be able to do; beside each, the capability that claims it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface HarnessAbilities {
+  /** `calls`: the calls on nodes that reached the backend since the law began, in their order. */
+  readonly calls: Effect.Effect<ReadonlyArray<Call>, HarnessError>
+  /** `change`: somebody else starts or stops the node, and it is so when this returns. */
+  readonly setState: (node: TrueNode, state: "running" | "stopped") => Effect.Effect<void, HarnessError>
+  /** `vanish`: somebody else removes the node, and it is gone when this returns. */
+  readonly vanish: (node: TrueNode) => Effect.Effect<void, HarnessError>
+  /**
+   * `fail-start`, `fail-stop`, `fail-delete`: as long as the scope is open, the backend refuses this call on the node
+   * for a reason that stays, whatever the number of attempts. The node keeps its state. Reads go on.
+   */
+  readonly failing: (call: NodeCall, node: TrueNode) => Effect.Effect<void, HarnessError, Scope.Scope>
+  /** `exit-at-once`: the backend takes the next start of the node, and the node exits before it has run. */
+  readonly exitAtOnce: (node: TrueNode) => Effect.Effect<void, HarnessError, Scope.Scope>
+  /** `outage`: as long as the scope is open, no connection to the backend can be made. The harness still has its own. */
+  readonly outage: Effect.Effect<void, HarnessError, Scope.Scope>
+  /** `cut-watches`: cuts, once, every connection on which a watch listens. New ones can be made. */
+  readonly cutWatches: Effect.Effect<void, HarnessError>
+  /**
+   * `bystanders`: adds what is nobody's, or another tool's, and could be taken for a part of the cluster: named like
+   * one of its nodes or its network, without the marks of ownership. It is removed with the scope.
+   */
+  readonly addBystanders: (cluster: string) => Effect.Effect<void, HarnessError, Scope.Scope>
+  /** `bystanders`: all that `addBystanders` added and that is still there, with its state, one line each, sorted. */
+  readonly bystanders: Effect.Effect<ReadonlyArray<string>, HarnessError>
+  /** `leftovers`: adds what a cluster leaves behind beside its nodes, such as a network or a volume of its own. */
+  readonly addLeftovers: (cluster: string) => Effect.Effect<void, HarnessError, Scope.Scope>
+  /** `leftovers`: what there is of a cluster beside its nodes, one line each, sorted. */
+  readonly leftovers: (cluster: string) => Effect.Effect<ReadonlyArray<string>, HarnessError>
+  /** `secrets`: the credentials that the layer under test was given, in the clear. */
+  readonly secrets: Effect.Effect<ReadonlyArray<string>, HarnessError>
+}
+
+/** @category models @since 0.1.0 */
+export interface HarnessService extends HarnessBase, HarnessAbilities {}
+
+/**
+ * Arranges and observes the backend of the layer under test.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class Harness extends Context.Service<Harness, HarnessService>()("kubelayer/testing/Harness") {}
+
+const missing = (ability: keyof HarnessAbilities): Effect.Effect<never, HarnessError> =>
+  Effect.fail(
+    new HarnessError({ action: ability, detail: "its capability is claimed, but the harness was made without it" })
+  )
+
+/**
+ * Makes a harness from what the backend can arrange.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (base: HarnessBase, abilities: Partial<HarnessAbilities> = {}): HarnessService => ({
+  calls: missing("calls"),
+  setState: () => missing("setState"),
+  vanish: () => missing("vanish"),
+  failing: () => missing("failing"),
+  exitAtOnce: () => missing("exitAtOnce"),
+  outage: missing("outage"),
+  cutWatches: missing("cutWatches"),
+  addBystanders: () => missing("addBystanders"),
+  bystanders: missing("bystanders"),
+  addLeftovers: () => missing("addLeftovers"),
+  leftovers: () => missing("leftovers"),
+  secrets: missing("secrets"),
+  ...abilities,
+  ...base
+})
+
+/**
+ * Lets the harness's patience pass: what has not happened afterwards does not happen.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const rest: Effect.Effect<void, never, Harness> = Harness.use(({ patience }) => Effect.sleep(patience))
+
+/**
+ * Looks again and again until a value is as wanted, and gives the last one seen, as wanted or not, when the harness's
+ * patience is over.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const eventually = <A, E, R>(
+  look: Effect.Effect<A, E, R>,
+  wanted: (value: A) => boolean
+): Effect.Effect<A, E, R | Harness> =>
+  Effect.gen(function*() {
+    const { patience } = yield* Harness
+    const step = Duration.divideUnsafe(patience, 20)
+    let value = yield* look
+    for (let looks = 0; looks < 20 && !wanted(value); looks++) {
+      yield* Effect.sleep(step)
+      value = yield* look
+    }
+    return value
+  })

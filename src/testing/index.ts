@@ -1,0 +1,24 @@
+/**
+ * The laws of `Provider` and `NodeCreator`, for whoever writes a layer: `runLaws` over a layer and a `Harness` tells
+ * which of them it holds. `kubelayer/testing/vitest` declares a test for each.
+ *
+ * @since 0.1.0
+ */
+export {
+  type Call,
+  eventually,
+  Harness,
+  type HarnessAbilities,
+  type HarnessBase,
+  HarnessError,
+  type HarnessService,
+  make as makeHarness,
+  type NodeCall,
+  rest,
+  type Seed,
+  type TrueNode
+} from "./Harness.ts"
+export { capabilities, type Capability, type Group, groups, type Law, law, LawBroken, type World } from "./Law.ts"
+export { laws } from "./laws.ts"
+export * as MemoryHarness from "./MemoryHarness.ts"
+export { formatReport, type LawOptions, type LawReport, type LawResult, runLaw, runLaws } from "./runLaws.ts"

@@ -1,0 +1,128 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Equal from "effect/Equal"
+import * as Exit from "effect/Exit"
+import * as Schema from "effect/Schema"
+import { AlreadyDone, ClusterStatus, Done, Failed, NodeInfo, OperationReport } from "kubelayer/Model"
+import * as Provider from "kubelayer/Provider"
+import { BackendError, NameTaken, RateLimited } from "kubelayer/ProviderError"
+import { backendError, node, reportOf } from "./fixtures.ts"
+
+/** Through text and back, as over a wire. */
+const throughText = <A>(schema: Schema.Codec<A, unknown>, value: Parameters<typeof Provider.toJson>[0]) =>
+  Schema.decodeUnknownEffect(Schema.toCodecJson(schema))(JSON.parse(JSON.stringify(Provider.toJson(value))))
+
+const runs = { arbitrary: { runs: 60 } }
+
+describe("JSON of a generated value is read back as an equal value of the same class", () => {
+  it.effect.prop("NodeInfo", { value: NodeInfo }, ({ value }) =>
+    Effect.map(throughText(NodeInfo, value), (back) => {
+      assert.instanceOf(back, NodeInfo)
+      assert.isTrue(Equal.equals(back, value))
+    }), runs)
+
+  it.effect.prop(
+    "ClusterStatus",
+    { value: ClusterStatus },
+    ({ value }) =>
+      Effect.map(throughText(ClusterStatus, value), (back) => {
+        assert.instanceOf(back, ClusterStatus)
+        assert.isTrue(back.nodes.every((each) => each instanceof NodeInfo))
+        assert.isTrue(Equal.equals(back, value))
+      }),
+    runs
+  )
+
+  it.effect.prop(
+    "OperationReport",
+    { value: OperationReport },
+    ({ value }) =>
+      Effect.map(throughText(OperationReport, value), (back) => {
+        assert.instanceOf(back, OperationReport)
+        assert.isTrue(Equal.equals(back, value))
+        // What a class adds to its fields is there again.
+        assert.strictEqual(back.isFailure, value.isFailure)
+        assert.deepStrictEqual(back.outcomes.map((each) => each.problem), value.outcomes.map((each) => each.problem))
+        assert.deepStrictEqual(back.reasons.map((each) => each.message), value.reasons.map((each) => each.message))
+      }),
+    runs
+  )
+
+  it.effect.prop(
+    "BackendError",
+    { value: BackendError },
+    ({ value }) =>
+      Effect.map(throughText(BackendError, value), (back) => {
+        assert.instanceOf(back, BackendError)
+        assert.instanceOf(back, Error)
+        assert.isTrue(Equal.equals(back, value))
+        assert.strictEqual(back.message, value.message)
+        assert.strictEqual(back.isRetryable, value.isRetryable)
+      }),
+    runs
+  )
+})
+
+describe("JSON", () => {
+  it("has whole milliseconds, no getters and no stack", () => {
+    const report = reportOf({
+      a: new Done({ forced: true }),
+      b: new AlreadyDone({}),
+      c: new Failed({
+        error: backendError(new RateLimited({ detail: "too fast", retryAfterMillis: 1500, status: 429 }))
+      })
+    }, { durationMillis: 12 })
+    assert.deepStrictEqual(Provider.toJson(report), {
+      operation: "startNodes",
+      clusterName: "dev",
+      durationMillis: 12,
+      outcomes: [
+        { kind: "node", name: "a", outcome: { _tag: "Done", forced: true }, durationMillis: 0 },
+        { kind: "node", name: "b", outcome: { _tag: "AlreadyDone" }, durationMillis: 0 },
+        {
+          kind: "node",
+          name: "c",
+          outcome: {
+            _tag: "Failed",
+            error: {
+              _tag: "BackendError",
+              provider: "test",
+              operation: "startNodes",
+              clusterName: "dev",
+              reason: { _tag: "RateLimited", detail: "too fast", retryAfterMillis: 1500, status: 429 }
+            }
+          },
+          durationMillis: 0
+        }
+      ]
+    })
+  })
+
+  it("of what was left out has no key for it", () => {
+    assert.notProperty(Provider.toJson(node("a")), "serverType")
+    assert.notProperty(Provider.toJson(Provider.buildClusterStatus([node("a")])), "endpoint")
+  })
+
+  it("that is not of the model is refused", () => {
+    const decode = Schema.decodeUnknownExit(Schema.toCodecJson(NodeInfo))
+    const good = { ...Provider.toJson(node("a")) as object }
+    assert.isTrue(Exit.isSuccess(decode(good)))
+    assert.isTrue(Exit.isFailure(decode({ ...good, state: "exploded" })))
+    assert.isTrue(Exit.isFailure(decode({ ...good, role: "master" })))
+    assert.isTrue(Exit.isFailure(decode({ ...good, clusterName: "dev,prod" })))
+  })
+})
+
+describe("equality", () => {
+  it("is that of the fields", () => {
+    assert.isTrue(Equal.equals(node("a"), node("a")))
+    assert.isFalse(Equal.equals(node("a"), node("a", { state: "stopped" })))
+    assert.isFalse(Equal.equals(node("a"), node("a", { addresses: { private: ["10.0.0.2"], public: [] } })))
+  })
+
+  it("of errors too, down to the reason", () => {
+    const taken = (by: string) => backendError(new NameTaken({ detail: "in use", by }))
+    assert.isTrue(Equal.equals(taken("x"), taken("x")))
+    assert.isFalse(Equal.equals(taken("x"), taken("y")))
+  })
+})

@@ -1,0 +1,129 @@
+/**
+ * Providers that are wrong on purpose, each in one way, as decorators over the right ones of `Memory`.
+ *
+ * They are what the laws are judged by: a law that no wrong provider breaks alone says nothing that another does not
+ * say, and a wrong provider that breaks none is a promise that nobody checks.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Memory from "kubelayer/layers/Memory"
+import { OperationReport, type Outcome, ResourceOutcome } from "kubelayer/Model"
+import { onEvent, type OperationEvent, Progress } from "kubelayer/Progress"
+import { NodeCreator, type NodeCreatorService, Provider, type ProviderService } from "kubelayer/Provider"
+import { BackendError, Locked, NodesFailed } from "kubelayer/ProviderError"
+import type { Law } from "kubelayer/testing"
+
+/** What a wrong provider is made from. */
+export interface Right {
+  readonly provider: ProviderService
+  readonly creator: NodeCreatorService
+  readonly memory: Memory.MemoryService
+}
+
+export interface Wrong {
+  /** What it does wrong. */
+  readonly does: string
+  /** The one law that it breaks, and no other; or those that it breaks among others. */
+  readonly breaks: Law["id"] | ReadonlyArray<Law["id"]>
+  readonly make: (right: Right) => {
+    readonly provider?: Partial<ProviderService>
+    readonly creator?: Partial<NodeCreatorService>
+    readonly memory?: Partial<Memory.MemoryService>
+  }
+}
+
+/** The credential that some of them show. */
+export const secret = "s3cr3t/token+of+the+layer"
+
+export const layerOf = (wrong: Wrong): Layer.Layer<Provider | NodeCreator | Memory.Memory, unknown> =>
+  Layer.effectContext(
+    Effect.map(Memory.make(), (memory) => {
+      const right = { provider: memory.provider, creator: memory.creator, memory }
+      const made = wrong.make(right)
+      return Context.make(Provider, { ...right.provider, ...made.provider }).pipe(
+        Context.add(NodeCreator, { ...right.creator, ...made.creator }),
+        Context.add(Memory.Memory, { ...memory, ...made.memory })
+      )
+    })
+  )
+
+/** The methods that act, and give a report. */
+export type Act = "startNodes" | "stopNodes" | "deleteNodes"
+
+/** Gives the nodes' part of a report other outcomes; it fails or succeeds as they say. */
+export const editing = (edit: (outcomes: ReadonlyArray<ResourceOutcome>) => ReadonlyArray<ResourceOutcome>) =>
+<E, R>(
+  self: Effect.Effect<OperationReport, E | NodesFailed, R>
+): Effect.Effect<OperationReport, E | NodesFailed, R> =>
+  self.pipe(
+    Effect.catchIf(
+      (error): error is NodesFailed => error instanceof NodesFailed,
+      ({ report }) => Effect.succeed(report)
+    ),
+    Effect.flatMap((report) => {
+      const edited = new OperationReport({ ...report, outcomes: edit(report.outcomes) })
+      return edited.isFailure ? Effect.fail(new NodesFailed({ report: edited })) : Effect.succeed(edited)
+    })
+  )
+
+export const withOutcome = (entry: ResourceOutcome, outcome: Outcome): ResourceOutcome =>
+  new ResourceOutcome({ ...entry, outcome })
+
+/** Gives every node with this outcome another one, where `when` says so of the report. */
+export const turning = (
+  from: Outcome["_tag"],
+  to: (entry: ResourceOutcome) => Outcome,
+  when: (nodes: ReadonlyArray<ResourceOutcome>) => boolean = () => true
+) =>
+  editing((outcomes) => {
+    const nodes = outcomes.filter((entry) => entry.kind === "node")
+    return when(nodes)
+      ? outcomes.map((entry) =>
+        entry.kind === "node" && entry.outcome._tag === from ? withOutcome(entry, to(entry)) : entry
+      )
+      : outcomes
+  })
+
+/** Whether all have this outcome. */
+export const all = (tag: Outcome["_tag"]) => (nodes: ReadonlyArray<ResourceOutcome>): boolean =>
+  nodes.every((entry) => entry.outcome._tag === tag)
+
+/** Hears the events of an operation before its caller does. */
+export const hearing =
+  (f: (event: OperationEvent) => Effect.Effect<void>) =>
+  <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    Effect.flatMap(
+      Progress,
+      (outer) => onEvent((event) => Effect.andThen(f(event), outer?.(event) ?? Effect.void))(self)
+    )
+
+/** The names of clusters that there are and that begin with this one, without itself. */
+export const alike = (memory: Memory.MemoryService, cluster: string): Effect.Effect<ReadonlyArray<string>> =>
+  Effect.map(memory.world, ({ nodes }) => [
+    ...new Set(nodes.map((node) => node.cluster).filter((name) => name !== cluster && name.startsWith(cluster)))
+  ])
+
+/** The nodes of a cluster, as they are. */
+export const nodesOf = (
+  memory: Memory.MemoryService,
+  cluster: string
+): Effect.Effect<ReadonlyArray<Memory.MemoryNode>> =>
+  Effect.map(memory.world, ({ nodes }) => nodes.filter((node) => node.cluster === cluster))
+
+/** Puts nodes into a state behind everybody's back. */
+export const put = (
+  memory: Memory.MemoryService,
+  nodes: ReadonlyArray<Memory.MemoryNode>,
+  state: Memory.MemoryNode["state"]
+): Effect.Effect<void> =>
+  Effect.forEach(nodes, (node) => Effect.ignore(memory.setState(node.name, state)), { discard: true })
+
+/** The refusal of a start, since there is another one. */
+export const locked = (cluster: string): BackendError =>
+  new BackendError({
+    provider: "memory",
+    operation: "startNodes",
+    clusterName: cluster,
+    reason: new Locked({ detail: "another start is under way" })
+  })

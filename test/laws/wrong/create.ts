@@ -1,0 +1,149 @@
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import { AlreadyDone, type ClusterName, OperationReport } from "kubelayer/Model"
+import type { ClusterSpec, CreateFailure } from "kubelayer/Provider"
+import { InvalidSpec } from "kubelayer/ProviderError"
+import { locked, nodesOf, type Right, withOutcome, type Wrong } from "./Wrong.ts"
+
+type Create = (spec: ClusterSpec) => Effect.Effect<OperationReport, CreateFailure>
+
+const creating = (f: (create: Create, right: Right) => Create): Wrong["make"] => (right) => ({
+  creator: { createNodes: f(right.creator.createNodes, right) }
+})
+
+const removeAll = ({ memory }: Right, cluster: string) =>
+  Effect.flatMap(
+    nodesOf(memory, cluster),
+    (nodes) => Effect.forEach(nodes, (node) => Effect.ignore(memory.removeNode(node.name)), { discard: true })
+  )
+
+export const create: ReadonlyArray<Wrong> = [
+  {
+    does: "reports a create that made everything as AlreadyDone",
+    breaks: "create.makes",
+    make: creating((create) => (spec) =>
+      Effect.map(create(spec), (report) =>
+        report.outcomes.some(({ outcome }) => outcome._tag === "AlreadyDone")
+          ? report
+          : new OperationReport({
+            ...report,
+            outcomes: report.outcomes.map((entry) => withOutcome(entry, new AlreadyDone({})))
+          }))
+    )
+  },
+  {
+    does: "makes the nodes and does not start them",
+    breaks: ["create.makes"],
+    make: creating((create, { memory }) => (spec) =>
+      Effect.tap(
+        create(spec),
+        () =>
+          Effect.flatMap(nodesOf(memory, spec.cluster), (nodes) =>
+            Effect.forEach(nodes, (node) => Effect.ignore(memory.setState(node.name, "stopped"))))
+      )
+    )
+  },
+  {
+    does: "fails to create what is there already",
+    breaks: "create.again",
+    make: creating((create, { memory }) => (spec) =>
+      Effect.flatMap(
+        nodesOf(memory, spec.cluster),
+        (nodes) => nodes.length === spec.controlPlanes + spec.workers ? Effect.fail(locked(spec.cluster)) : create(spec)
+      )
+    )
+  },
+  {
+    does: "makes a cluster anew where a node of it is missing",
+    breaks: "create.missing",
+    make: creating((create, right) => (spec) =>
+      Effect.flatMap(
+        nodesOf(right.memory, spec.cluster),
+        (nodes) =>
+          nodes.length > 0 && nodes.length === spec.controlPlanes + spec.workers - 1
+            ? Effect.andThen(removeAll(right, spec.cluster), create(spec))
+            : create(spec)
+      )
+    )
+  },
+  {
+    does: "takes a cluster that differs for the one that is asked for",
+    breaks: "create.differs",
+    make: creating((create) => (spec) =>
+      Effect.catchReason(create(spec), "BackendError", "NameTaken", () =>
+        Effect.succeed(
+          new OperationReport({
+            operation: "createNodes",
+            clusterName: spec.cluster as ClusterName,
+            outcomes: [],
+            durationMillis: 0
+          })
+        ))
+    )
+  },
+  {
+    does: "removes the nodes that are not asked for",
+    breaks: ["create.differs"],
+    make: creating((create, right) => (spec) =>
+      Effect.catchReason(
+        create(spec),
+        "BackendError",
+        "NameTaken",
+        () => Effect.andThen(removeAll(right, spec.cluster), create(spec))
+      )
+    )
+  },
+  {
+    does: "tells only the first fault of a spec",
+    breaks: "create.spec",
+    make: creating((create) => (spec) =>
+      Effect.catchTag(
+        create(spec),
+        "InvalidSpec",
+        ({ issues }) => Effect.fail(new InvalidSpec({ issues: issues.slice(0, 1) }))
+      )
+    )
+  },
+  {
+    does: "creates clusters with names in capital letters",
+    breaks: "create.names",
+    make: creating((create) => (spec) => create({ ...spec, cluster: spec.cluster.toLowerCase() }))
+  },
+  {
+    does: "leaves what it made where a node fails",
+    breaks: "create.failed",
+    make: creating((create, right) => (spec) =>
+      Effect.flatMap(nodesOf(right.memory, spec.cluster), (nodes) =>
+        nodes.length > 0
+          ? create(spec)
+          : Effect.onInterrupt(
+            create({ ...spec, onFailure: "keep" }),
+            () => removeAll(right, spec.cluster)
+          ))
+    )
+  },
+  {
+    does: "removes the whole cluster where a node fails",
+    breaks: "create.failed-own",
+    make: creating((create, right) => (spec) =>
+      spec.onFailure === "keep"
+        ? create(spec)
+        : Effect.tapErrorTag(create(spec), "NodesNotCreated", () => removeAll(right, spec.cluster))
+    )
+  },
+  {
+    does: "removes what it made although it was told to keep it",
+    breaks: "create.keep",
+    make: creating((create) => (spec) => create({ ...spec, onFailure: "remove" }))
+  },
+  {
+    does: "goes on with a create that was interrupted",
+    breaks: "create.interrupted",
+    make: creating((create) => (spec) => Effect.flatMap(Effect.forkDetach(create(spec)), Fiber.join))
+  },
+  {
+    does: "leaves the nodes of a scope that closes",
+    breaks: "create.scoped",
+    make: ({ creator }) => ({ creator: { createNodesScoped: creator.createNodes } })
+  }
+]

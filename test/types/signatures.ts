@@ -1,0 +1,203 @@
+/**
+ * The exact error union, success and requirements of every method and helper. `tsc` is the test: a wider union is as
+ * much of a change for a caller as a narrower one, so all of these are equalities.
+ */
+import type * as Cause from "effect/Cause"
+import type * as Effect from "effect/Effect"
+import type * as Layer from "effect/Layer"
+import type * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
+import type { ClusterName, ClusterStatus, NodeInfo, OperationReport } from "kubelayer/Model"
+import * as Provider from "kubelayer/Provider"
+import type {
+  BackendError,
+  BackendFailure,
+  ClusterNotFound,
+  InvalidClusterName,
+  InvalidSpec,
+  NodesFailed,
+  NodesNotCreated,
+  NoNodes,
+  OperationTimeout,
+  ProviderError,
+  ProviderUnavailable,
+  Reason,
+  ReasonTag,
+  SkipAction,
+  UnknownLabelScheme
+} from "kubelayer/ProviderError"
+import { expectTypeOf } from "vitest"
+
+declare const provider: Provider.ProviderService
+declare const creator: Provider.NodeCreatorService
+declare const spec: Provider.ClusterSpec
+
+// -----------------------------------------------------------------------------
+// Provider
+// -----------------------------------------------------------------------------
+
+type Named<A, E> = (cluster: string) => Effect.Effect<A, E>
+type Report<E> = Named<OperationReport, E | BackendFailure>
+
+expectTypeOf<BackendFailure>().toEqualTypeOf<InvalidClusterName | ProviderUnavailable | BackendError>()
+
+expectTypeOf(provider.startNodes).toEqualTypeOf<Report<NoNodes | NodesFailed | OperationTimeout>>()
+expectTypeOf(provider.stopNodes).toEqualTypeOf<Report<NoNodes | NodesFailed | OperationTimeout>>()
+expectTypeOf(provider.deleteNodes).toEqualTypeOf<Report<NodesFailed | OperationTimeout>>()
+expectTypeOf(provider.listNodes).toEqualTypeOf<Named<ReadonlyArray<NodeInfo>, BackendFailure>>()
+expectTypeOf(provider.nodesExist).toEqualTypeOf<Named<boolean, BackendFailure>>()
+expectTypeOf(provider.getClusterStatus).toEqualTypeOf<Named<Option.Option<ClusterStatus>, BackendFailure>>()
+expectTypeOf(provider.listAllClusters).toEqualTypeOf<
+  Effect.Effect<ReadonlyArray<ClusterName>, ProviderUnavailable | BackendError>
+>()
+expectTypeOf(provider.isAvailable).toEqualTypeOf<Effect.Effect<boolean>>()
+expectTypeOf(provider.checkAvailable).toEqualTypeOf<Effect.Effect<void, ProviderUnavailable>>()
+expectTypeOf(provider.watchCluster).toEqualTypeOf<
+  (cluster: string) => Stream.Stream<ClusterStatus, ClusterNotFound | BackendFailure>
+>()
+
+// A method that is added is to be listed above.
+expectTypeOf<keyof Provider.ProviderService>().toEqualTypeOf<
+  | "backend"
+  | "startNodes"
+  | "stopNodes"
+  | "deleteNodes"
+  | "listNodes"
+  | "nodesExist"
+  | "getClusterStatus"
+  | "listAllClusters"
+  | "isAvailable"
+  | "checkAvailable"
+  | "watchCluster"
+>()
+
+// -----------------------------------------------------------------------------
+// NodeCreator
+// -----------------------------------------------------------------------------
+
+expectTypeOf<Provider.CreateFailure>().toEqualTypeOf<
+  InvalidClusterName | InvalidSpec | NodesNotCreated | OperationTimeout | ProviderUnavailable | BackendError
+>()
+expectTypeOf(creator.createNodes(spec)).toEqualTypeOf<Effect.Effect<OperationReport, Provider.CreateFailure>>()
+expectTypeOf(creator.createNodesScoped(spec)).toEqualTypeOf<
+  Effect.Effect<OperationReport, Provider.CreateFailure, Scope.Scope>
+>()
+expectTypeOf<keyof Provider.NodeCreatorService>().toEqualTypeOf<"createNodes" | "createNodesScoped">()
+
+// -----------------------------------------------------------------------------
+// Helpers
+// -----------------------------------------------------------------------------
+
+class MyError {
+  readonly _tag = "MyError"
+}
+class OtherError {
+  readonly _tag = "OtherError"
+}
+interface MyService {
+  readonly mine: true
+}
+interface OtherService {
+  readonly other: true
+}
+declare const lister: Provider.NodeLister
+declare const myLister: Provider.NodeLister<MyError, MyService>
+declare const myProvider: Provider.AvailableProvider<MyError, MyService>
+
+// A Provider is a lister, an available provider and a watcher without more ado.
+expectTypeOf<Provider.ProviderService>().toExtend<Provider.NodeLister>()
+expectTypeOf<Provider.ProviderService>().toExtend<Provider.AvailableProvider>()
+expectTypeOf<Provider.ProviderService>().toExtend<Provider.ClusterWatcher>()
+
+expectTypeOf(Provider.checkNodesExist(lister, "dev")).toEqualTypeOf<Effect.Effect<void, BackendFailure | NoNodes>>()
+expectTypeOf(Provider.checkNodesExist(myLister, "dev")).toEqualTypeOf<
+  Effect.Effect<void, MyError | NoNodes, MyService>
+>()
+expectTypeOf(Provider.getClusterStatusFromLister(myLister, "dev")).toEqualTypeOf<
+  Effect.Effect<Option.Option<ClusterStatus>, MyError, MyService>
+>()
+expectTypeOf(Provider.ensureAvailableAndListNodes(myProvider, "dev")).toEqualTypeOf<
+  Effect.Effect<ReadonlyArray<NodeInfo>, MyError | ProviderUnavailable, MyService>
+>()
+expectTypeOf(Provider.buildClusterStatus([])).toEqualTypeOf<ClusterStatus>()
+
+/** What forEachNode fails with beside the lister's own errors; the callback's stand in the report. */
+type ForEachFailure = InvalidClusterName | NoNodes | NodesFailed | OperationTimeout
+
+declare const never: (node: NodeInfo) => Effect.Effect<void>
+declare const skipping: (node: NodeInfo) => Effect.Effect<void, SkipAction>
+declare const failing: (node: NodeInfo) => Effect.Effect<number, OtherError | SkipAction, OtherService>
+
+expectTypeOf(Provider.forEachNode(lister, "dev", never)).toEqualTypeOf<
+  Effect.Effect<OperationReport, BackendFailure | ForEachFailure>
+>()
+expectTypeOf(Provider.forEachNode(myLister, "dev", skipping)).toEqualTypeOf<
+  Effect.Effect<OperationReport, MyError | ForEachFailure, MyService>
+>()
+expectTypeOf(Provider.forEachNode(myLister, "dev", failing)).toEqualTypeOf<
+  Effect.Effect<OperationReport, MyError | ForEachFailure, MyService | OtherService>
+>()
+
+const minute = { timeout: "1 minute" } as const
+expectTypeOf(Provider.awaitStatus(provider, "dev", (status) => status.ready, minute)).toEqualTypeOf<
+  Effect.Effect<ClusterStatus, ClusterNotFound | BackendFailure | Cause.TimeoutError>
+>()
+expectTypeOf(Provider.awaitGone(provider, "dev", minute)).toEqualTypeOf<
+  Effect.Effect<void, BackendFailure | Cause.TimeoutError>
+>()
+
+declare const scoped: (spec: { readonly cluster: string; readonly wide: true }) => Effect.Effect<
+  OperationReport,
+  Provider.CreateFailure
+>
+expectTypeOf(Provider.scopedCreate(scoped, provider.deleteNodes)).toEqualTypeOf<
+  (spec: { readonly cluster: string; readonly wide: true }) => Effect.Effect<
+    OperationReport,
+    Provider.CreateFailure,
+    Scope.Scope
+  >
+>()
+expectTypeOf(Provider.makeNodeCreator(creator.createNodes, provider.deleteNodes)).toEqualTypeOf<
+  Provider.NodeCreatorService
+>()
+
+// -----------------------------------------------------------------------------
+// Services, layers and the union of all errors
+// -----------------------------------------------------------------------------
+
+declare const backend: Parameters<
+  typeof Provider.layerFrom<
+    MyService,
+    { readonly provider: Provider.ProviderService; readonly creator: Provider.NodeCreatorService }
+  >
+>[0]
+expectTypeOf(Provider.layerFrom(backend)).toEqualTypeOf<
+  Layer.Layer<Provider.Provider | Provider.NodeCreator, never, MyService>
+>()
+
+// A service key is an Effect of its service.
+expectTypeOf<Effect.Success<typeof Provider.Provider>>().toEqualTypeOf<Provider.ProviderService>()
+expectTypeOf<Effect.Services<typeof Provider.Provider>>().toEqualTypeOf<Provider.Provider>()
+
+expectTypeOf<ProviderError>().toEqualTypeOf<
+  | InvalidClusterName
+  | ProviderUnavailable
+  | BackendError
+  | NoNodes
+  | ClusterNotFound
+  | UnknownLabelScheme
+  | SkipAction
+  | InvalidSpec
+  | NodesFailed
+  | NodesNotCreated
+  | OperationTimeout
+>()
+
+// The table of reasons and the union of their classes have the same tags.
+expectTypeOf<Reason["_tag"]>().toEqualTypeOf<ReasonTag>()
+
+// A layer whose method fails with more does not pass for a Provider.
+declare const wider: Effect.Effect<never, OtherError>
+// @ts-expect-error OtherError is not an error of listNodes
+export const tooWide: Provider.ProviderService = { ...provider, listNodes: () => wider }
