@@ -254,6 +254,8 @@ export const OperationName = Schema.Literals([
   "startNodes",
   "stopNodes",
   "deleteNodes",
+  "addNodes",
+  "removeNodes",
   "forEachNode"
 ])
 

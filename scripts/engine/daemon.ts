@@ -14,10 +14,11 @@ import { request } from "./api.ts"
 import { type Home, updateOwner } from "./home.ts"
 import type { Network } from "./network.ts"
 import { PATH } from "./packages.ts"
-import { childrenOf, hasCapability, identify, kill } from "./process.ts"
+import { childrenOf, hasCapability, identify, isAlive, kill, type ProcessId } from "./process.ts"
 
 const CAP_SYS_RESOURCE = 24
 const READY_MILLIS = 60_000
+const KILL_MILLIS = 10_000
 
 export class DaemonNotReady extends Data.TaggedError("DaemonNotReady")<{
   readonly why: string
@@ -64,7 +65,7 @@ const launch = (home: Home): ChildProcess => {
       "setpriv",
       ["--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
         .concat("sh", join(home.directory, "namespace.sh"), home.directory),
-      // A session of its own: a Ctrl-C in the terminal must not reach dockerd before our clean-up does.
+      // Detached: a Ctrl-C in the terminal must not reach dockerd before our clean-up does.
       { cwd: "/", env: environment(), stdio: ["ignore", log, log], detached: true }
     )
   } finally {
@@ -119,18 +120,16 @@ export const startDaemon = Effect.fnUntraced(function*(home: Home, network: Netw
 })
 
 /**
- * Ends every process of an engine at once. Nothing that it holds is kept, so
- * there is nothing to shut down in order; and a start after a crash, which can
- * only clear up, takes the same way.
+ * Ends every process of an engine at once; false if they do not end. Nothing
+ * that it holds is kept, so there is nothing to shut down in order; and a start
+ * after a crash, which can only clear up, takes the same way.
  */
-export const killDaemon = Effect.fnUntraced(
-  function*(supervisorPid: { readonly pid: number; readonly startTime: string }) {
-    const isGone = () => identify(supervisorPid.pid)?.startTime !== supervisorPid.startTime
-    if (isGone()) return true
+export const killDaemon = Effect.fnUntraced(function*(supervisor: ProcessId) {
+  for (let waited = 0; waited < KILL_MILLIS && isAlive(supervisor); waited += 50) {
     // The namespace's first process goes; unshare, its parent, ends when the namespace is empty.
-    for (const first of childrenOf(supervisorPid.pid)) kill(first, "SIGKILL")
-    for (let waited = 0; waited < 10_000 && !isGone(); waited += 50) yield* Effect.sleep("50 millis")
-    if (!isGone()) kill(supervisorPid, "SIGKILL")
-    return isGone()
+    const inside = childrenOf(supervisor.pid)
+    for (const target of inside.length > 0 ? inside : [supervisor]) kill(target, "SIGKILL")
+    yield* Effect.sleep("50 millis")
   }
-)
+  return !isAlive(supervisor)
+})

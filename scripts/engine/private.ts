@@ -2,8 +2,10 @@
  * A private Docker engine for as long as a scope lives: beside any other
  * engine, and with nothing left of it afterwards.
  */
+import * as Cause from "effect/Cause"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import { readdirSync, rmdirSync, rmSync } from "node:fs"
 import { join } from "node:path"
@@ -62,9 +64,8 @@ const removeCgroups = (home: Home): void => {
 /** To be called under the lock. Each step is tried whatever became of the others; what one leaves behind is said. */
 const erase = Effect.fnUntraced(function*(home: Home, say: (line: string) => void) {
   const attempt = (what: string, step: Effect.Effect<unknown, { readonly message: string }>) =>
-    Effect.catchCause(step, (cause) => Effect.sync(() => say(`${home.directory}: ${what}: ${String(cause)}`)))
-  const attemptSync = (what: string, step: () => void) =>
-    attempt(what, Effect.try({ try: step, catch: (error) => error as Error }))
+    Effect.catchCause(step, (cause) => Effect.sync(() => say(`${home.directory}: ${what}: ${Cause.pretty(cause)}`)))
+  const sync = (step: () => void) => Effect.try({ try: step, catch: (error) => error as Error })
 
   const supervisor = readOwner(home)?.supervisor
   if (supervisor !== undefined && !(yield* killDaemon(supervisor))) {
@@ -72,8 +73,13 @@ const erase = Effect.fnUntraced(function*(home: Home, say: (line: string) => voi
     return
   }
   yield* attempt("its network is not all gone", returnNetwork(home))
-  yield* attemptSync("its cgroups are not all gone", () => removeCgroups(home))
-  yield* attemptSync("its files are not all gone", () => rmSync(home.directory, { recursive: true, force: true }))
+  // A cgroup stays busy for a moment after its last process.
+  const cgroupsGone = Effect.retry(
+    sync(() => removeCgroups(home)),
+    Schedule.upTo(Schedule.spaced("100 millis"), { times: 20 })
+  )
+  yield* attempt("its cgroups are not all gone", cgroupsGone)
+  yield* attempt("its files are not all gone", sync(() => rmSync(home.directory, { recursive: true, force: true })))
 })
 
 const eraseStale = Effect.fnUntraced(function*(say: (line: string) => void) {

@@ -22,7 +22,7 @@ export const main = <E extends Plain>(effect: Effect.Effect<number, E>): void =>
   const reported = Effect.catchCause(effect, (cause) => {
     if (Cause.hasInterruptsOnly(cause)) return Effect.interrupt
     const error = Cause.squash(cause)
-    const text = Cause.hasDies(cause) ? Cause.pretty(cause) : error instanceof Error ? error.message : String(error)
+    const text = Cause.hasDies(cause) ? Cause.pretty(cause) : (error as Plain).message
     return Effect.sync(() => {
       process.stderr.write(`${text}\n`)
       return 1

@@ -4,13 +4,15 @@
  * Only calls that are safe to repeat are retried; a create never is. An answer 304 is not an error but says that nothing
  * had to be done. How bytes travel is in `Transport.ts`, what a refusal means in `Errors.ts`.
  */
+import type Dockerode from "dockerode"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
-import { failWith } from "../internal/Method.ts"
+import { countCall, failWith } from "../internal/Method.ts"
 import { retrying } from "../internal/Retry.ts"
 import type { Policy } from "../Policy.ts"
 import { type BackendError, InvalidResponse, ProviderUnavailable, Transport, UnknownError } from "../ProviderError.ts"
@@ -23,8 +25,9 @@ import {
   type Connected,
   deadline,
   exchange,
+  failure as connectionError,
   messageIn,
-  openLines,
+  openStream,
   parseJson,
   type Request
 } from "./Transport.ts"
@@ -67,6 +70,16 @@ export interface Client {
   readonly imageExists: (image: string) => Effect.Effect<boolean, CallFailure>
   /** Pulls an image. Each element is one line of progress. */
   readonly pullImage: (image: string) => Stream.Stream<Wire.PullLine, CallFailure>
+  /** `GET /containers/{id}/logs` with timestamps, in the engine's framing; see `Frames.ts`. `since` is inclusive. */
+  readonly logs: (
+    id: string,
+    settings: { readonly follow: boolean; readonly tail?: number; readonly since?: string }
+  ) => Stream.Stream<Uint8Array, CallFailure>
+  readonly createExec: (id: string, body: Readonly<Record<string, unknown>>) => Effect.Effect<string, CallFailure>
+  readonly startExec: (exec: string) => Stream.Stream<Uint8Array, CallFailure>
+  readonly inspectExec: (exec: string) => Effect.Effect<{ readonly ExitCode?: number | null }, CallFailure>
+  /** dockerode itself, for what has no function here. The signal aborts when the fiber is interrupted. */
+  readonly use: <A>(f: (docker: Dockerode, signal: AbortSignal) => Promise<A>) => Effect.Effect<A, CallFailure>
   /**
    * `GET /events`. `"Opened"` comes first: all that happens after it is in the stream. It never ends by itself; it fails
    * with `Transport` where the engine or a proxy closes it, or where nothing has come for `Policy.idleTimeout`.
@@ -100,6 +113,7 @@ const volumeList = decodeWith(Wire.VolumeList)
 const volume = decodeWith(Wire.Volume)
 const pullLine = decodeWith(Wire.PullLine)
 const event = decodeWith(Wire.Event)
+const execInspect = decodeWith(Wire.ExecInspect)
 
 /** How long after a stop's grace the engine may take to answer is `requestTimeout`; this is Docker's default grace. */
 const engineGraceSeconds = 10
@@ -164,27 +178,36 @@ export const make = Effect.fnUntraced(function*(options: {
       ({ status }) => status === 304 ? "Already" as const : "Effected" as const
     )
 
-  /** The lines of an answer that may last, each within `idleTimeout` of the one before. */
-  const lines = (request: Request, opened?: string): Stream.Stream<string, CallFailure> =>
-    Stream.unwrap(Effect.gen(function*() {
-      const { idleTimeout, requestTimeout } = yield* options.policy
-      const connection = yield* engine
-      const response = yield* openLines(connection, request).pipe(deadline(requestTimeout, what(request)), forgetting)
-      if (response.status !== 200) {
-        const text = yield* response.text.pipe(deadline(requestTimeout, what(request)))
-        return yield* failWith(reasonOf({ status: response.status, message: messageIn(text) }))
-      }
-      const guarded = response.lines.pipe(
-        Stream.timeoutOrElse({
-          duration: idleTimeout,
-          orElse: () =>
-            Stream.fromEffect(
-              failWith(new Transport({ detail: `${what(request)}: nothing came for ${Duration.format(idleTimeout)}` }))
-            )
-        })
-      )
-      return opened === undefined ? guarded : Stream.concat(Stream.succeed(opened), guarded)
-    }))
+  /** Opens an answer that may last: the effect ends with its headers, the stream has what comes after. */
+  const opening = Effect.fnUntraced(function*(
+    request: Request
+  ): Effect.fn.Return<Stream.Stream<Uint8Array, CallFailure>, CallFailure, Scope.Scope> {
+    const { requestTimeout } = yield* options.policy
+    const connection = yield* engine
+    const response = yield* openStream(connection, request).pipe(deadline(requestTimeout, what(request)), forgetting)
+    if (response.status === 200) return response.bytes
+    const text = yield* response.text.pipe(deadline(requestTimeout, what(request)))
+    return yield* failWith(reasonOf({ status: response.status, message: messageIn(text) }))
+  })
+
+  /** The lines of such an answer, each within `idleTimeout` of the one before. */
+  const openingLines = Effect.fnUntraced(function*(
+    request: Request
+  ): Effect.fn.Return<Stream.Stream<string, CallFailure>, CallFailure, Scope.Scope> {
+    const { idleTimeout } = yield* options.policy
+    return (yield* opening(request)).pipe(
+      Stream.decodeText(),
+      Stream.splitLines,
+      Stream.filter((line) => line.trim() !== ""),
+      Stream.timeoutOrElse({
+        duration: idleTimeout,
+        orElse: () =>
+          Stream.fromEffect(
+            failWith(new Transport({ detail: `${what(request)}: nothing came for ${Duration.format(idleTimeout)}` }))
+          )
+      })
+    )
+  })
 
   return {
     address: Effect.sync(() => connected?.address),
@@ -270,7 +293,7 @@ export const make = Effect.fnUntraced(function*(options: {
         ({ status }) => status === 200
       ),
     pullImage: (image) =>
-      lines({ method: "POST", path: "/images/create", query: reference(image) }).pipe(
+      Stream.unwrap(openingLines({ method: "POST", path: "/images/create", query: reference(image) })).pipe(
         Stream.mapEffect((line) => pullLine("POST /images/create", line)),
         Stream.mapEffect((line) =>
           typeof line.error === "string" && line.error !== ""
@@ -279,17 +302,71 @@ export const make = Effect.fnUntraced(function*(options: {
         )
       ),
     events: (filters) =>
-      lines({ method: "GET", path: "/events", query: { filters: JSON.stringify(filters) } }, opened).pipe(
-        Stream.mapEffect((line): Effect.Effect<Wire.Event | "Opened", BackendError> =>
-          line === opened ? Effect.succeed("Opened") : event("GET /events", line)
-        ),
+      Stream.unwrap(Effect.map(
+        openingLines({ method: "GET", path: "/events", query: { filters: JSON.stringify(filters) } }),
+        (lines) =>
+          Stream.concat(
+            Stream.succeed("Opened" as const),
+            Stream.mapEffect(
+              lines,
+              (line): Effect.Effect<Wire.Event | "Opened", BackendError> => event("GET /events", line)
+            )
+          )
+      )).pipe(
         Stream.concat(Stream.fromEffect(failWith(new Transport({ detail: "the engine ended the event stream" }))))
-      )
+      ),
+    logs: (id, settings) =>
+      Stream.unwrap(opening({
+        method: "GET",
+        path: `${container(id)}/logs`,
+        query: {
+          stdout: "true",
+          stderr: "true",
+          timestamps: "true",
+          follow: String(settings.follow),
+          tail: settings.tail === undefined ? "all" : String(settings.tail),
+          ...(settings.since === undefined ? {} : { since: settings.since })
+        }
+      })),
+    createExec: (id, body) =>
+      Effect.flatMap(
+        call({ method: "POST", path: `${container(id)}/exec`, body }, { ok: [200, 201], repeatable: false }),
+        ({ text }) => Effect.map(created("POST /containers/{id}/exec", text), ({ Id }) => Id)
+      ),
+    startExec: (exec) =>
+      Stream.unwrap(opening({
+        method: "POST",
+        path: `/exec/${encodeURIComponent(exec)}/start`,
+        body: { Detach: false, Tty: false }
+      })),
+    inspectExec: (exec) =>
+      Effect.flatMap(
+        get(`/exec/${encodeURIComponent(exec)}/json`),
+        ({ text }) => execInspect("GET /exec/{id}/json", text)
+      ),
+    use: (f) =>
+      Effect.flatMap(engine, (connection) =>
+        Effect.andThen(
+          countCall,
+          Effect.flatMap(
+            Effect.result(Effect.tryPromise({
+              try: (signal) => f(connection.dockerode, signal),
+              catch: (error) => error
+            })),
+            (result) =>
+              result._tag === "Success" ? Effect.succeed(result.success) : foreignFailure(connection, result.failure)
+          )
+        )).pipe(forgetting)
   }
 })
 
-/** Not a line that an engine can send. */
-const opened = "\n"
+/** What dockerode itself rejects with: an answer with a status, or a failed connection. */
+const foreignFailure = (connection: Connected, error: unknown): Effect.Effect<never, CallFailure> => {
+  const status = typeof error === "object" && error !== null && "statusCode" in error ? Number(error.statusCode) : 0
+  return status > 0
+    ? failWith(reasonOf({ status, message: error instanceof Error ? error.message : String(error) }))
+    : connectionError(connection.address, error)
+}
 
 /** `fromImage` and `tag` of an image reference; a digest stays where it is. A registry's port is not a tag. */
 export const reference = (image: string): { readonly fromImage: string; readonly tag?: string } => {

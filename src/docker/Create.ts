@@ -21,6 +21,7 @@ import {
   type ClusterName,
   Done,
   Failed,
+  type OperationName,
   type OperationReport,
   type Outcome
 } from "../Model.ts"
@@ -46,7 +47,7 @@ import { ensureNetwork, ensureVolume, networkSubject, volumeSubject } from "./Ne
 import { addressLabel, createBody, freeAddresses, makePlan, type Plan, type PlannedNode } from "./Plan.ts"
 import { inStartOrder, isReason, startOne, startWaves } from "./Power.ts"
 import { rollBack } from "./Rollback.ts"
-import { isMade, type MadeScheme, type PortMapping, type Scheme } from "./Schemes.ts"
+import { isMade, type PortMapping, type Scheme } from "./Schemes.ts"
 import { kubelayer } from "./schemes/Kubelayer.ts"
 import { type DockerClusterSpec, faults, type NodeDefaults } from "./Spec.ts"
 import type { CallFailure } from "./Transport.ts"
@@ -158,7 +159,10 @@ const carryOut = Effect.fnUntraced(function*(
   )
   if (yield* anyFailed) return
 
-  const taken = new Set([...present.values()].flatMap((container) => labelsOf(container)[addressLabel] ?? []))
+  const taken = new Set(
+    [...[...present.values()].map(labelsOf), ...(plan.extended ?? []).map(({ labels }) => labels)]
+      .flatMap((labels) => labels[addressLabel] ?? [])
+  )
   const addresses = subnet === undefined ? [] : freeAddresses(subnet, taken)
   const heldPorts = new Set<string>()
   const missing = plan.nodes.filter((node) => !present.has(node.name))
@@ -219,20 +223,18 @@ const tellLeftovers = (cluster: ClusterName, leftovers: ReadonlyArray<Leftover>)
     )
 
 /** One create call. What it made is removed again unless it succeeds. */
-const runCreate = (
-  client: Client,
-  scheme: MadeScheme,
-  schemes: ReadonlyArray<Scheme>,
-  defaults: NodeDefaults,
-  policy: Policy,
-  spec: DockerClusterSpec,
-  clusterName: ClusterName
-): Effect.Effect<OperationReport, CreateFailure> =>
+export const carryOutPlan = (options: {
+  readonly client: Client
+  readonly schemes: ReadonlyArray<Scheme>
+  readonly policy: Policy
+  readonly name: OperationName
+  readonly plan: Plan
+  readonly onFailure: "remove" | "keep"
+}): Effect.Effect<OperationReport, CreateFailure> =>
   Effect.gen(function*() {
-    const issues = faults(scheme, defaults, spec)
-    if (issues.length > 0) return yield* new InvalidSpec({ issues })
-    const plan = makePlan(scheme, defaults, spec, clusterName)
-    const operation = yield* Operation.make({ provider: "docker", name: "createNodes", clusterName, policy })
+    const { client, plan, policy, schemes } = options
+    const { cluster: clusterName, scheme } = plan
+    const operation = yield* Operation.make({ provider: "docker", name: options.name, clusterName, policy })
     const session = yield* Effect.promise(currentSession)
     const bound = yield* BoundToProcess
     const id = randomWord(16)
@@ -261,7 +263,7 @@ const runCreate = (
     const cleanUp = Effect.gen(function*() {
       yield* Effect.forEach([...inFlight], (fiber) => Fiber.await(fiber), { concurrency: "unbounded", discard: true })
       if (!touched || cleaned) return []
-      const left = spec.onFailure === "keep" ? kept(yield* operation.report) : yield* rollBack(client, operation, id)
+      const left = options.onFailure === "keep" ? kept(yield* operation.report) : yield* rollBack(client, operation, id)
       cleaned = true
       return left
     }).pipe(
@@ -327,29 +329,51 @@ const runCreate = (
 const unsupported = ({ name, template }: Scheme): string =>
   "unsupported" in template ? template.unsupported : `${name} nodes cannot be made`
 
-/** Builds `createNodes`. Creates of one cluster by this instance come one after the other. */
+/** What a spec comes to, or all its faults. */
+export const planOf = (
+  scheme: Scheme,
+  defaults: NodeDefaults,
+  spec: DockerClusterSpec,
+  cluster: ClusterName
+): Effect.Effect<Plan, InvalidSpec | BackendError> => {
+  if (!isMade(scheme)) return failWith(new UnsupportedError({ detail: unsupported(scheme) }))
+  const issues = faults(scheme, defaults, spec)
+  return issues.length > 0
+    ? Effect.fail(new InvalidSpec({ issues }))
+    : Effect.sync(() => makePlan(scheme, defaults, spec, cluster))
+}
+
+/** One at a time for each cluster, in this instance. */
+export type Gate = (cluster: ClusterName) => <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
+export const makeGate = (): Gate => {
+  const gates = new Map<string, Semaphore.Semaphore>()
+  return (cluster) => {
+    const gate = gates.get(cluster) ?? Semaphore.makeUnsafe(1)
+    gates.set(cluster, gate)
+    return gate.withPermits(1)
+  }
+}
+
+/** Builds `createNodes`. */
 export const createCluster = (options: {
   readonly client: Client
   /** The schemes in force. Of several, nodes are made in kubelayer's own. */
   readonly schemes: ReadonlyArray<Scheme>
   readonly policy: Effect.Effect<Policy>
   readonly defaults: NodeDefaults
+  readonly gate: Gate
 }): (spec: DockerClusterSpec) => Effect.Effect<OperationReport, CreateFailure> => {
-  const gates = new Map<string, Semaphore.Semaphore>()
-  const gate = (cluster: string): Semaphore.Semaphore => {
-    const made = gates.get(cluster) ?? Semaphore.makeUnsafe(1)
-    gates.set(cluster, made)
-    return made
-  }
-  const [first] = options.schemes
-  const scheme: Scheme = options.schemes.length === 1 && first !== undefined ? first : kubelayer
+  const { client, defaults, schemes } = options
+  const scheme = schemes.length === 1 ? schemes[0] ?? kubelayer : kubelayer
   return (spec) =>
     Effect.gen(function*() {
-      const clusterName = yield* checkNewClusterName(spec.cluster)
-      if (!isMade(scheme)) return yield* failWith(new UnsupportedError({ detail: unsupported(scheme) }))
+      const cluster = yield* checkNewClusterName(spec.cluster)
+      const plan = yield* planOf(scheme, defaults, spec, cluster)
       const policy = yield* options.policy
-      return yield* gate(clusterName).withPermits(1)(
-        runCreate(options.client, scheme, options.schemes, options.defaults, policy, spec, clusterName)
+      const onFailure = spec.onFailure ?? "remove"
+      return yield* options.gate(cluster)(
+        carryOutPlan({ client, schemes, policy, name: "createNodes", plan, onFailure })
       )
     })
 }

@@ -83,6 +83,7 @@ export const judge = (
   if (elsewhere !== undefined) {
     return nameTaken("cluster", plan.cluster, `${elsewhere.scheme.name} cluster ${plan.cluster}`)
   }
+  if (plan.extended !== undefined) return present
   const extra = nodes.find((member) => !planned.has(member.name))
   return extra === undefined
     ? present

@@ -46,7 +46,9 @@ const uniqueLocal = (name: string): string => {
 /** Why an existing network cannot be the planned one; undefined where it can. */
 export const refuseNetwork = (plan: Plan, planned: PlannedNetwork, network: Network): NameTaken | undefined => {
   const labels = labelsOf(network)
-  if (!planned.shared && !planned.external && !isOurs(plan, labels)) {
+  const joined = plan.extended !== undefined &&
+    plan.scheme.ownsNetwork(plan.cluster, { name: network.Name, labels }, plan.extended)
+  if (!planned.shared && !planned.external && !isOurs(plan, labels) && !joined) {
     return new NameTaken({ detail: `network ${planned.name} is held by something else`, by: Labels.holder(labels) })
   }
   const subnet = ipv4(subnetsOf(network))
@@ -59,7 +61,9 @@ export const refuseNetwork = (plan: Plan, planned: PlannedNetwork, network: Netw
 /** Why an existing volume cannot be the planned one; undefined where it can. */
 export const refuseVolume = (plan: Plan, planned: PlannedVolume, volume: Volume): NameTaken | undefined => {
   const labels = labelsOf(volume)
-  return isOurs(plan, labels)
+  const joined = plan.extended !== undefined &&
+    plan.scheme.ownsVolume(plan.cluster, { name: volume.Name, labels }, plan.extended)
+  return isOurs(plan, labels) || joined
     ? undefined
     : new NameTaken({ detail: `volume ${planned.name} is held by something else`, by: Labels.holder(labels) })
 }

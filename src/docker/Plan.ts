@@ -7,7 +7,7 @@ import * as Result from "effect/Result"
 import type { ClusterName } from "../Model.ts"
 import type { CreateBody } from "./Client.ts"
 import * as Labels from "./Labels.ts"
-import type { MadeScheme, NetworkTemplate, NewNode, PortMapping } from "./Schemes.ts"
+import type { Labelled, MadeScheme, NetworkTemplate, NewNode, PortMapping } from "./Schemes.ts"
 import {
   clusterWide,
   countOf,
@@ -51,6 +51,8 @@ export interface Plan {
   readonly volumes: ReadonlyArray<PlannedVolume>
   readonly volumeName: (node: string, name: string) => string
   readonly networkName: (name: string) => string
+  /** The nodes that are there, where a cluster is extended: what their scheme calls theirs may then be joined. */
+  readonly extended?: ReadonlyArray<Labelled>
 }
 
 /** A short digest that is the same everywhere (FNV-1a, 52 bits); it tells a difference and hides a value. */

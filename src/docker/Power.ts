@@ -16,6 +16,7 @@ import type { Scheme } from "./Schemes.ts"
 import { exitCode } from "./Translate.ts"
 import type { CallFailure } from "./Transport.ts"
 
+/** Whether an error is a backend's, for this reason. */
 export const isReason = (error: CallFailure, tag: BackendError["reason"]["_tag"]): boolean =>
   error instanceof BackendError && error.reason._tag === tag
 

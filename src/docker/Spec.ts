@@ -57,7 +57,7 @@ export interface NodeSpec {
  * @since 0.1.0
  */
 export interface NodeDefaults {
-  /** For every role. */
+  /** For control planes and workers. A load balancer is another thing, and takes nothing from here. */
   readonly nodes?: NodeSpec
   readonly controlPlane?: NodeSpec
   readonly worker?: NodeSpec
@@ -103,7 +103,14 @@ export const specField: { readonly [R in Role]: "controlPlane" | "worker" | "loa
 /** One role's spec, merged from the layer's options and the call's; records are merged, other fields replaced. */
 export const merged = (role: Role, defaults: NodeDefaults, spec: DockerClusterSpec): NodeSpec => {
   const field = specField[role]
-  const layers = [defaults.nodes, defaults[field], { labels: spec.labels ?? {} }, spec.nodes, spec[field]]
+  const shared = (given: NodeDefaults) => role === "load-balancer" ? undefined : given.nodes
+  const layers = [
+    shared(defaults),
+    defaults[field],
+    { labels: spec.labels ?? {} },
+    shared(spec),
+    spec[field]
+  ]
   return layers.reduce<NodeSpec>((result, next) => ({
     ...result,
     ...next,

@@ -6,6 +6,7 @@
  * Interruption aborts a request at once; what the engine has begun by then, it completes. Statuses are judged in
  * `Client.ts`; where the engine is, `Connection.ts` says.
  */
+import type Dockerode from "dockerode"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -50,6 +51,7 @@ interface Modem {
 /** An engine that answered, and the API version that was agreed on with it. */
 export interface Connected {
   readonly address: string
+  readonly dockerode: Dockerode
   readonly modem: Modem
 }
 
@@ -72,7 +74,7 @@ const withoutDockerVariables = <A>(f: () => A): A => {
   }
 }
 
-const openModem = (endpoint: Endpoint): Effect.Effect<Modem, ProviderUnavailable> =>
+const openDockerode = (endpoint: Endpoint): Effect.Effect<Dockerode, ProviderUnavailable> =>
   Effect.tryPromise({
     try: async () => {
       const [{ default: Dockerode }, http, https] = await Promise.all([
@@ -85,7 +87,7 @@ const openModem = (endpoint: Endpoint): Effect.Effect<Modem, ProviderUnavailable
         ? new https.Agent({ keepAlive: false, rejectUnauthorized: !endpoint.skipVerify })
         : new http.Agent({ keepAlive: false })
       const settings = { ...endpoint.options, agent }
-      return withoutDockerVariables(() => new Dockerode(settings)).modem as unknown as Modem
+      return withoutDockerVariables(() => new Dockerode(settings))
     },
     catch: (error) =>
       new ProviderUnavailable({
@@ -96,7 +98,8 @@ const openModem = (endpoint: Endpoint): Effect.Effect<Modem, ProviderUnavailable
       })
   })
 
-const failure = (address: string, error: unknown): Effect.Effect<never, CallFailure> => {
+/** The error of a connection that was not made, or was cut. */
+export const failure = (address: string, error: unknown): Effect.Effect<never, CallFailure> => {
   const meaning = connectionFailure(error)
   return meaning._tag === "Cut"
     ? failWith(meaning.reason)
@@ -194,22 +197,58 @@ export const deadline = (duration: Duration.Duration, what: string) => <A, E, R>
       )
   })
 
-/**
- * The lines of an answer that comes bit by bit, from its headers on. It is closed with the scope. It ends where the
- * engine ends it, and fails where it is cut.
- */
-export const openLines = (
+/** An answer that comes bit by bit. */
+export interface Opened {
+  readonly status: number
+  /** All of it, for an answer that is an error. */
+  readonly text: Effect.Effect<string, CallFailure>
+  /** Ends where the engine ends it, and fails where it is cut. A consumer that is slow slows the engine down. */
+  readonly bytes: Stream.Stream<Uint8Array, CallFailure>
+}
+
+/** How many pieces are kept for a slow consumer before the engine has to wait, and when it may go on. */
+const fullPieces = 256
+const lowPieces = 32
+
+const bytesOf = (request: Request, response: IncomingMessage): Stream.Stream<Uint8Array, CallFailure> => {
+  const cutMark = new Uint8Array(0)
+  let waiting: () => void = () => {}
+  return Stream.callback<Uint8Array, CallFailure>((queue) =>
+    Effect.sync(() => {
+      let ended = false
+      const end = (mark?: Uint8Array) => {
+        if (ended) return
+        ended = true
+        if (mark !== undefined) Queue.offerUnsafe(queue, mark)
+        Queue.endUnsafe(queue)
+      }
+      waiting = () => {
+        if (response.isPaused() && Queue.sizeUnsafe(queue) < lowPieces) response.resume()
+      }
+      response.on("data", (chunk: Buffer) => {
+        Queue.offerUnsafe(queue, chunk)
+        if (Queue.sizeUnsafe(queue) > fullPieces) response.pause()
+      })
+      response.on("end", () => end())
+      response.on("error", () => end(cutMark))
+      response.on("close", () => end(cutMark))
+      if (response.destroyed) end(cutMark)
+    }), { bufferSize: Number.POSITIVE_INFINITY }).pipe(
+      Stream.mapEffect((piece) => {
+        if (piece === cutMark) {
+          return failWith(new Transport({ detail: `${request.method} ${request.path} was cut in the middle` }))
+        }
+        waiting()
+        return Effect.succeed(piece)
+      })
+    )
+}
+
+/** Opens an answer that comes bit by bit; it is closed with the scope. */
+export const openStream = (
   connected: Connected,
   request: Request
-): Effect.Effect<
-  {
-    readonly status: number
-    readonly text: Effect.Effect<string, CallFailure>
-    readonly lines: Stream.Stream<string, CallFailure>
-  },
-  CallFailure,
-  Scope.Scope
-> =>
+): Effect.Effect<Opened, CallFailure, Scope.Scope> =>
   Effect.map(
     Effect.acquireRelease(
       open(connected, request),
@@ -219,42 +258,9 @@ export const openLines = (
     (response) => ({
       status: response.statusCode ?? 0,
       text: readBody(connected.address, response),
-      lines: Stream.callback<string, CallFailure>((queue) =>
-        Effect.sync(() => {
-          const decoder = new TextDecoder()
-          let rest = ""
-          let ended = false
-          const cut = () => {
-            if (ended) return
-            ended = true
-            Queue.offerUnsafe(queue, cutMark)
-            Queue.endUnsafe(queue)
-          }
-          response.on("data", (chunk: Buffer) => {
-            const parts = (rest + decoder.decode(chunk, { stream: true })).split("\n")
-            rest = parts.pop() ?? ""
-            for (const part of parts) if (part.trim() !== "") Queue.offerUnsafe(queue, part)
-          })
-          response.on("end", () => {
-            ended = true
-            if (rest.trim() !== "") Queue.offerUnsafe(queue, rest)
-            Queue.endUnsafe(queue)
-          })
-          response.on("error", cut)
-          response.on("close", cut)
-          if (response.destroyed) cut()
-        }), { bufferSize: Number.POSITIVE_INFINITY }).pipe(
-          Stream.mapEffect((line) =>
-            line === cutMark
-              ? failWith(new Transport({ detail: `${request.method} ${request.path} was cut in the middle` }))
-              : Effect.succeed(line)
-          )
-        )
+      bytes: bytesOf(request, response)
     })
   )
-
-/** Stands in a queue of lines for a cut; a line is never just a newline. */
-const cutMark = "\n"
 
 // -----------------------------------------------------------------------------
 // Connecting
@@ -273,10 +279,11 @@ const negotiate = Effect.fnUntraced(function*(
   endpoint: Endpoint,
   timeout: Duration.Duration
 ): Effect.fn.Return<Connected, ProviderUnavailable> {
-  const modem = yield* openModem(endpoint)
+  const dockerode = yield* openDockerode(endpoint)
+  const modem = dockerode.modem as unknown as Modem
   const refuse = (detail: string, advice: string) =>
     new ProviderUnavailable({ provider: "docker", address: endpoint.address, detail, advice })
-  const connected: Connected = { address: endpoint.address, modem }
+  const connected: Connected = { address: endpoint.address, dockerode, modem }
   const answer = yield* exchange(connected, { method: "GET", path: "/version" }).pipe(
     deadline(timeout, "GET /version"),
     Effect.catchTag(

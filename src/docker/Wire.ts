@@ -51,7 +51,7 @@ export const ContainerInspect = Schema.Struct({
     ExitCode: nullable(Schema.Number),
     Error: nullable(Schema.String)
   }),
-  Config: Schema.Struct({ Labels })
+  Config: Schema.Struct({ Labels, Tty: nullable(Schema.Boolean) })
 })
 export type ContainerInspect = typeof ContainerInspect.Type
 
@@ -90,6 +90,9 @@ export const PullLine = Schema.Struct({
   progressDetail: nullable(Schema.Struct({ current: nullable(Schema.Number), total: nullable(Schema.Number) }))
 })
 export type PullLine = typeof PullLine.Type
+
+/** `GET /exec/{id}/json` */
+export const ExecInspect = Schema.Struct({ ExitCode: nullable(Schema.Number) })
 
 /** `GET /version`; the fields that negotiation needs. */
 export const Version = Schema.Struct({

@@ -8,6 +8,7 @@
  *
  * @since 0.1.0
  */
+import type Dockerode from "dockerode"
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
@@ -15,18 +16,22 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import * as Client from "../docker/Client.ts"
 import { type ConnectionOptions, environment } from "../docker/Connection.ts"
-import { createCluster } from "../docker/Create.ts"
+import { createCluster, makeGate } from "../docker/Create.ts"
 import { deleteCluster, ownResources } from "../docker/Delete.ts"
+import { exec, type ExecEvent, type ExecOptions } from "../docker/Exec.ts"
+import { type LogLine, type LogOptions, logs } from "../docker/Logs.ts"
 import { clusters, members } from "../docker/Members.ts"
 import * as Power from "../docker/Power.ts"
+import { type AddNodes, addNodes, removeNodes } from "../docker/Scale.ts"
 import { chosenSchemes, type SchemeChoice, schemeChoices } from "../docker/Schemes.ts"
 import type { DockerClusterSpec, NodeDefaults } from "../docker/Spec.ts"
 import { type Orphan, sweep } from "../docker/Sweep.ts"
 import { portMappingsOf, type PublishedPort } from "../docker/Translate.ts"
 import { watchCluster } from "../docker/Watch.ts"
-import { method } from "../internal/Method.ts"
+import { failWith, method, streamMethod } from "../internal/Method.ts"
 import { makeProvider, statusOf } from "../internal/ProviderBuilder.ts"
 import { checkClusterName, type OperationReport } from "../Model.ts"
 import * as Policy from "../Policy.ts"
@@ -43,10 +48,18 @@ import {
 import {
   type BackendError,
   type BackendFailure,
+  type ClusterNotFound,
+  type NodesFailed,
+  NotFoundError,
+  type OperationTimeout,
   type ProviderUnavailable,
   UnknownLabelScheme
 } from "../ProviderError.ts"
 
+export type { ExecEvent, ExecOptions } from "../docker/Exec.ts"
+export type { Piece } from "../docker/Frames.ts"
+export type { LogLine, LogOptions } from "../docker/Logs.ts"
+export type { AddNodes } from "../docker/Scale.ts"
 export type { PortMapping, SchemeChoice, SchemeName } from "../docker/Schemes.ts"
 export type { DockerClusterSpec, NodeDefaults, NodeSpec } from "../docker/Spec.ts"
 export type { Orphan } from "../docker/Sweep.ts"
@@ -90,10 +103,38 @@ export interface DockerService {
   readonly createNodesScoped: (
     spec: DockerClusterSpec
   ) => Effect.Effect<OperationReport, CreateFailure, Scope.Scope>
+  /**
+   * Adds nodes to a cluster that is there, also one that its own tool made. Their names are the first that are free. A
+   * second control plane of a kind cluster needs a load balancer, and so its image.
+   */
+  readonly addNodes: (
+    cluster: string,
+    nodes: AddNodes
+  ) => Effect.Effect<OperationReport, CreateFailure | ClusterNotFound>
+  /** Deletes some nodes of a cluster, by name; one that is not there is `AlreadyDone`. Volumes stay with the cluster. */
+  readonly removeNodes: (
+    cluster: string,
+    names: ReadonlyArray<string>
+  ) => Effect.Effect<OperationReport, NodesFailed | OperationTimeout | ClusterNotFound | BackendFailure>
   /** The ports of a cluster that are published, as they are reachable now; a stopped node has none. */
   readonly portMappings: (cluster: string) => Effect.Effect<ReadonlyArray<PublishedPort>, BackendFailure>
   /** The networks and named volumes that are the cluster's own, which `deleteNodes` would remove. */
   readonly resources: (cluster: string) => Effect.Effect<ReadonlyArray<Subject>, BackendFailure>
+  /** The log of a node, named by its name or id. With `follow` it goes on over restarts, until the node is removed. */
+  readonly logs: (
+    cluster: string,
+    node: string,
+    options?: LogOptions
+  ) => Stream.Stream<LogLine, BackendFailure>
+  /** Runs a command in a node: its output as it comes, and last its exit code. */
+  readonly exec: (cluster: string, node: string, options: ExecOptions) => Stream.Stream<ExecEvent, BackendFailure>
+  /**
+   * dockerode on the same engine, for what has no method here. What it rejects with becomes a typed error; hand the
+   * signal on as `abortSignal`, and interruption ends the call.
+   */
+  readonly client: <A>(
+    f: (docker: Dockerode, signal: AbortSignal) => Promise<A>
+  ) => Effect.Effect<A, ProviderUnavailable | BackendError>
   /**
    * What kubelayer made, in any scheme, and is provably nobody's: the process that made it ran here and is dead, and it
    * was bound to a scope of that process, or was left half-made. Lists it; with `remove`, removes it too.
@@ -150,7 +191,10 @@ export const make = Effect.fnUntraced(function*(
     watch: watchCluster({ client, schemes, policy, status })
   })
 
-  const create = createCluster({ client, schemes, policy, defaults: options })
+  const context = { client, schemes, policy, defaults: options, gate: makeGate() }
+  const create = createCluster(context)
+  const add = addNodes(context)
+  const remove = removeNodes(context)
   const createNodes = (spec: DockerClusterSpec) => create(spec).pipe(method("docker", "createNodes", spec.cluster))
 
   const read = <A, E>(
@@ -159,12 +203,28 @@ export const make = Effect.fnUntraced(function*(
     f: (cluster: Parameters<typeof members>[2]) => Effect.Effect<A, E>
   ) => Effect.flatMap(checkClusterName(cluster), f).pipe(method("docker", operation, cluster))
 
+  const inNode = <A, E>(
+    operation: string,
+    cluster: string,
+    node: string,
+    f: (id: string) => Stream.Stream<A, E>
+  ): Stream.Stream<A, E | BackendFailure> =>
+    Stream.unwrap(Effect.gen(function*() {
+      const found = yield* members(client, schemes, yield* checkClusterName(cluster))
+      const member = found.find((each) => each.name === node || each.container.Id === node)
+      return member === undefined
+        ? yield* failWith(new NotFoundError({ detail: `cluster ${cluster} has no node ${node}` }))
+        : f(member.container.Id)
+    })).pipe(streamMethod("docker", operation, cluster))
+
   return {
     provider,
     creator: makeNodeCreator(createNodes, provider.deleteNodes, policy),
     scheme,
     createNodes,
     createNodesScoped: scopedCreate(createNodes, provider.deleteNodes, policy),
+    addNodes: (cluster, nodes) => add(cluster, nodes).pipe(method("docker", "addNodes", cluster)),
+    removeNodes: (cluster, names) => remove(cluster, names).pipe(method("docker", "removeNodes", cluster)),
     portMappings: (cluster) =>
       read(
         "portMappings",
@@ -181,6 +241,9 @@ export const make = Effect.fnUntraced(function*(
           Effect.flatMap((found) => ownResources(client, schemes, clusterName, found)),
           Effect.map((resources) => resources.map((resource) => resource.subject))
         )),
+    logs: (cluster, node, logging = {}) => inNode("logs", cluster, node, (id) => logs(client, id, logging)),
+    exec: (cluster, node, execution) => inNode("exec", cluster, node, (id) => exec(client, id, execution)),
+    client: (f) => client.use(f).pipe(method("docker", "client")),
     sweep: (sweeping) => sweep(client, sweeping).pipe(method("docker", "sweep"))
   }
 })

@@ -18,14 +18,14 @@ import {
   ServerFault,
   Transport
 } from "../ProviderError.ts"
-import type { Engine } from "./Engine.ts"
-import type { MemoryNode, MemoryResource, World } from "./World.ts"
+import type { Engine, Inventory } from "./Engine.ts"
+import type { MemoryNode, MemoryResource } from "./World.ts"
 
 type CallFailure = ProviderUnavailable | BackendError
 
-/** A call that only reads: it has the request's deadline, and is sent again as the policy says. */
-export const reading = (policy: Policy) => <A>(call: Effect.Effect<A, CallFailure>): Effect.Effect<A, CallFailure> =>
-  retrying(policy)(Effect.timeoutOrElse(call, {
+/** A call that has to be answered within the request's deadline. */
+export const answered = (policy: Policy) => <A>(call: Effect.Effect<A, CallFailure>): Effect.Effect<A, CallFailure> =>
+  Effect.timeoutOrElse(call, {
     duration: policy.requestTimeout,
     orElse: () =>
       failWith(
@@ -34,9 +34,13 @@ export const reading = (policy: Policy) => <A>(call: Effect.Effect<A, CallFailur
           durationMillis: Math.round(Duration.toMillis(policy.requestTimeout))
         })
       )
-  }))
+  })
 
-export const listing = (engine: Engine, policy: Policy, cluster: ClusterName): Effect.Effect<World, CallFailure> =>
+/** A call that only reads: it is sent again as the policy says. */
+export const reading = (policy: Policy) => <A>(call: Effect.Effect<A, CallFailure>): Effect.Effect<A, CallFailure> =>
+  retrying(policy)(answered(policy)(call))
+
+export const listing = (engine: Engine, policy: Policy, cluster: ClusterName): Effect.Effect<Inventory, CallFailure> =>
   reading(policy)(engine.list(cluster))
 
 export const subjectOf = ({ id, kind, name }: MemoryNode | MemoryResource): Subject => ({ kind, name, id })
@@ -45,7 +49,7 @@ const rawState = ({ crash, state }: MemoryNode): string =>
   crash === undefined ? state : `${state} (exit code ${crash.exitCode})`
 
 /** The nodes of a list as our models, in the order of `listNodes`. */
-export const nodeInfos = (cluster: ClusterName, world: World): ReadonlyArray<NodeInfo> =>
+export const nodeInfos = (cluster: ClusterName, world: Inventory): ReadonlyArray<NodeInfo> =>
   world.nodes.map((node) =>
     new NodeInfo({
       name: node.name,

@@ -23,8 +23,8 @@ import {
   type ProviderUnavailable
 } from "../ProviderError.ts"
 import { listing, subjectOf, verifyRunning } from "./Calls.ts"
-import { backend, type Engine } from "./Engine.ts"
-import type { MemoryNode, MemoryResource, World } from "./World.ts"
+import { backend, type Engine, type Inventory } from "./Engine.ts"
+import type { MemoryNode, MemoryResource } from "./World.ts"
 
 /** What Memory can make a cluster of: a `ClusterSpec`, and load balancers. */
 export interface MemorySpec extends ClusterSpec {
@@ -70,7 +70,8 @@ export const nodesOf = (spec: MemorySpec): ReadonlyArray<MadeNode> =>
 export const resourcesOf = (cluster: string): ReadonlyArray<Exclude<Made, MadeNode>> =>
   (["network", "volume"] as const).map((kind) => ({ kind, cluster, name: `${cluster}-${kind}` }))
 
-const reserved = "kubelayer"
+const reserved = "kubelayer."
+const maxNodes = 10_000
 
 /** All that is wrong with the numbers and labels of a spec. */
 export const faultsOf = (
@@ -78,9 +79,9 @@ export const faultsOf = (
   prefix = ""
 ): ReadonlyArray<{ readonly path: string; readonly message: string }> => {
   const count = (path: keyof MemorySpec, value: unknown, minimum: number) =>
-    Number.isSafeInteger(value) && (value as number) >= minimum
+    Number.isInteger(value) && Number(value) >= minimum && Number(value) <= maxNodes
       ? []
-      : [{ path: prefix + path, message: `${String(value)} is not a whole number of at least ${minimum}` }]
+      : [{ path: prefix + path, message: `${String(value)} is not a whole number from ${minimum} to ${maxNodes}` }]
   const labels = Object.entries<unknown>(spec.labels ?? {}).flatMap(([key, value]) => {
     const path = `${prefix}labels.${key}`
     if (key === "") return [{ path, message: "a label's key is empty" }]
@@ -102,9 +103,9 @@ const labelText = (labels: Readonly<Record<string, string>>): string =>
   `{${Object.entries(labels).sort().map(([key, value]) => `${key}=${value}`).join(", ")}}`
 
 /** In which way what exists contradicts what is asked, one line each. */
-const differences = (asked: ReadonlyArray<MadeNode>, world: World): ReadonlyArray<string> => {
+const differences = (asked: ReadonlyArray<MadeNode>, found: Inventory): ReadonlyArray<string> => {
   const wanted = new Map(asked.map((node) => [node.name, node]))
-  const lines = world.nodes.flatMap((node) => {
+  const lines = found.nodes.flatMap((node) => {
     const want = wanted.get(node.name)
     if (want === undefined) return [`it has the ${node.role} ${node.name}, which is not asked for`]
     return [
@@ -114,11 +115,10 @@ const differences = (asked: ReadonlyArray<MadeNode>, world: World): ReadonlyArra
         : [`${node.name} has the labels ${labelText(node.labels)}, ${labelText(want.labels)} are asked for`])
     ]
   })
-  const held = [...asked, ...resourcesOf(asked[0]?.cluster ?? "")].flatMap(({ kind, name }) =>
-    world.foreign.some((one) => one.kind === kind && one.name === name)
-      ? [`the ${kind} name ${name} is held by something foreign`]
-      : []
-  )
+  const held = [...asked, ...resourcesOf(asked[0]?.cluster ?? "")].flatMap(({ kind, name }) => {
+    const holder = found.holderOf(kind, name)
+    return holder === undefined ? [] : [`the name ${name} is held by ${holder}`]
+  })
   return [...lines, ...held]
 }
 
@@ -190,8 +190,6 @@ const nameOnly = ({ kind, name }: Subject): Subject => ({ kind, name })
 // Create
 // -----------------------------------------------------------------------------
 
-let creations = 0
-
 const making = (engine: Engine, operation: Operation.Operation, spec: MemorySpec, creation: Creation) =>
   Effect.gen(function*() {
     const { clusterName, policy } = operation
@@ -201,13 +199,13 @@ const making = (engine: Engine, operation: Operation.Operation, spec: MemorySpec
     if (different.length > 0) {
       return yield* Effect.fail(operation.error(
         new NameTaken({
-          detail: `cluster ${clusterName} is there and differs: ${different.join("; ")}`,
-          by: `cluster ${clusterName}`
+          detail: `cluster ${clusterName} cannot be made as asked: ${different.join("; ")}`,
+          by: different.join("; ")
         })
       ))
     }
     const present = new Set([...world.nodes, ...world.resources].map((one) => `${one.kind}/${one.name}`))
-    const find = (found: World, { kind, name }: Made) =>
+    const find = (found: Inventory, { kind, name }: Made) =>
       [...found.nodes, ...found.resources].find((one) => one.kind === kind && one.name === name)
 
     // Never sent again blindly: a first create may have been done though its answer was lost.
@@ -292,12 +290,10 @@ export const makeCreate =
           yield* restore(Operation.bounded(operation)(making(engine, operation, spec, creation))).pipe(
             Effect.onError(() => undoAndTell),
             Effect.catchTag("OperationTimeout", (timeout) =>
-              Effect.flatMap(operation.report, (report) => Effect.fail(new OperationTimeout({ ...timeout, report }))))
+              Effect.flatMap(operation.report, (report) => Effect.fail(new OperationTimeout({ operation: timeout.operation, clusterName, duration: timeout.duration, report }))))
           )
           const report = yield* operation.report
-          if (!report.isFailure) {
-            return report
-          }
+          if (!report.isFailure) return report
           const leftovers = yield* undo
           return yield* new NodesNotCreated({ report: yield* operation.report, leftovers })
         })

@@ -31,6 +31,12 @@ import type {
 
 export const backend = "memory"
 
+/** What a list call tells of a cluster. */
+export interface Inventory extends Pick<World, "nodes" | "resources"> {
+  /** Who outside the cluster holds a name, if anyone does. */
+  readonly holderOf: (kind: MemoryNode["kind"] | MemoryResource["kind"], name: string) => string | undefined
+}
+
 type CallFailure = BackendError | ProviderUnavailable
 
 /** Tells that something changed; it ends where the stream is cut. One tick stands for any number of changes. */
@@ -42,7 +48,7 @@ export interface Engine {
   // The calls.
   readonly ping: Effect.Effect<void, CallFailure>
   readonly listAll: Effect.Effect<ReadonlyArray<string>, CallFailure>
-  readonly list: (cluster: string) => Effect.Effect<World, CallFailure>
+  readonly list: (cluster: string) => Effect.Effect<Inventory, CallFailure>
   /** Opens a stream of changes; `opened` gets it in the same step, so that it cannot be lost. */
   readonly watch: (cluster: string, opened: (ticks: Ticks) => void) => Effect.Effect<void, CallFailure>
   readonly unwatch: (ticks: Ticks) => void
@@ -59,7 +65,8 @@ export interface Engine {
   readonly remove: (id: string) => void
   readonly setState: (node: MemoryNode, state: NodeState) => void
   readonly crashNext: (node: string, crash: Crash) => void
-  readonly failNext: (failure: FailNext) => void
+  /** Makes calls fail, until they are used up or what this gives is called. */
+  readonly failNext: (failure: FailNext) => () => void
   readonly setLatency: (latency: SetLatency) => void
   readonly setAvailable: (available: boolean) => void
   readonly cutWatches: () => void
@@ -140,18 +147,22 @@ export const make = Effect.fnUntraced(function*(
 
   const putResource: Engine["putResource"] = (made) => Effect.sync(() => add({ ...made, id: nextId() }))
 
+  const find = (kind: string, name: string) => {
+    for (const thing of things.values()) if (thing.kind === kind && thing.name === name) return thing
+    return undefined
+  }
+
   const holderOf = (kind: string, name: string): string | undefined => {
-    for (const thing of things.values()) {
-      if (thing.kind === kind && thing.name === name) return `a ${kind} of cluster ${thing.cluster}`
-    }
-    return foreign.some((one) => one.kind === kind && one.name === name) ? `a ${kind} of nobody's` : undefined
+    const thing = find(kind, name)
+    if (thing !== undefined) return `${kind} ${name} of cluster ${thing.cluster}`
+    return foreign.some((one) => one.kind === kind && one.name === name) ? `the foreign ${kind} ${name}` : undefined
   }
 
   const usersOf = (resource: MemoryResource): ReadonlyArray<string> => [
     ...[...things.values()].flatMap((thing) =>
       thing.kind === "node" && thing.cluster === resource.cluster ? [`node ${thing.name}`] : []
     ),
-    ...foreign.flatMap((one) => one.uses?.includes(resource.name) ? [`${one.kind} ${one.name}, which is foreign`] : [])
+    ...foreign.flatMap((one) => one.uses?.includes(resource.name) ? [`the foreign ${one.kind} ${one.name}`] : [])
   ]
 
   const world = (keep: (thing: MemoryNode | MemoryResource) => boolean = () => true): World => {
@@ -175,15 +186,13 @@ export const make = Effect.fnUntraced(function*(
   }
 
   const failureOf = (call: Call): FailNext | undefined => {
-    const index = failures.findIndex(({ cluster, node, operation }) =>
+    const failure = failures.find(({ cluster, node, operation, times }) =>
+      times > 0 &&
       operation === call.operation &&
       (node === undefined || node === call.target) &&
       (cluster === undefined || cluster === call.cluster)
     )
-    const failure = failures[index]
-    if (failure === undefined) return undefined
-    failure.times--
-    if (failure.times <= 0) failures.splice(index, 1)
+    if (failure !== undefined) failure.times--
     return failure
   }
 
@@ -318,7 +327,13 @@ export const make = Effect.fnUntraced(function*(
       ...new Set(world().nodes.map((node) => node.cluster))
     ]),
     list: (cluster) =>
-      read({ operation: "list", target: cluster, cluster }, () => world((thing) => thing.cluster === cluster)),
+      read({ operation: "list", target: cluster, cluster }, () => ({
+        ...world((thing) => thing.cluster === cluster),
+        holderOf: (kind, name) => {
+          const holder = find(kind, name)
+          return holder?.cluster === cluster ? undefined : holderOf(kind, name)
+        }
+      })),
     watch: (cluster, opened) =>
       Effect.flatMap(
         Queue.sliding<void, Cause.Done>(1),
@@ -340,7 +355,13 @@ export const make = Effect.fnUntraced(function*(
     remove,
     setState,
     crashNext: (node, crash) => crashes.set(node, crash),
-    failNext: (failure) => failures.push({ ...failure, times: failure.times ?? 1 }),
+    failNext: (failure) => {
+      const rule = { ...failure, times: failure.times ?? 1 }
+      failures.push(rule)
+      return () => {
+        rule.times = 0
+      }
+    },
     setLatency: (latency) => slowness.push(latency),
     setAvailable: (value) => {
       available = value

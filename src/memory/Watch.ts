@@ -39,36 +39,29 @@ export const makeWatch =
         listing(engine, current, cluster),
         (world) => statusOf(nodeInfos(cluster, world), undefined)
       )
-      const next = (last: ClusterStatus): Effect.Effect<
-        readonly [ReadonlyArray<ClusterStatus>, Option.Option<ClusterStatus>],
-        BackendError | ProviderUnavailable
+      type Last = Option.Option<ClusterStatus>
+      const step = (last: Last): Effect.Effect<
+        readonly [ReadonlyArray<ClusterStatus>, Option.Option<Last>],
+        ClusterNotFound | BackendError | ProviderUnavailable
       > =>
-        Effect.flatMap(
-          Effect.andThen(changed, status),
-          Option.match({
-            onNone: () => Effect.succeed([[], Option.none()] as const),
-            onSome: (fresh) =>
-              Equal.equals(fresh, last) ? next(last) : Effect.succeed([[fresh], Option.some(fresh)] as const)
-          })
-        )
-      // It is opened before the first read, so that nothing between the two is missed.
-      const first = Effect.flatMap(
-        Effect.andThen(open, status),
-        Option.match({
-          onNone: () => Effect.fail(new ClusterNotFound({ provider: backend, clusterName: cluster })),
-          onSome: (fresh) => Effect.succeed([[fresh], Option.some(Option.some(fresh))] as const)
+        Effect.gen(function*() {
+          // It is opened before the first read, so that nothing between the two is missed.
+          yield* Option.isNone(last) ? open : changed
+          const fresh = yield* status
+          if (Option.isSome(fresh)) {
+            return Equal.equals(fresh, last)
+              ? yield* step(last)
+              : [[fresh.value], Option.some(fresh)] as const
+          }
+          if (Option.isNone(last)) return yield* new ClusterNotFound({ provider: backend, clusterName: cluster })
+          return [[], Option.none()] as const
         })
-      )
-      return Stream.paginate(
-        Option.none<ClusterStatus>(),
-        Option.match({
-          onNone: () => first,
-          onSome: (last) =>
-            Effect.map(next(last), ([emitted, state]) => [emitted, Option.map(state, Option.some)] as const)
-        })
+      return Stream.paginate<Last, ClusterStatus, ClusterNotFound | BackendError | ProviderUnavailable>(
+        Option.none(),
+        step
       )
     })).pipe(Stream.provideService(CurrentMethod, {
-      backend: backend,
+      backend,
       operation: "watchCluster",
       clusterName: cluster,
       sent: 0

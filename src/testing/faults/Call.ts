@@ -75,8 +75,10 @@ export const templateOf = (path: string): string => {
   return `/${[collection, "{id}", ...actions].join("/")}`
 }
 
-const creates = /^\/(?:containers|networks|volumes|services|secrets|configs|plugins)\/create$|^\/containers\/\{id\}\/exec$/
-const lasting = /^\/(?:events|build|session|images\/create|images\/load|containers\/\{id\}\/(?:logs|stats|attach|wait))$/
+const creates =
+  /^\/(?:containers|networks|volumes|services|secrets|configs|plugins)\/create$|^\/containers\/\{id\}\/exec$/
+const lasting =
+  /^\/(?:events|build|session|images\/create|images\/load|containers\/\{id\}\/(?:logs|stats|attach|wait))$/
 
 /**
  * What a call does. `upgrade`: the request asks to take over the connection.

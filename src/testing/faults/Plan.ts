@@ -128,7 +128,8 @@ export const page = (code = 502): FaultMaker => () => ({
   _tag: "Answer",
   status: code,
   headers: html,
-  body: "<!doctype html>\n<html><head><title>Proxy</title></head><body><h1>Not the engine (injected)</h1></body></html>\n"
+  body:
+    "<!doctype html>\n<html><head><title>Proxy</title></head><body><h1>Not the engine (injected)</h1></body></html>\n"
 })
 
 // -----------------------------------------------------------------------------
