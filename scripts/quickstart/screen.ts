@@ -69,7 +69,7 @@ export const plainScreen: Screen = {
 
 /** Lines are cut to the terminal's width, or a redraw would miss those that wrap. */
 const fit = (line: string): string => {
-  const width = (process.stdout.columns ?? 80) - 1
+  const width = (process.stdout.columns || 80) - 1
   return line.length > width ? `${line.slice(0, width - 1)}…` : line
 }
 
