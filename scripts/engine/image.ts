@@ -126,3 +126,17 @@ export const removeImage = (socketPath: string, tag: string): Effect.Effect<void
     Effect.asVoid,
     Effect.catchIf((error) => error.status === 404, () => Effect.void)
   )
+
+/** The node images, for as long as a scope lives; those that were there before stay. */
+export const withNodeImages = (socketPath: string) =>
+  Effect.forEach(INITS, (init) => {
+    const tag = `kubelayer-node:${init}`
+    const present = Effect.isSuccess(request({ socketPath }, { method: "GET", path: `/images/${tag}/json` }))
+    return Effect.flatMap(present, (there) =>
+      there
+        ? Effect.void
+        : Effect.acquireRelease(
+          importBusybox({ socketPath, tag, init }),
+          () => Effect.ignore(removeImage(socketPath, tag))
+        ))
+  }, { discard: true })
