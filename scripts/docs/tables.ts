@@ -2,7 +2,8 @@
  * The tables of the documents that the code itself knows: reasons with their advice, label schemes. Each stands between
  * two marks in its document, and is written anew from the code.
  */
-import { isMade, type Scheme, schemes } from "../../src/docker/Schemes.ts"
+import { isMade, type Scheme } from "../../src/docker/Scheme.ts"
+import { schemes } from "../../src/docker/Schemes.ts"
 import type { ClusterName } from "../../src/Model.ts"
 import { reasons } from "../../src/ProviderError.ts"
 

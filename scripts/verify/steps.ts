@@ -55,7 +55,7 @@ const smoke: Step["run"] = (context) =>
 
 /** The engine's nodes are made from stand-ins, which are put onto it for the time of the tests. */
 const engineTests: Step["run"] = (context) =>
-  Effect.suspend(() => {
+  Effect.suspend((): ReturnType<Step["run"]> => {
     const { dockerHost, kind } = context.engine
     const endpoint = endpointOf(dockerHost)
     if (endpoint === undefined || !("socketPath" in endpoint)) {

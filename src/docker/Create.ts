@@ -47,7 +47,7 @@ import { ensureNetwork, ensureVolume, networkSubject, volumeSubject } from "./Ne
 import { addressLabel, createBody, freeAddresses, makePlan, type Plan, type PlannedNode } from "./Plan.ts"
 import { inStartOrder, isReason, startOne, startWaves } from "./Power.ts"
 import { rollBack } from "./Rollback.ts"
-import { isMade, type PortMapping, type Scheme } from "./Schemes.ts"
+import { isMade, type PortMapping, type Scheme } from "./Scheme.ts"
 import { kubelayer } from "./schemes/Kubelayer.ts"
 import { type DockerClusterSpec, faults, type NodeDefaults } from "./Spec.ts"
 import type { CallFailure } from "./Transport.ts"

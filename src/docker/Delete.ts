@@ -15,7 +15,7 @@ import type { Client } from "./Client.ts"
 import { holder } from "./Labels.ts"
 import { type Member, members, subjectOf } from "./Members.ts"
 import { isReason } from "./Power.ts"
-import type { Scheme } from "./Schemes.ts"
+import type { Scheme } from "./Scheme.ts"
 import type { CallFailure } from "./Transport.ts"
 import { type ContainerSummary, labelsOf, nameOf, type Network, type Volume } from "./Wire.ts"
 

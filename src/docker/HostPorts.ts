@@ -6,7 +6,7 @@
  * `Create.ts` chooses again.
  */
 import * as Effect from "effect/Effect"
-import type { PortMapping } from "./Schemes.ts"
+import type { PortMapping } from "./Scheme.ts"
 
 const closing = (close: (done: () => void) => void) =>
   Effect.callback<void>((resume) => close(() => resume(Effect.void)))

@@ -11,7 +11,7 @@ import * as Labels from "./Labels.ts"
 import { classify } from "./Members.ts"
 import { refuseNetwork, refuseVolume } from "./Networks.ts"
 import { differences, type Plan, type PlannedNode } from "./Plan.ts"
-import type { Scheme } from "./Schemes.ts"
+import type { Scheme } from "./Scheme.ts"
 import type { CallFailure } from "./Transport.ts"
 import { type ContainerSummary, labelsOf, nameOf, type Network, type Volume } from "./Wire.ts"
 

@@ -7,7 +7,7 @@ import * as Result from "effect/Result"
 import type { ClusterName } from "../Model.ts"
 import type { CreateBody } from "./Client.ts"
 import * as Labels from "./Labels.ts"
-import type { Labelled, MadeScheme, NetworkTemplate, NewNode, PortMapping } from "./Schemes.ts"
+import type { Labelled, MadeScheme, NetworkTemplate, NewNode, PortMapping } from "./Scheme.ts"
 import {
   clusterWide,
   countOf,

@@ -12,7 +12,7 @@ import { AlreadyDone, Done, Failed, type Outcome } from "../Model.ts"
 import { BackendError, Conflict, NoNodes, NotFoundError, ServerFault } from "../ProviderError.ts"
 import type { Client } from "./Client.ts"
 import { type Member, members, subjectOf } from "./Members.ts"
-import type { Scheme } from "./Schemes.ts"
+import type { Scheme } from "./Scheme.ts"
 import { exitCode } from "./Translate.ts"
 import type { CallFailure } from "./Transport.ts"
 

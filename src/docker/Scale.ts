@@ -22,7 +22,7 @@ import { carryOutPlan, type Gate, planOf } from "./Create.ts"
 import { removeOne } from "./Delete.ts"
 import { type Member, members, subjectOf } from "./Members.ts"
 import type { Plan } from "./Plan.ts"
-import type { Scheme } from "./Schemes.ts"
+import type { Scheme } from "./Scheme.ts"
 import type { DockerClusterSpec, NodeDefaults, Role } from "./Spec.ts"
 import type { CallFailure } from "./Transport.ts"
 

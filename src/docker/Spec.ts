@@ -10,7 +10,7 @@ import * as Result from "effect/Result"
 import { maxNameLength } from "../Model.ts"
 import type { ClusterSpec } from "../Provider.ts"
 import { reserved } from "./Labels.ts"
-import type { MadeScheme, NewNode, PortMapping } from "./Schemes.ts"
+import type { MadeScheme, NewNode, PortMapping } from "./Scheme.ts"
 
 /**
  * One kind of node. What a role leaves open comes from `nodes`, then from the layer's options, then from the scheme.

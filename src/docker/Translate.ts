@@ -3,7 +3,7 @@
  */
 import type { ClusterName, NodeState } from "../Model.ts"
 import { NodeInfo } from "../Model.ts"
-import type { Membership } from "./Schemes.ts"
+import type { Membership } from "./Scheme.ts"
 import { type ContainerSummary, nameOf } from "./Wire.ts"
 
 /**

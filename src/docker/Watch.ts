@@ -20,7 +20,7 @@ import type { Policy } from "../Policy.ts"
 import { ClusterNotFound } from "../ProviderError.ts"
 import type { Client } from "./Client.ts"
 import { eventsOf } from "./Members.ts"
-import type { Scheme } from "./Schemes.ts"
+import type { Scheme } from "./Scheme.ts"
 import type { CallFailure } from "./Transport.ts"
 import type { Event } from "./Wire.ts"
 

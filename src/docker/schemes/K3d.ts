@@ -7,7 +7,7 @@
 import { byName } from "../../internal/Operation.ts"
 import type { NodeRole } from "../../Model.ts"
 import { owned, owner } from "../Labels.ts"
-import type { MadeScheme } from "../Schemes.ts"
+import type { MadeScheme } from "../Scheme.ts"
 
 const app = "k3d"
 const clusterLabel = "k3d.cluster"

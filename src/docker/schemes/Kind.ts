@@ -6,7 +6,7 @@
  */
 import type { NodeRole } from "../../Model.ts"
 import { owned, owner } from "../Labels.ts"
-import type { MadeScheme } from "../Schemes.ts"
+import type { MadeScheme } from "../Scheme.ts"
 
 const clusterLabel = "io.x-k8s.kind.cluster"
 const roleLabel = "io.x-k8s.kind.role"

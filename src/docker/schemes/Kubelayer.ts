@@ -2,7 +2,7 @@
  * kubelayer's own scheme: plain labels, a network of the cluster's own with fixed addresses, nothing else presumed.
  */
 import { owned, owner } from "../Labels.ts"
-import type { MadeScheme } from "../Schemes.ts"
+import type { MadeScheme } from "../Scheme.ts"
 
 const clusterLabel = "kubelayer.cluster"
 const roleLabel = "kubelayer.role"

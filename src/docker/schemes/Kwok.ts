@@ -4,7 +4,7 @@
  * Source: kwokctl's compose runtime. Its containers are components of a control plane, not nodes: the nodes are simulated
  * in the API. They are managed, not made: kwokctl knows a cluster by files of its own, not by containers.
  */
-import type { ContainerFacts, Membership, Scheme } from "../Schemes.ts"
+import type { ContainerFacts, Membership, Scheme } from "../Scheme.ts"
 
 const projectLabel = "com.docker.compose.project"
 const prefix = "kwok-"

@@ -5,7 +5,7 @@
  * node takes its machine configuration from the variable USERDATA, which the caller's spec gives.
  */
 import type { NodeRole } from "../../Model.ts"
-import type { MadeScheme } from "../Schemes.ts"
+import type { MadeScheme } from "../Scheme.ts"
 
 const ownedLabel = "talos.owned"
 const clusterLabel = "talos.cluster.name"

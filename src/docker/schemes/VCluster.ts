@@ -4,7 +4,7 @@
  * Source: vCluster's docker driver. The name of a worker may have dots, and so may a cluster's, so a worker belongs to the
  * cluster with the longest name that fits and has a control plane. Without one it is nobody's.
  */
-import type { ContainerFacts, Scheme } from "../Schemes.ts"
+import type { ContainerFacts, Scheme } from "../Scheme.ts"
 
 const controlPlane = "vcluster.cp."
 const rest = { "vcluster.node.": "worker", "vcluster.lb.": "load-balancer" } as const
