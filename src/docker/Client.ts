@@ -105,6 +105,9 @@ const decodeWith = <S extends Schema.ConstraintDecoder<unknown>>(schema: S) => {
     })
 }
 
+/** Go gives an empty list as null where nothing was ever put into it. */
+const orEmpty = <A>(list: ReadonlyArray<A> | null | undefined): ReadonlyArray<A> => list ?? []
+
 const containerList = decodeWith(Wire.ContainerList)
 const containerInspect = decodeWith(Wire.ContainerInspect)
 const created = decodeWith(Wire.Created)
@@ -157,7 +160,7 @@ export const make = Effect.fnUntraced(function*(options: {
         Effect.flatMap((answer) =>
           settings.ok.includes(answer.status)
             ? Effect.succeed(answer)
-            : failWith(reasonOf({ status: answer.status, message: messageIn(answer.text) }))
+            : failWith(reasonOf({ ...answer, message: messageIn(answer.text) }))
         )
       )
       return settings.repeatable ? retrying(policy)(once) : once
@@ -233,7 +236,7 @@ export const make = Effect.fnUntraced(function*(options: {
     listContainers: (filters = {}) =>
       Effect.flatMap(
         get("/containers/json", { all: "true", filters: JSON.stringify(filters) }),
-        ({ text }) => containerList("GET /containers/json", text)
+        ({ text }) => Effect.map(containerList("GET /containers/json", text), orEmpty)
       ),
     inspectContainer: (id) =>
       Effect.flatMap(get(`${container(id)}/json`), ({ text }) => containerInspect("GET /containers/{id}/json", text)),
@@ -255,7 +258,10 @@ export const make = Effect.fnUntraced(function*(options: {
       }, Duration.seconds(graceSeconds ?? engineGraceSeconds)),
     removeContainer: (id) =>
       Effect.asVoid(change({ method: "DELETE", path: container(id), query: { force: "true", v: "true" } })),
-    listNetworks: Effect.flatMap(get("/networks"), ({ text }) => networkList("GET /networks", text)),
+    listNetworks: Effect.flatMap(
+      get("/networks"),
+      ({ text }) => Effect.map(networkList("GET /networks", text), orEmpty)
+    ),
     createNetwork: (body) =>
       Effect.flatMap(
         call({ method: "POST", path: "/networks/create", body }, { ok: [200, 201], repeatable: false }),
@@ -276,7 +282,7 @@ export const make = Effect.fnUntraced(function*(options: {
       })),
     listVolumes: Effect.flatMap(
       get("/volumes"),
-      ({ text }) => Effect.map(volumeList("GET /volumes", text), ({ Volumes }) => Volumes ?? [])
+      ({ text }) => Effect.map(volumeList("GET /volumes", text), ({ Volumes }) => orEmpty(Volumes))
     ),
     createVolume: (body) =>
       Effect.flatMap(

@@ -46,7 +46,7 @@ import { type Member, members } from "./Members.ts"
 import { ensureNetwork, ensureVolume, networkSubject, volumeSubject } from "./Networks.ts"
 import { addressLabel, createBody, freeAddresses, makePlan, type Plan, type PlannedNode } from "./Plan.ts"
 import { inStartOrder, isReason, startOne, startWaves } from "./Power.ts"
-import { rollBack } from "./Rollback.ts"
+import { makeAtLarge, rollBack, whatIsLeft } from "./Rollback.ts"
 import { isMade, type PortMapping, type Scheme } from "./Scheme.ts"
 import { kubelayer } from "./schemes/Kubelayer.ts"
 import { type DockerClusterSpec, faults, type NodeDefaults } from "./Spec.ts"
@@ -66,8 +66,8 @@ interface Call {
   readonly operation: Operation.Operation
   readonly id: string
   readonly ownership: Readonly<Record<string, string>>
-  /** Sends a request that makes something: it is not aborted when the caller is interrupted. */
-  readonly making: <A, E>(request: Effect.Effect<A, E>) => Effect.Effect<A, E>
+  /** Sends a request that makes the subject: it is not aborted when the caller is interrupted. */
+  readonly making: <A>(subject: Subject, request: Effect.Effect<A, CallFailure>) => Effect.Effect<A, CallFailure>
 }
 
 const subjectOfPlanned = (node: PlannedNode): Subject => ({ kind: "node", name: node.name })
@@ -82,7 +82,10 @@ const makeContainer = (
   const subject = subjectOfPlanned(node)
   const create = operation.emit({ _tag: "Sent", subject, call: "create" }).pipe(
     Effect.andThen(
-      making(client.createContainer(node.name, createBody(plan, node, { ...chosen, ownership: call.ownership })))
+      making(
+        subject,
+        client.createContainer(node.name, createBody(plan, node, { ...chosen, ownership: call.ownership }))
+      )
     ),
     Effect.map((id) => ({ id, made: true })),
     Effect.catchIf(
@@ -204,15 +207,6 @@ const carryOut = Effect.fnUntraced(function*(
   )
 })
 
-/** The part of a report that says what was made, as leftovers of a create that was asked to keep them. */
-const kept = (report: OperationReport): ReadonlyArray<Leftover> =>
-  report.done.filter((entry) => entry.kind !== "image").map(({ id, kind, name }) => ({
-    kind,
-    name,
-    ...(id === undefined ? {} : { id }),
-    why: "kept, as asked"
-  }))
-
 /** For a create that has no error to carry them: it was interrupted, or ran out of its time. */
 const tellLeftovers = (cluster: ClusterName, leftovers: ReadonlyArray<Leftover>): Effect.Effect<void> =>
   leftovers.length === 0
@@ -239,6 +233,7 @@ export const carryOutPlan = (options: {
     const bound = yield* BoundToProcess
     const id = randomWord(16)
     const inFlight = new Set<Fiber.Fiber<unknown, unknown>>()
+    const atLarge = makeAtLarge()
     let touched = false
     let cleaned = false
 
@@ -248,11 +243,11 @@ export const carryOutPlan = (options: {
       operation,
       id,
       ownership: Labels.ownership(scheme.name, clusterName, { session, operation: id, bound }),
-      making: (request) =>
+      making: (subject, request) =>
         Effect.uninterruptibleMask((restore) =>
           Effect.gen(function*() {
             touched = true
-            const fiber = yield* Effect.forkDetach(Effect.interruptible(request))
+            const fiber = yield* Effect.forkDetach(Effect.interruptible(atLarge.sending(subject, request)))
             inFlight.add(fiber)
             fiber.addObserver(() => inFlight.delete(fiber))
             return yield* restore(Fiber.join(fiber))
@@ -263,16 +258,18 @@ export const carryOutPlan = (options: {
     const cleanUp = Effect.gen(function*() {
       yield* Effect.forEach([...inFlight], (fiber) => Fiber.await(fiber), { concurrency: "unbounded", discard: true })
       if (!touched || cleaned) return []
-      const left = options.onFailure === "keep" ? kept(yield* operation.report) : yield* rollBack(client, operation, id)
+      const left = yield* options.onFailure === "keep"
+        ? whatIsLeft(client, operation, id, atLarge)
+        : rollBack(client, operation, id, atLarge)
       cleaned = true
       return left
     }).pipe(
       Effect.timeoutOrElse({
         duration: policy.cleanupTimeout,
         orElse: () =>
-          Effect.map(operation.report, (report) => {
+          Effect.sync(() => {
             cleaned = true
-            return kept(report).map((left) => ({ ...left, why: "it was not removed in time; delete the cluster" }))
+            return atLarge.leftovers(operation, "it was not removed in time; delete the cluster")
           })
       })
     )
@@ -337,10 +334,15 @@ export const planOf = (
   cluster: ClusterName
 ): Effect.Effect<Plan, InvalidSpec | BackendError> => {
   if (!isMade(scheme)) return failWith(new UnsupportedError({ detail: unsupported(scheme) }))
-  const issues = faults(scheme, defaults, spec)
-  return issues.length > 0
-    ? Effect.fail(new InvalidSpec({ issues }))
-    : Effect.sync(() => makePlan(scheme, defaults, spec, cluster))
+  return Effect.try({
+    try: () => {
+      const issues = faults(scheme, defaults, spec)
+      return issues.length > 0 ? new InvalidSpec({ issues }) : makePlan(scheme, defaults, spec, cluster)
+    },
+    // A spec that was read from somewhere may have another shape than its type says.
+    catch: (error) =>
+      new InvalidSpec({ issues: [{ path: "spec", message: `is not of the right shape: ${String(error)}` }] })
+  }).pipe(Effect.flatMap((planned) => planned instanceof InvalidSpec ? Effect.fail(planned) : Effect.succeed(planned)))
 }
 
 /** One at a time for each cluster, in this instance. */

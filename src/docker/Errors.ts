@@ -10,12 +10,16 @@ import * as Reason from "../ProviderError.ts"
 interface Answer {
   readonly status: number
   readonly message: string
+  /** How long it asks to wait, where it does. */
+  readonly retryAfterMillis?: number
 }
 
 interface Rule {
   readonly status: number | readonly [from: number, to: number]
   readonly fragment?: RegExp
-  readonly reason: (answer: { readonly detail: string; readonly status: number }) => Reason.Reason
+  readonly reason: (
+    answer: { readonly detail: string; readonly status: number; readonly retryAfterMillis?: number }
+  ) => Reason.Reason
 }
 
 const portTaken = /port is already allocated|address already in use|ports are not available/i
@@ -75,7 +79,10 @@ export const reasonOf = (answer: Answer): Reason.Reason => {
   const { status } = answer
   const detail = oneLine(answer.message) || `status ${status}`
   const rule = rules.find((rule) => fits(rule, answer))
-  return rule === undefined ? new Reason.UnknownError({ detail, status }) : rule.reason({ detail, status })
+  const { retryAfterMillis } = answer
+  return rule === undefined
+    ? new Reason.UnknownError({ detail, status })
+    : rule.reason({ detail, status, ...(retryAfterMillis === undefined ? {} : { retryAfterMillis }) })
 }
 
 /** Whether a start failed because a host port is held by something else. */

@@ -21,7 +21,7 @@ interface Making {
   readonly client: Client
   readonly operation: Operation
   readonly ownership: Readonly<Record<string, string>>
-  readonly making: <A, E>(request: Effect.Effect<A, E>) => Effect.Effect<A, E>
+  readonly making: <A>(subject: Subject, request: Effect.Effect<A, CallFailure>) => Effect.Effect<A, CallFailure>
 }
 
 export const networkSubject = ({ name }: PlannedNetwork): Subject => ({ kind: "network", name })
@@ -96,20 +96,23 @@ const createNetwork = Effect.fnUntraced(function*(
 ): Effect.fn.Return<{ readonly id: string; readonly subnet: string | undefined }, CallFailure> {
   const { client, making, operation, ownership } = context
   const create = (subnet: string | undefined, ipv6: boolean) =>
-    making(client.createNetwork({
-      Name: planned.name,
-      Driver: "bridge",
-      CheckDuplicate: true,
-      Labels: { ...planned.labels, ...ownership },
-      Options: planned.options,
-      ...(ipv6 ? { EnableIPv6: true } : {}),
-      IPAM: {
-        Config: [
-          ...(subnet === undefined ? [] : [{ Subnet: subnet }]),
-          ...(ipv6 ? [{ Subnet: uniqueLocal(planned.name) }] : [])
-        ]
-      }
-    }))
+    making(
+      subject,
+      client.createNetwork({
+        Name: planned.name,
+        Driver: "bridge",
+        CheckDuplicate: true,
+        Labels: { ...planned.labels, ...ownership },
+        Options: planned.options,
+        ...(ipv6 ? { EnableIPv6: true } : {}),
+        IPAM: {
+          Config: [
+            ...(subnet === undefined ? [] : [{ Subnet: subnet }]),
+            ...(ipv6 ? [{ Subnet: uniqueLocal(planned.name) }] : [])
+          ]
+        }
+      })
+    )
   const subject = networkSubject(planned)
   yield* operation.emit({ _tag: "Sent", subject, call: "create" })
   if (planned.wish === undefined && planned.subnet === undefined) {
@@ -164,7 +167,7 @@ export const ensureNetwork = Effect.fnUntraced(function*(
       : yield* adopt(context, plan, planned, first)
   }
   if (first !== undefined && first.Id !== made.success.id) {
-    yield* making(client.removeNetwork(made.success.id))
+    yield* making(networkSubject(planned), client.removeNetwork(made.success.id))
     return yield* adopt(context, plan, planned, first)
   }
   return { outcome: new Done({}), subnet: planned.subnet === undefined ? undefined : made.success.subnet }
@@ -182,7 +185,7 @@ export const ensureVolume = Effect.fnUntraced(function*(
   const present = known.find((volume) => volume.Name === planned.name)
   if (present === undefined) yield* operation.emit({ _tag: "Sent", subject, call: "create" })
   const volume = present ??
-    (yield* making(client.createVolume({ Name: planned.name, Labels: { ...planned.labels, ...ownership } })))
+    (yield* making(subject, client.createVolume({ Name: planned.name, Labels: { ...planned.labels, ...ownership } })))
   const refusal = refuseVolume(plan, planned, volume)
   if (refusal !== undefined) return yield* Effect.fail(operation.error(refusal, subject))
   const mine = labelsOf(volume)[Labels.operation] === ownership[Labels.operation]

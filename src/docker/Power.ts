@@ -6,6 +6,7 @@
  * container can end right after the engine called its start a success.
  * Source: Docker Engine API reference, `ContainerStart`, `ContainerStop`, `ContainerUnpause`.
  */
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { type Operation, settledError } from "../internal/Operation.ts"
 import { AlreadyDone, Done, Failed, type Outcome } from "../Model.ts"
@@ -112,6 +113,9 @@ export const closingLook = (
   }, { concurrency: operation.policy.concurrency.start, discard: true })
 }
 
+/** The engine calls a start a success when the process is there; one that cannot run ends within moments of that. */
+const beforeClosingLook = Duration.millis(150)
+
 /** Starts waves of members, in order, and looks again at the end where anything was sent. */
 export const startWaves = Effect.fnUntraced(function*(
   operation: Operation,
@@ -131,6 +135,7 @@ export const startWaves = Effect.fnUntraced(function*(
     )
   }
   if (everyone.every((member) => stateOf(member) === "running")) return
+  yield* Effect.sleep(beforeClosingLook)
   const seen = yield* Effect.result(look)
   if (seen._tag === "Success") return yield* closingLook(client, operation, everyone, seen.success)
   for (const subject of everyone.map(subjectOf)) {

@@ -3,7 +3,11 @@
  *
  * A call whose answer never came may still be carried out by the engine, so it is looked for again after the first round.
  */
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Pull from "effect/Pull"
+import * as Schedule from "effect/Schedule"
 import type { Operation } from "../internal/Operation.ts"
 import { RolledBack } from "../Model.ts"
 import type { Subject } from "../Progress.ts"
@@ -51,16 +55,101 @@ const gone = (error: CallFailure): boolean => error._tag === "BackendError" && e
 
 /** How often it is looked again for what an engine carried out late. */
 const rounds = 3
+/** How often, where a call is known to have got no answer in time. */
+const lateRounds = 6
+
+/**
+ * What the requests of one create call may have made: from the moment that one is sent, for even a request that nobody
+ * waits for any more is carried out by the engine.
+ */
+export interface AtLarge {
+  readonly sending: <A>(subject: Subject, request: Effect.Effect<A, CallFailure>) => Effect.Effect<A, CallFailure>
+  /** It was seen on the engine, or removed from it. */
+  readonly seen: (subject: Subject) => void
+  readonly removed: (subject: Subject) => void
+  /** Those whose answer did not come in time, and that were not seen since: they may still come. */
+  readonly unanswered: () => ReadonlyArray<Subject>
+  /** Everything that may be there, as leftovers. */
+  readonly leftovers: (operation: Operation, why: string) => ReadonlyArray<Leftover>
+}
+
+export const makeAtLarge = (): AtLarge => {
+  const sent = new Map<string, Subject>()
+  const unanswered = new Map<string, Subject>()
+  const key = ({ kind, name }: Subject) => `${kind}/${name}`
+  return {
+    sending: (subject, request) =>
+      Effect.suspend(() => {
+        sent.set(key(subject), subject)
+        return Effect.tapError(request, (error) =>
+          Effect.sync(() => {
+            if (error._tag === "BackendError" && error.reason._tag === "RequestTimeout") {
+              unanswered.set(key(subject), subject)
+            }
+          }))
+      }),
+    seen: (subject) => void unanswered.delete(key(subject)),
+    removed: (subject) => void sent.delete(key(subject)),
+    unanswered: () => [...unanswered.values()],
+    leftovers: (operation, why) =>
+      [...sent.values()]
+        .filter((subject) => operation.outcomeOf(subject)?._tag !== "AlreadyDone")
+        .map((subject) => ({ ...subject, why }))
+  }
+}
+
+const mayStillCome = "its creation was not answered in time, and the engine may still carry it out; delete the cluster"
+
+/** Looks for what a create call made, until everything that was not answered has turned up, or long enough. */
+const look = Effect.fnUntraced(function*(
+  client: Client,
+  operation: Operation,
+  call: string,
+  atLarge: AtLarge
+): Effect.fn.Return<ReadonlyArray<ReadonlyArray<Made>>, CallFailure> {
+  const pace = yield* Schedule.toStep(operation.policy.poll)
+  for (let round = 1;; round++) {
+    const made = yield* madeBy(client, call)
+    for (const { subject } of made.flat()) atLarge.seen(subject)
+    if (atLarge.unanswered().length === 0 || round === lateRounds) return made
+    const delay = yield* Effect.flatMap(Clock.currentTimeMillis, (now) => pace(now, undefined)).pipe(
+      Effect.map(([, delay]) => Option.some(delay)),
+      Pull.catchDone(() => Effect.succeedNone)
+    )
+    if (Option.isNone(delay)) return made
+    yield* Effect.sleep(delay.value)
+  }
+})
+
+/** What a create call made and was asked to keep. Fails never: what could not be asked is told as it was sent. */
+export const whatIsLeft = (
+  client: Client,
+  operation: Operation,
+  call: string,
+  atLarge: AtLarge
+): Effect.Effect<ReadonlyArray<Leftover>> =>
+  look(client, operation, call, atLarge).pipe(
+    Effect.map((made) => [
+      ...made.flat().map(({ subject }) => ({ ...subject, why: "kept, as asked" })),
+      ...atLarge.unanswered().map((subject) => ({ ...subject, why: mayStillCome }))
+    ]),
+    Effect.catch((error) =>
+      Effect.succeed(
+        atLarge.leftovers(operation, `kept, as asked; whether it is there could not be asked (${error.message})`)
+      )
+    )
+  )
 
 /** Removes what a create call made. Fails never: what is left, or could not be asked, is given back. */
 export const rollBack = Effect.fnUntraced(function*(
   client: Client,
   operation: Operation,
-  call: string
+  call: string,
+  atLarge: AtLarge
 ): Effect.fn.Return<ReadonlyArray<Leftover>> {
   const left = new Map<string, Leftover>()
   for (let round = 0; round < rounds; round++) {
-    const made = yield* Effect.result(madeBy(client, call))
+    const made = yield* Effect.result(look(client, operation, call, atLarge))
     if (made._tag === "Failure") {
       return [{
         kind: "node",
@@ -68,19 +157,20 @@ export const rollBack = Effect.fnUntraced(function*(
         why: `what is left could not be asked (${made.failure.message}); delete the cluster when the engine answers`
       }]
     }
-    if (made.success.every((wave) => wave.length === 0)) return []
     left.clear()
+    if (made.success.every((wave) => wave.length === 0)) break
     for (const wave of made.success) {
       yield* Effect.forEach(wave, ({ remove, subject }) =>
         remove.pipe(
           Effect.catchIf(gone, () => Effect.void),
           // Why a node failed is what the caller needs to know; that it is gone again goes without saying.
           Effect.andThen(
-            Effect.suspend(() =>
-              operation.outcomeOf(subject)?._tag === "Failed"
+            Effect.suspend(() => {
+              atLarge.removed(subject)
+              return operation.outcomeOf(subject)?._tag === "Failed"
                 ? Effect.void
                 : operation.record(subject, new RolledBack({}))
-            )
+            })
           ),
           Effect.catch((error) =>
             Effect.sync(() => {
@@ -90,5 +180,5 @@ export const rollBack = Effect.fnUntraced(function*(
         ), { concurrency: operation.policy.concurrency.delete, discard: true })
     }
   }
-  return [...left.values()]
+  return [...left.values(), ...atLarge.unanswered().map((subject) => ({ ...subject, why: mayStillCome }))]
 })

@@ -16,7 +16,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { IncomingMessage } from "node:http"
 import { countCall, failWith } from "../internal/Method.ts"
-import { type BackendError, ProviderUnavailable, RequestTimeout, Transport } from "../ProviderError.ts"
+import { type BackendError, InvalidResponse, ProviderUnavailable, RequestTimeout, Transport } from "../ProviderError.ts"
 import { type ConnectionOptions, type Endpoint, type Environment, resolve } from "./Connection.ts"
 import { connectionFailure, oneLine } from "./Errors.ts"
 import * as Wire from "./Wire.ts"
@@ -46,7 +46,19 @@ interface Modem {
     options: Record<string, unknown>,
     callback: (error: unknown, response: IncomingMessage | null) => void
   ): void
+  buildRequest(options: object, ...rest: ReadonlyArray<unknown>): void
 }
+
+/** docker-modem would follow a redirect to wherever it leads, where a failure ends the process. */
+const withoutRedirects = (modem: Modem): void => {
+  const build = modem.buildRequest
+  modem.buildRequest = function(this: Modem, options, ...rest) {
+    build.call(this, { ...options, maxRedirects: 0 }, ...rest)
+  }
+}
+
+const isRedirect = (error: unknown): boolean =>
+  error instanceof Error && error.message.startsWith("Max redirects exceeded")
 
 /** An engine that answered, and the API version that was agreed on with it. */
 export interface Connected {
@@ -87,7 +99,9 @@ const openDockerode = (endpoint: Endpoint): Effect.Effect<Dockerode, ProviderUna
         ? new https.Agent({ keepAlive: false, rejectUnauthorized: !endpoint.skipVerify })
         : new http.Agent({ keepAlive: false })
       const settings = { ...endpoint.options, agent }
-      return withoutDockerVariables(() => new Dockerode(settings))
+      const dockerode = withoutDockerVariables(() => new Dockerode(settings))
+      withoutRedirects(dockerode.modem as unknown as Modem)
+      return dockerode
     },
     catch: (error) =>
       new ProviderUnavailable({
@@ -112,25 +126,35 @@ export const failure = (address: string, error: unknown): Effect.Effect<never, C
 const open = (connected: Connected, request: Request): Effect.Effect<IncomingMessage, CallFailure> =>
   Effect.andThen(
     countCall,
-    Effect.callback<IncomingMessage, CallFailure>((resume, signal) => {
+    Effect.callback<IncomingMessage, CallFailure>((resume) => {
+      const controller = new AbortController()
       connected.modem.dial({
         path: `${request.path}?`,
         method: request.method,
         isStream: true,
-        abortSignal: signal,
+        abortSignal: controller.signal,
         // Every status is an answer here; `Errors.ts` tells them apart.
         statusCodes: new Proxy({}, { get: () => true }),
         options: { _query: request.query ?? {}, _body: request.body ?? {} },
         ...(request.body === undefined ? {} : { allowEmpty: true })
       }, (error, response) => {
         if (response === null || error !== null && error !== undefined) {
-          resume(failure(connected.address, error))
+          resume(
+            isRedirect(error)
+              ? failWith(
+                new InvalidResponse({ detail: `${request.method} ${request.path}: a redirect, which no engine gives` })
+              )
+              : failure(connected.address, error)
+          )
+          // What was not read would keep the connection open.
+          controller.abort()
         } else {
           // Without a listener an abort after the headers would end the process.
           response.on("error", () => {})
           resume(Effect.succeed(response))
         }
       })
+      return Effect.sync(() => controller.abort())
     })
   )
 
@@ -174,6 +198,14 @@ export const messageIn = (text: string): string => {
 export interface Answer {
   readonly status: number
   readonly text: string
+  readonly retryAfterMillis?: number
+}
+
+/** How long the answer asks to wait, where it does: seconds, or a date. Engines do not, but proxies before them do. */
+const retryAfter = (response: IncomingMessage): { readonly retryAfterMillis?: number } => {
+  const header = response.headers["retry-after"] ?? ""
+  const millis = /^\d+$/.test(header) ? Number(header) * 1000 : Date.parse(header) - Date.now()
+  return Number.isFinite(millis) ? { retryAfterMillis: Math.max(0, Math.round(millis)) } : {}
 }
 
 /** Sends a request and reads its whole answer. */
@@ -181,7 +213,10 @@ export const exchange = (connected: Connected, request: Request): Effect.Effect<
   Effect.flatMap(
     open(connected, request),
     (response) =>
-      Effect.map(readBody(connected.address, response), (text) => ({ status: response.statusCode ?? 0, text }))
+      Effect.map(
+        readBody(connected.address, response),
+        (text) => ({ status: response.statusCode ?? 0, text, ...retryAfter(response) })
+      )
   )
 
 /** Fails with `RequestTimeout` past a deadline; the request is aborted. */

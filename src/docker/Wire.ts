@@ -40,7 +40,7 @@ export const ContainerSummary = Schema.Struct({
 })
 export type ContainerSummary = typeof ContainerSummary.Type
 
-export const ContainerList = Schema.Array(ContainerSummary)
+export const ContainerList = Schema.NullOr(Schema.Array(ContainerSummary))
 
 /** `GET /containers/{id}/json` */
 export const ContainerInspect = Schema.Struct({
@@ -71,7 +71,7 @@ export const Network = Schema.Struct({
 })
 export type Network = typeof Network.Type
 
-export const NetworkList = Schema.Array(Network)
+export const NetworkList = Schema.NullOr(Schema.Array(Network))
 
 /** An entry of `GET /volumes`, and the answer to `POST /volumes/create`, which gives an existing volume as it is. */
 export const Volume = Schema.Struct({ Name: Schema.String, Labels, CreatedAt: nullable(Schema.String) })
