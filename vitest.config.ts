@@ -24,7 +24,9 @@ export default defineConfig({
           include: ["test/**/*.engine.test.ts"],
           testTimeout: 120_000,
           hookTimeout: 120_000,
-          fileParallelism: false
+          fileParallelism: false,
+          // Containers are made by the processor: more at once only makes each of them late.
+          maxConcurrency: 3
         }
       }
     ]

@@ -89,6 +89,9 @@ export const settledError = (
     ? operation.error(error.reason, subject)
     : error
 
+// A jittered wait is no whole number of milliseconds, and a test's clock then stands between two of them.
+const wholeMillis = Effect.map(Clock.currentTimeMillis, Math.round)
+
 export const make = Effect.fnUntraced(function*(options: {
   readonly provider: string
   readonly name: OperationName
@@ -97,7 +100,7 @@ export const make = Effect.fnUntraced(function*(options: {
 }): Effect.fn.Return<Operation> {
   const { clusterName, name, policy, provider } = options
   const sink = yield* Progress
-  const startedAt = yield* Clock.currentTimeMillis
+  const startedAt = yield* wholeMillis
   const entries = new Map<string, Entry>()
   // What is being made has a name before it has an id. A lister of somebody else's may leave the id empty.
   const key = ({ id, kind, name }: Subject): string => {
@@ -114,7 +117,7 @@ export const make = Effect.fnUntraced(function*(options: {
 
   const schedule: Operation["schedule"] = (subjects) =>
     Effect.gen(function*() {
-      const now = yield* Clock.currentTimeMillis
+      const now = yield* wholeMillis
       for (const subject of subjects) {
         if (entries.has(key(subject))) continue
         entries.set(key(subject), { subject, scheduledAt: now })
@@ -124,7 +127,7 @@ export const make = Effect.fnUntraced(function*(options: {
 
   const record: Operation["record"] = (subject, outcome) =>
     Effect.gen(function*() {
-      const now = yield* Clock.currentTimeMillis
+      const now = yield* wholeMillis
       const entry = entries.get(key(subject)) ?? { subject, scheduledAt: now }
       entries.set(key(subject), { ...entry, subject: { ...entry.subject, ...subject }, outcome, settledAt: now })
       yield* emit({ _tag: "Settled", subject, outcome, durationMillis: now - (entry.startedAt ?? entry.scheduledAt) })
@@ -141,7 +144,7 @@ export const make = Effect.fnUntraced(function*(options: {
 
   const settle: Operation["settle"] = (subject, timeout, work) =>
     Effect.gen(function*() {
-      const now = yield* Clock.currentTimeMillis
+      const now = yield* wholeMillis
       const entry = entries.get(key(subject)) ?? { subject, scheduledAt: now }
       entries.set(key(subject), { startedAt: now, ...entry })
       const outcome = yield* work.pipe(
@@ -171,7 +174,7 @@ export const make = Effect.fnUntraced(function*(options: {
       Effect.forEach(items, (item) => settle(subject(item), timeout, work(item)), { concurrency: width, discard: true })
     )
 
-  const report = Effect.map(Clock.currentTimeMillis, (now) =>
+  const report = Effect.map(wholeMillis, (now) =>
     new OperationReport({
       operation: name,
       clusterName,

@@ -12,14 +12,23 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import { CurrentMethod, failWith } from "../internal/Method.ts"
 import { makeProvider } from "../internal/ProviderBuilder.ts"
-import { listing, nodeInfos, reading } from "../memory/Calls.ts"
+import { answered, listing, nodeInfos, reading } from "../memory/Calls.ts"
 import { faultsOf, makeCreate, type MemorySpec, nodeName, nodesOf, resourcesOf } from "../memory/Create.ts"
 import * as Engine from "../memory/Engine.ts"
 import { makeOperations } from "../memory/Operations.ts"
 import { makeWatch } from "../memory/Watch.ts"
-import type { Call, CallName, Crash, FailNext, Foreign, MemoryNode, SetLatency, World } from "../memory/World.ts"
+import type {
+  Call,
+  CallName,
+  Crash,
+  FailNext,
+  Foreign,
+  MemoryNode,
+  MemoryResource,
+  SetLatency,
+  World
+} from "../memory/World.ts"
 import { checkClusterName, checkNewClusterName, type NodeRole, type NodeState, type OperationReport } from "../Model.ts"
 import * as Policy from "../Policy.ts"
 import {
@@ -31,7 +40,15 @@ import {
   type ProviderService,
   scopedCreate
 } from "../Provider.ts"
-import { type BackendError, InvalidSpec, type Leftover, NotFoundError, ProviderUnavailable } from "../ProviderError.ts"
+import {
+  BackendError,
+  InvalidSpec,
+  type Leftover,
+  NameTaken,
+  NotFoundError,
+  ProviderUnavailable,
+  type Reason
+} from "../ProviderError.ts"
 
 export type { MemorySpec } from "../memory/Create.ts"
 export type {
@@ -126,15 +143,23 @@ export interface MemoryService {
     readonly name?: string
     readonly state?: NodeState
     readonly labels?: Readonly<Record<string, string>>
-  }) => Effect.Effect<MemoryNode>
+  }) => Effect.Effect<MemoryNode, BackendError>
   /** Somebody else removes a node. */
   readonly removeNode: (name: string) => Effect.Effect<void, BackendError>
+  /** Adds a network or volume to a cluster, which need not have nodes. */
+  readonly addResource: (resource: {
+    readonly cluster: string
+    readonly kind: "network" | "volume"
+    readonly name: string
+  }) => Effect.Effect<MemoryResource, BackendError>
   /** Puts a node into a state. */
   readonly setState: (name: string, state: NodeState) => Effect.Effect<void, BackendError>
   /** The next start of the node is accepted, and the node then ends with this exit code. It need not exist yet. */
   readonly crash: (name: string, how: Crash) => Effect.Effect<void>
   /** The next calls that match fail. Rules are used up in the order in which they were made. */
   readonly failNext: (failure: FailNext) => Effect.Effect<void>
+  /** Every call that matches fails, as long as the scope is open. */
+  readonly failWhile: (failure: Omit<FailNext, "times">) => Effect.Effect<void, never, Scope.Scope>
   /** Changes how long calls take from now on; the latest rule that matches a call holds. */
   readonly setLatency: (latency: SetLatency) => Effect.Effect<void>
   /** While it is not available, every call fails with `ProviderUnavailable`; open watches are cut. */
@@ -159,7 +184,7 @@ export interface MemoryService {
  *
  * **Example** (A start that fails twice, and then works)
  *
- * ```ts
+ * ```ts run
  * import * as Effect from "effect/Effect"
  * import * as Memory from "kubelayer/layers/Memory"
  * import { Provider } from "kubelayer/Provider"
@@ -170,12 +195,15 @@ export interface MemoryService {
  *   const provider = yield* Provider
  *   const reason = new Locked({ detail: "somebody works on it" })
  *   yield* memory.failNext({ operation: "start", node: "dev-worker", times: 2, reason })
- *   return yield* provider.startNodes("dev")
+ *   yield* provider.startNodes("dev")
+ *   return yield* memory.calls
  * })
  *
- * export const main = program.pipe(
+ * const calls = await Effect.runPromise(program.pipe(
  *   Effect.provide(Memory.layer({ clusters: { dev: { controlPlanes: 1, workers: 1, state: "stopped" } } }))
- * )
+ * ))
+ * console.log(calls.filter((call) => call.operation === "start" && call.target === "dev-worker").length)
+ * // => 3
  * ```
  *
  * @category services
@@ -217,7 +245,7 @@ export const make = Effect.fnUntraced(function*(
 
   const policy = Effect.map(Policy.Current, (current) => Policy.make(options.policy, current))
   const warned = new Set<string>()
-  const ping = Effect.flatMap(policy, (current) => reading(current)(engine.ping)).pipe(
+  const ping = Effect.flatMap(policy, (current) => answered(current)(engine.ping)).pipe(
     Effect.catchTag("BackendError", ({ reason }) =>
       Effect.fail(
         new ProviderUnavailable({ provider: Engine.backend, detail: reason.detail, advice: reason.advice })
@@ -253,17 +281,25 @@ export const make = Effect.fnUntraced(function*(
   })
   const createNodes = makeCreate(engine, policy)
 
+  const refused = (operation: string, reason: Reason) =>
+    Effect.fail(new BackendError({ provider: Engine.backend, operation, reason }))
+
   const nodeNamed = (operation: string, name: string) =>
     Effect.suspend(() => {
       const { nodes } = engine.world()
       const node = nodes.find((one) => one.name === name)
-      return node !== undefined ? Effect.succeed(node) : failWith(
-        new NotFoundError({
-          detail: `there is no node ${name}; there are: ${nodes.map((one) => one.name).join(", ") || "none"}`
-        })
-      ).pipe(
-        Effect.provideService(CurrentMethod, { backend: Engine.backend, operation, clusterName: undefined, sent: 0 })
-      )
+      const others = nodes.map((one) => one.name).join(", ") || "none"
+      return node === undefined
+        ? refused(operation, new NotFoundError({ detail: `there is no node ${name}; there are: ${others}` }))
+        : Effect.succeed(node)
+    })
+
+  const free = (operation: string, kind: "node" | "network" | "volume", name: string) =>
+    Effect.suspend(() => {
+      const by = engine.holderOf(kind, name)
+      return by === undefined
+        ? Effect.void
+        : refused(operation, new NameTaken({ detail: `the name ${name} is held by ${by}`, by }))
     })
 
   return {
@@ -273,15 +309,27 @@ export const make = Effect.fnUntraced(function*(
     createNodesScoped: scopedCreate(createNodes, provider.deleteNodes),
     addNode: ({ cluster, labels = {}, name, role, state = "running" }) =>
       Effect.suspend(() => {
-        const taken = new Set(engine.world().nodes.map((node) => node.name))
         let n = 1
-        while (taken.has(nodeName(cluster, role, n))) n++
-        return engine.putNode({ kind: "node", cluster, role, state, labels, name: name ?? nodeName(cluster, role, n) })
+        while (engine.holderOf("node", nodeName(cluster, role, n)) !== undefined) n++
+        const chosen = name ?? nodeName(cluster, role, n)
+        return Effect.andThen(
+          free("addNode", "node", chosen),
+          engine.putNode({ kind: "node", cluster, role, state, labels, name: chosen })
+        )
       }),
+    addResource: (resource) =>
+      Effect.andThen(free("addResource", resource.kind, resource.name), engine.putResource(resource)),
     removeNode: (name) => Effect.map(nodeNamed("removeNode", name), ({ id }) => engine.remove(id)),
     setState: (name, state) => Effect.map(nodeNamed("setState", name), (node) => engine.setState(node, state)),
     crash: (name, how) => Effect.sync(() => engine.crashNext(name, how)),
-    failNext: (failure) => Effect.sync(() => engine.failNext(failure)),
+    failNext: (failure) => Effect.asVoid(Effect.sync(() => engine.failNext(failure))),
+    failWhile: (failure) =>
+      Effect.asVoid(
+        Effect.acquireRelease(
+          Effect.sync(() => engine.failNext({ ...failure, times: Number.POSITIVE_INFINITY })),
+          (lift) => Effect.sync(lift)
+        )
+      ),
     setLatency: (latency) => Effect.sync(() => engine.setLatency(latency)),
     setAvailable: (available) => Effect.sync(() => engine.setAvailable(available)),
     cutWatches: Effect.sync(engine.cutWatches),
@@ -304,6 +352,25 @@ export const make = Effect.fnUntraced(function*(
 
 /**
  * `Provider`, `NodeCreator` and `Memory` from one simulator.
+ *
+ * **Example** (A cluster that costs nothing)
+ *
+ * ```ts run
+ * import * as Effect from "effect/Effect"
+ * import * as Memory from "kubelayer/layers/Memory"
+ * import { NodeCreator, Provider } from "kubelayer/Provider"
+ *
+ * const program = Effect.gen(function*() {
+ *   const creator = yield* NodeCreator
+ *   const provider = yield* Provider
+ *   yield* creator.createNodes({ cluster: "dev", controlPlanes: 1, workers: 2 })
+ *   return yield* provider.listNodes("dev")
+ * })
+ *
+ * const nodes = await Effect.runPromise(program.pipe(Effect.provide(Memory.layer())))
+ * console.log(nodes.map((node) => node.name).join(", "))
+ * // => dev-control-plane, dev-worker, dev-worker2
+ * ```
  *
  * @category layers
  * @since 0.1.0

@@ -313,21 +313,27 @@ export interface MockService {
  *
  * **Example** (A start that fails first, and then works)
  *
- * ```ts
+ * ```ts run
  * import * as Effect from "effect/Effect"
  * import * as Mock from "kubelayer/layers/Mock"
  * import { Provider } from "kubelayer/Provider"
  * import { Locked } from "kubelayer/ProviderError"
  *
- * export const program = Provider.use((provider) => Effect.retry(provider.startNodes("dev"), { times: 1 })).pipe(
- *   Effect.provide(Mock.layer({
- *     listNodes: { dev: Mock.nodes("dev", { workers: 2 }) },
- *     startNodes: Mock.sequence(
- *       Mock.failure(new Locked({ detail: "busy" })),
- *       Mock.report("startNodes", "dev", { "dev-worker": "Done" })
- *     )
- *   }))
- * )
+ * const program = Effect.gen(function*() {
+ *   const provider = yield* Provider
+ *   const report = yield* Effect.retry(provider.startNodes("dev"), { times: 1 })
+ *   const { calls } = yield* Mock.Mock
+ *   return `${report.done.length} started with ${(yield* calls).length} calls`
+ * })
+ *
+ * const answers = Mock.layer({
+ *   startNodes: Mock.sequence(
+ *     Mock.failure(new Locked({ detail: "busy" })),
+ *     Mock.report("startNodes", "dev", { "dev-worker": "Done" })
+ *   )
+ * })
+ * console.log(await Effect.runPromise(program.pipe(Effect.provide(answers))))
+ * // => 1 started with 2 calls
  * ```
  *
  * @category services
@@ -537,6 +543,26 @@ export const make = (answers: Answers): Effect.Effect<MockService> =>
 
 /**
  * `Provider`, `NodeCreator` and `Mock` from one set of answers.
+ *
+ * **Example** (What a list of nodes makes of a status)
+ *
+ * ```ts run
+ * import * as Effect from "effect/Effect"
+ * import * as Option from "effect/Option"
+ * import * as Mock from "kubelayer/layers/Mock"
+ * import { Provider } from "kubelayer/Provider"
+ *
+ * const program = Provider.use((provider) => provider.getClusterStatus("dev"))
+ *
+ * const answers = Mock.layer({
+ *   listNodes: {
+ *     dev: [Mock.node("dev", { role: "control-plane" }), Mock.node("dev", { role: "worker", state: "stopped" })]
+ *   }
+ * })
+ * const status = await Effect.runPromise(program.pipe(Effect.provide(answers)))
+ * console.log(Option.getOrThrow(status).phase)
+ * // => degraded
+ * ```
  *
  * @category layers
  * @since 0.1.0

@@ -5,6 +5,7 @@
  * was still under way is removed too and nothing else is touched.
  */
 import * as Effect from "effect/Effect"
+import * as Semaphore from "effect/Semaphore"
 import { method } from "../internal/Method.ts"
 import * as Operation from "../internal/Operation.ts"
 import { retrying, within } from "../internal/Retry.ts"
@@ -26,7 +27,12 @@ import { listing, subjectOf, verifyRunning } from "./Calls.ts"
 import { backend, type Engine, type Inventory } from "./Engine.ts"
 import type { MemoryNode, MemoryResource } from "./World.ts"
 
-/** What Memory can make a cluster of: a `ClusterSpec`, and load balancers. */
+/**
+ * What Memory can make a cluster of: a `ClusterSpec`, and load balancers.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface MemorySpec extends ClusterSpec {
   readonly loadBalancers?: number
 }
@@ -38,33 +44,34 @@ type MadeNode = Extract<Made, { readonly kind: "node" }>
 // What is asked
 // -----------------------------------------------------------------------------
 
-const suffixes: ReadonlyArray<readonly [NodeRole, string]> = [
-  ["control-plane", "control-plane"],
-  ["worker", "worker"],
-  ["load-balancer", "external-load-balancer"],
-  ["helper", "helper"]
-]
+const suffixes: Readonly<Record<NodeRole, string>> = {
+  "control-plane": "control-plane",
+  worker: "worker",
+  "load-balancer": "external-load-balancer",
+  helper: "helper"
+}
 
 /** The name of the n-th node of a role, counted from 1: `dev-worker`, `dev-worker2`, ... */
 export const nodeName = (cluster: string, role: NodeRole, n: number): string =>
-  `${cluster}-${new Map(suffixes).get(role) ?? role}${n === 1 ? "" : n}`
+  `${cluster}-${suffixes[role]}${n === 1 ? "" : n}`
 
 /** The node records that a spec asks for. */
-export const nodesOf = (spec: MemorySpec): ReadonlyArray<MadeNode> =>
-  ([["control-plane", spec.controlPlanes], ["worker", spec.workers], [
-    "load-balancer",
-    spec.loadBalancers ?? 0
-  ]] as const)
-    .flatMap(([role, count]) =>
-      Array.from({ length: count }, (_, index): MadeNode => ({
-        kind: "node",
-        cluster: spec.cluster,
-        name: nodeName(spec.cluster, role, index + 1),
-        role,
-        state: "creating",
-        labels: spec.labels ?? {}
-      }))
-    )
+export const nodesOf = (spec: MemorySpec): ReadonlyArray<MadeNode> => {
+  const of = (role: NodeRole, count: number) =>
+    Array.from({ length: count }, (_, index): MadeNode => ({
+      kind: "node",
+      cluster: spec.cluster,
+      name: nodeName(spec.cluster, role, index + 1),
+      role,
+      state: "creating",
+      labels: spec.labels ?? {}
+    }))
+  return [
+    ...of("control-plane", spec.controlPlanes),
+    ...of("worker", spec.workers),
+    ...of("load-balancer", spec.loadBalancers ?? 0)
+  ]
+}
 
 /** The resources that every cluster has beside its nodes. */
 export const resourcesOf = (cluster: string): ReadonlyArray<Exclude<Made, MadeNode>> =>
@@ -102,8 +109,8 @@ export const faultsOf = (
 const labelText = (labels: Readonly<Record<string, string>>): string =>
   `{${Object.entries(labels).sort().map(([key, value]) => `${key}=${value}`).join(", ")}}`
 
-/** In which way what exists contradicts what is asked, one line each. */
-const differences = (asked: ReadonlyArray<MadeNode>, found: Inventory): ReadonlyArray<string> => {
+/** In which way what exists contradicts what is asked, one line each, and what it is that does. */
+const differences = (asked: ReadonlyArray<MadeNode>, cluster: string, found: Inventory) => {
   const wanted = new Map(asked.map((node) => [node.name, node]))
   const lines = found.nodes.flatMap((node) => {
     const want = wanted.get(node.name)
@@ -115,22 +122,24 @@ const differences = (asked: ReadonlyArray<MadeNode>, found: Inventory): Readonly
         : [`${node.name} has the labels ${labelText(node.labels)}, ${labelText(want.labels)} are asked for`])
     ]
   })
-  const held = [...asked, ...resourcesOf(asked[0]?.cluster ?? "")].flatMap(({ kind, name }) => {
-    const holder = found.holderOf(kind, name)
-    return holder === undefined ? [] : [`the name ${name} is held by ${holder}`]
-  })
-  return [...lines, ...held]
+  const holders = [...asked, ...resourcesOf(cluster)].flatMap(({ kind, name }) => found.holderOf(kind, name) ?? [])
+  return {
+    lines: [...lines, ...holders.map((holder) => `a name that it needs is held by ${holder}`)],
+    by: lines.length > 0 ? `cluster ${cluster}` : holders.join(", ")
+  }
 }
 
 // -----------------------------------------------------------------------------
 // The way back
 // -----------------------------------------------------------------------------
 
-/** One call of create: the mark that it puts on what it makes, and whether it has sent anything yet. */
+/** One call of create: the mark that it puts on what it makes, and what it has made, or may have, by kind and name. */
 interface Creation {
   readonly mark: string
-  sent: boolean
+  readonly made: Map<string, Subject>
 }
+
+const keyOf = ({ kind, name }: Subject): string => `${kind}/${name}`
 
 const rollback = (
   engine: Engine,
@@ -138,7 +147,7 @@ const rollback = (
   creation: Creation
 ): Effect.Effect<ReadonlyArray<Leftover>> =>
   Effect.suspend(() => {
-    if (!creation.sent) return Effect.succeed([])
+    if (creation.made.size === 0) return Effect.succeed([])
     const left = new Map<string, Leftover>()
     let listed = false
     const removeOne = (one: MemoryNode | MemoryResource) => {
@@ -169,19 +178,20 @@ const rollback = (
       within(operation.policy.cleanupTimeout),
       Effect.timeoutOrElse({ duration: operation.policy.cleanupTimeout, orElse: () => Effect.void }),
       Effect.catch((error) => Effect.succeed(whyOf(error))),
-      Effect.flatMap((why) =>
+      Effect.map((why) =>
         listed
-          ? Effect.succeed([...left.values()])
-          : Effect.map(operation.report, (report) =>
-            report.outcomes.flatMap(({ kind, name, outcome }) =>
-              outcome._tag === "Done" ? [{ kind, name, why: why ?? "the time for the clean-up was over" }] : []
-            ))
+          ? [...left.values()]
+          : Array.from(creation.made.values(), (one) => ({ ...one, why: why ?? "the time for the clean-up was over" }))
       )
     )
   })
 
 const whyOf = (error: BackendError | ProviderUnavailable): string =>
   error._tag === "BackendError" ? error.reason.detail : error.detail
+
+/** Whether a create that failed so may have been done all the same. */
+const isUncertain = (error: BackendError | ProviderUnavailable): boolean =>
+  error._tag === "BackendError" && ["Transport", "RequestTimeout", "ServerFault"].includes(error.reason._tag)
 
 /** What is to be made has no id yet, so in a create's report everything goes by its name. */
 const nameOnly = ({ kind, name }: Subject): Subject => ({ kind, name })
@@ -195,16 +205,11 @@ const making = (engine: Engine, operation: Operation.Operation, spec: MemorySpec
     const { clusterName, policy } = operation
     const asked = nodesOf(spec)
     const world = yield* listing(engine, policy, clusterName)
-    const different = differences(asked, world)
-    if (different.length > 0) {
-      return yield* Effect.fail(operation.error(
-        new NameTaken({
-          detail: `cluster ${clusterName} cannot be made as asked: ${different.join("; ")}`,
-          by: different.join("; ")
-        })
-      ))
+    const { by, lines } = differences(asked, clusterName, world)
+    if (lines.length > 0) {
+      const detail = `cluster ${clusterName} differs from what is asked: ${lines.join("; ")}`
+      return yield* operation.error(new NameTaken({ detail, by }))
     }
-    const present = new Set([...world.nodes, ...world.resources].map((one) => `${one.kind}/${one.name}`))
     const find = (found: Inventory, { kind, name }: Made) =>
       [...found.nodes, ...found.resources].find((one) => one.kind === kind && one.name === name)
 
@@ -218,9 +223,15 @@ const making = (engine: Engine, operation: Operation.Operation, spec: MemorySpec
             if (there?.creation === creation.mark) return there
           }
           sent = true
-          creation.sent = true
+          creation.made.set(keyOf(subject), subject)
           yield* operation.emit({ _tag: "Sent", subject, call: `create ${one.kind} ${one.name}` })
-          return yield* engine.create({ ...one, creation: creation.mark })
+          return yield* engine.create({ ...one, creation: creation.mark }).pipe(
+            Effect.tapError((error) =>
+              Effect.sync(() => {
+                if (!isUncertain(error)) creation.made.delete(keyOf(subject))
+              })
+            )
+          )
         })
         return retrying(policy)(attempt)
       })
@@ -228,8 +239,10 @@ const making = (engine: Engine, operation: Operation.Operation, spec: MemorySpec
     const make = (one: Made) => {
       const subject = nameOnly(one)
       return Effect.gen(function*() {
-        if (present.has(`${one.kind}/${one.name}`)) return new AlreadyDone({})
-        const made = yield* createOnce(one, subject)
+        const present = find(world, one)
+        // What a create that died has made and never started is started.
+        if (present !== undefined && !("neverStarted" in present)) return new AlreadyDone({})
+        const made = present ?? (yield* createOnce(one, subject))
         if (made.kind === "node") {
           yield* operation.emit({ _tag: "Sent", subject, call: `start ${made.name}` })
           yield* retrying(policy)(engine.start(made))
@@ -264,9 +277,26 @@ const making = (engine: Engine, operation: Operation.Operation, spec: MemorySpec
     }
   })
 
-export const makeCreate =
-  (engine: Engine, policy: Effect.Effect<Policy>) =>
-  (spec: MemorySpec): Effect.Effect<OperationReport, CreateFailure> =>
+const undone = (creation: Creation, engine: Engine, operation: Operation.Operation, spec: MemorySpec) =>
+  spec.onFailure === "keep" ? Effect.succeed([]) : rollback(engine, operation, creation)
+
+/** Where no error can carry the leftovers, the log does. */
+const tell = (cluster: string, leftovers: ReadonlyArray<Leftover>) =>
+  leftovers.length === 0 ? Effect.void : Effect.logWarning(
+    `what was made of cluster ${cluster} is removed, but for:`,
+    ...leftovers.map((left) => `${left.kind} ${left.name}: ${left.why}`)
+  )
+
+export const makeCreate = (engine: Engine, policy: Effect.Effect<Policy>) => {
+  let creations = 0
+  // One at a time for each cluster: the second finds what the first has made.
+  const gates = new Map<string, Semaphore.Semaphore>()
+  const gate = (cluster: string) => {
+    const gate = gates.get(cluster) ?? Semaphore.makeUnsafe(1)
+    gates.set(cluster, gate)
+    return gate.withPermits(1)
+  }
+  return (spec: MemorySpec): Effect.Effect<OperationReport, CreateFailure> =>
     Effect.gen(function*() {
       const clusterName = yield* checkNewClusterName(spec.cluster)
       const issues = faultsOf(spec)
@@ -277,25 +307,26 @@ export const makeCreate =
         clusterName,
         policy: yield* policy
       })
-      const creation: Creation = { mark: `${clusterName}/${++creations}`, sent: false }
-      const undo = spec.onFailure === "keep" ? Effect.succeed([]) : rollback(engine, operation, creation)
-      const undoAndTell = Effect.flatMap(undo, (leftovers) =>
-        leftovers.length === 0 ? Effect.void : Effect.logWarning(
-          `what was made of cluster ${clusterName} is removed, but for:`,
-          ...leftovers.map((left) => `${left.kind} ${left.name}: ${left.why}`)
-        ))
+      const creation: Creation = { mark: `${clusterName}/${++creations}`, made: new Map() }
+      const undo = undone(creation, engine, operation, spec)
 
-      return yield* Effect.uninterruptibleMask((restore) =>
+      return yield* gate(clusterName)(Effect.uninterruptibleMask((restore) =>
         Effect.gen(function*() {
           yield* restore(Operation.bounded(operation)(making(engine, operation, spec, creation))).pipe(
-            Effect.onError(() => undoAndTell),
-            Effect.catchTag("OperationTimeout", (timeout) =>
-              Effect.flatMap(operation.report, (report) => Effect.fail(new OperationTimeout({ operation: timeout.operation, clusterName, duration: timeout.duration, report }))))
+            Effect.onError(() => Effect.flatMap(undo, (leftovers) => tell(clusterName, leftovers))),
+            // Its report is from before the clean-up.
+            Effect.catchTag("OperationTimeout", ({ duration }) =>
+              Effect.flatMap(
+                operation.report,
+                (report) =>
+                  Effect.fail(new OperationTimeout({ operation: "createNodes", clusterName, duration, report }))
+              ))
           )
           const report = yield* operation.report
           if (!report.isFailure) return report
           const leftovers = yield* undo
           return yield* new NodesNotCreated({ report: yield* operation.report, leftovers })
         })
-      )
+      ))
     }).pipe(method(backend, "createNodes", spec.cluster))
+}

@@ -34,7 +34,7 @@ export const backend = "memory"
 /** What a list call tells of a cluster. */
 export interface Inventory extends Pick<World, "nodes" | "resources"> {
   /** Who outside the cluster holds a name, if anyone does. */
-  readonly holderOf: (kind: MemoryNode["kind"] | MemoryResource["kind"], name: string) => string | undefined
+  readonly holderOf: (kind: "node" | "network" | "volume", name: string) => string | undefined
 }
 
 type CallFailure = BackendError | ProviderUnavailable
@@ -60,6 +60,7 @@ export interface Engine {
   readonly delete: (one: MemoryNode | MemoryResource) => Effect.Effect<void, CallFailure>
 
   // What happens without a call.
+  readonly holderOf: (kind: "node" | "network" | "volume", name: string) => string | undefined
   readonly putNode: (made: New<MemoryNode>) => Effect.Effect<MemoryNode>
   readonly putResource: (made: New<MemoryResource>) => Effect.Effect<MemoryResource>
   readonly remove: (id: string) => void
@@ -128,7 +129,7 @@ export const make = Effect.fnUntraced(function*(
   const setState = ({ id }: MemoryNode, state: NodeState, crash?: Crash) => {
     const node = nodeOf(id)
     if (node === undefined) return
-    const { crash: _, ...rest } = node
+    const { crash: _, neverStarted: __, ...rest } = node
     set({ ...rest, state, ...(crash === undefined ? {} : { crash }) })
   }
 
@@ -164,6 +165,12 @@ export const make = Effect.fnUntraced(function*(
     ),
     ...foreign.flatMap((one) => one.uses?.includes(resource.name) ? [`the foreign ${one.kind} ${one.name}`] : [])
   ]
+
+  /** What a node of a cluster needs and that is not there. */
+  const missingFor = (cluster: string) =>
+    (["network", "volume"] as const).find((kind) =>
+      ![...things.values()].some((thing) => thing.kind === kind && thing.cluster === cluster)
+    )
 
   const world = (keep: (thing: MemoryNode | MemoryResource) => boolean = () => true): World => {
     const kept = [...things.values()].filter(keep)
@@ -234,9 +241,11 @@ export const make = Effect.fnUntraced(function*(
         const job = Deferred.makeUnsafe<void>()
         jobs.set(begun.id, job)
         yield* Effect.sleep(latency)
+        const exit = yield* Effect.exit(begun.finish)
+        // Whoever waits for it goes on at once, and has to find the work done.
         jobs.delete(begun.id)
         Deferred.doneUnsafe(job, Exit.void)
-        return yield* begun.finish
+        return yield* exit
       }).pipe(
         Effect.forkIn(scope, { startImmediately: true }),
         Effect.map(Fiber.join)
@@ -293,9 +302,14 @@ export const make = Effect.fnUntraced(function*(
         one.id,
         Effect.suspend(() => {
           if (!things.has(one.id)) return notFound(one.kind, one.name)
-          const users = usersOf(one)
-          if (users.length > 0) return failWith(new InUse({ detail: `it is used by ${users.join(" and ")}` }))
-          return Effect.succeed({ id: one.id, finish: Effect.sync(() => remove(one.id)) })
+          // Asked again at the end: meanwhile a node may have been made that uses it.
+          const free = Effect.suspend(() => {
+            const users = usersOf(one)
+            return users.length === 0
+              ? Effect.void
+              : failWith(new InUse({ detail: `it is used by ${users.join(" and ")}` }))
+          })
+          return Effect.as(free, { id: one.id, finish: Effect.map(free, () => remove(one.id)) })
         })
       )
 
@@ -308,13 +322,16 @@ export const make = Effect.fnUntraced(function*(
         if (by !== undefined) {
           return failWith(new NameTaken({ detail: `the name ${made.name} is held by ${by}`, by }))
         }
+        const missing = made.kind === "node" ? missingFor(made.cluster) : undefined
+        if (missing !== undefined) return notFound(missing, `of cluster ${made.cluster}`)
         const put: Effect.Effect<MemoryNode | MemoryResource> = made.kind === "node"
           ? putNode({ ...made, state: "creating" })
           : putResource(made)
         return Effect.map(put, (thing) => ({
           id: thing.id,
           finish: Effect.sync(() => {
-            if (thing.kind === "node") setState(thing, "stopped")
+            const made = nodeOf(thing.id)
+            if (made !== undefined) set({ ...made, state: "stopped", neverStarted: true })
             return thing
           })
         }))
@@ -350,6 +367,7 @@ export const make = Effect.fnUntraced(function*(
     start,
     stop,
     delete: deleteOne,
+    holderOf,
     putNode,
     putResource,
     remove,

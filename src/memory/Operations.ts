@@ -2,7 +2,7 @@
  * Start, stop and delete of the simulated backend, in their waves.
  */
 import * as Effect from "effect/Effect"
-import { byName, type Operation } from "../internal/Operation.ts"
+import { byRoleThenName, type Operation } from "../internal/Operation.ts"
 import { retrying } from "../internal/Retry.ts"
 import { AlreadyDone, Done, type Outcome, Skipped } from "../Model.ts"
 import { type BackendError, NoNodes, type ProviderUnavailable } from "../ProviderError.ts"
@@ -10,7 +10,12 @@ import { listing, subjectOf, verifyRunning } from "./Calls.ts"
 import { backend, type Engine } from "./Engine.ts"
 import type { MemoryNode, MemoryResource } from "./World.ts"
 
-type Act = (node: MemoryNode) => Effect.Effect<Outcome, BackendError | ProviderUnavailable>
+type Subject = MemoryNode | MemoryResource
+type Act<A> = (one: A) => Effect.Effect<Outcome, BackendError | ProviderUnavailable>
+
+const isControlPlane = (node: MemoryNode) => node.role === "control-plane"
+const isOther = (node: MemoryNode) => node.role !== "control-plane"
+const outcome = (changed: boolean): Outcome => changed ? new Done({}) : new AlreadyDone({})
 
 export const makeOperations = (engine: Engine) => {
   const nodesOfCluster = (operation: Operation) =>
@@ -18,26 +23,27 @@ export const makeOperations = (engine: Engine) => {
       listing(engine, operation.policy, operation.clusterName),
       ({ nodes }) =>
         nodes.length > 0
-          ? Effect.succeed([...nodes].sort((a, b) => byName(a.name, b.name)))
+          ? Effect.succeed([...nodes].sort(byRoleThenName))
           : Effect.fail(new NoNodes({ provider: backend, clusterName: operation.clusterName }))
     )
 
-  const wave = (
+  const wave = <A extends Subject>(
     operation: Operation,
-    policy: "start" | "stop" | "delete",
-    nodes: ReadonlyArray<MemoryNode>,
-    act: Act
+    kind: "start" | "stop" | "delete",
+    all: ReadonlyArray<A>,
+    act: Act<A>
   ) =>
-    operation.wave(nodes, {
+    operation.wave(all, {
       subject: subjectOf,
-      timeout: operation.policy.nodeTimeout[policy],
-      width: operation.policy.concurrency[policy]
+      timeout: operation.policy.nodeTimeout[kind],
+      width: operation.policy.concurrency[kind]
     }, act)
 
+  // All three are safe to send again: what is done already is not done twice.
   const sending = <A>(
     operation: Operation,
     call: "start" | "stop" | "delete",
-    one: MemoryNode | MemoryResource,
+    one: Subject,
     send: Effect.Effect<A, BackendError | ProviderUnavailable>
   ) =>
     retrying(operation.policy)(
@@ -47,19 +53,13 @@ export const makeOperations = (engine: Engine) => {
       )
     )
 
-  const isControlPlane = (node: MemoryNode) => node.role === "control-plane"
-  const isOther = (node: MemoryNode) => node.role !== "control-plane"
-
   const start = Effect.fnUntraced(function*(operation: Operation) {
     const nodes = yield* nodesOfCluster(operation)
     yield* operation.schedule(nodes.map(subjectOf))
-    const act: Act = (node) =>
+    const act: Act<MemoryNode> = (node) =>
       node.state === "running"
         ? Effect.succeed(new AlreadyDone({}))
-        : Effect.map(
-          sending(operation, "start", node, engine.start(node)),
-          (changed) => changed ? new Done({}) : new AlreadyDone({})
-        )
+        : Effect.map(sending(operation, "start", node, engine.start(node)), outcome)
     yield* wave(operation, "start", nodes.filter(isControlPlane), act)
     yield* wave(operation, "start", nodes.filter(isOther), act)
     yield* verifyRunning(engine, operation, nodes.map(subjectOf))
@@ -68,11 +68,11 @@ export const makeOperations = (engine: Engine) => {
   const stop = Effect.fnUntraced(function*(operation: Operation) {
     const nodes = yield* nodesOfCluster(operation)
     yield* operation.schedule(nodes.map(subjectOf))
-    const act: Act = (node) =>
+    const act: Act<MemoryNode> = (node) =>
       node.state === "stopped"
         ? Effect.succeed(new AlreadyDone({}))
         : sending(operation, "stop", node, engine.stop(node)).pipe(
-          Effect.map((changed) => changed ? new Done({}) : new AlreadyDone({})),
+          Effect.map(outcome),
           Effect.catchReason("BackendError", "NotFoundError", () => Effect.succeed(new AlreadyDone({})))
         )
     yield* wave(operation, "stop", nodes.filter(isOther), act)
@@ -81,22 +81,19 @@ export const makeOperations = (engine: Engine) => {
 
   const remove = Effect.fnUntraced(function*(operation: Operation) {
     const { nodes, resources } = yield* listing(engine, operation.policy, operation.clusterName)
-    const all = [...nodes, ...resources]
-    yield* operation.schedule(all.map(subjectOf))
-    for (const group of [nodes, resources]) {
-      yield* operation.wave<MemoryNode | MemoryResource, never>(group, {
-        subject: subjectOf,
-        timeout: operation.policy.nodeTimeout.delete,
-        width: operation.policy.concurrency.delete
-      }, (one) =>
-        sending(operation, "delete", one, engine.delete(one)).pipe(
-          Effect.as(new Done({}) as Outcome),
-          Effect.catchReasons("BackendError", {
-            NotFoundError: () => Effect.succeed(new AlreadyDone({})),
-            InUse: ({ detail }) => Effect.succeed(new Skipped({ reason: detail }))
-          })
-        ))
-    }
+    const sorted = [...nodes].sort(byRoleThenName)
+    yield* operation.schedule([...sorted, ...resources].map(subjectOf))
+    const act: Act<Subject> = (one) =>
+      sending(operation, "delete", one, engine.delete(one)).pipe(
+        Effect.map((): Outcome => new Done({})),
+        Effect.catchReasons("BackendError", {
+          NotFoundError: () => Effect.succeed(new AlreadyDone({})),
+          InUse: ({ detail }) => Effect.succeed(new Skipped({ reason: detail }))
+        })
+      )
+    yield* wave(operation, "delete", sorted, act)
+    // A network cannot go before the nodes that are on it.
+    yield* wave(operation, "delete", resources, act)
   })
 
   return { start, stop, delete: remove }

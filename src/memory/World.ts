@@ -56,6 +56,8 @@ export interface MemoryNode {
   readonly createdAt: string
   /** The `createNodes` call that made it; absent where something else did. */
   readonly creation?: string
+  /** It was made, and nobody has started it yet. */
+  readonly neverStarted?: true
   /** How it ended, where it crashed. */
   readonly crash?: Crash
 }

@@ -98,8 +98,12 @@ export const make = (memory: MemoryService, options: Options = {}): HarnessServi
     seed: (cluster, { controlPlanes, helpers = 0, loadBalancers = 0, state, workers }) =>
       Effect.gen(function*() {
         yield* create(cluster, controlPlanes, workers, loadBalancers)
-        for (let n = 0; n < helpers; n++) yield* memory.addNode({ cluster, role: "helper", state })
-        for (const node of yield* nodes(cluster)) yield* setState(node, state)
+        for (let n = 0; n < helpers; n++) {
+          yield* Effect.mapError(memory.addNode({ cluster, role: "helper", state }), failed("add a helper"))
+        }
+        for (const node of yield* nodes(cluster)) {
+          yield* setState(node, state)
+        }
         return yield* nodes(cluster)
       })
   }, {
