@@ -10,6 +10,7 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import { writeFileSync } from "node:fs"
+import { cpus, loadavg } from "node:os"
 import { parseArgs } from "node:util"
 import { lineOf, type Result, summary, toJson } from "../bench/report.ts"
 import { Chosen, type NotMeasured, type Row } from "../bench/row.ts"
@@ -53,6 +54,8 @@ const bench = Effect.gen(function*() {
   }
 
   const began = Date.now()
+  // Whoever reads the times has to know in what company they were taken.
+  print(`${cpus().length} processors, load ${(loadavg()[0] ?? 0).toFixed(1)} before the first row.`)
   const results: Array<Result> = []
   const take = (result: Result) => {
     results.push(result)

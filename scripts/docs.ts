@@ -1,16 +1,21 @@
 /**
- * Keeps the generated tables of the documents true: checks that they are as the code has them, or writes them.
+ * Keeps the documents true: their generated tables are as the code has them (or are written so), what they point at
+ * exists, their examples are marked for the smoke test, which compiles and runs them, and the modules of the project
+ * have the headers and the order that CONTRIBUTING.md promises.
  *
  *   node scripts/docs.ts [--write]
  */
 import * as Effect from "effect/Effect"
-import { readFileSync, writeFileSync } from "node:fs"
+import { writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { checkArrows } from "./docs/arrows.ts"
+import { allFences } from "./docs/fences.ts"
+import { filesAt } from "./docs/files.ts"
+import { checkHeaders } from "./docs/headers.ts"
+import { checkReferences } from "./docs/references.ts"
 import { tables } from "./docs/tables.ts"
 import { main } from "./lib/main.ts"
 import { ROOT } from "./lib/pack.ts"
-
-const documents = ["README.md", "CONTRIBUTING.md"]
 
 /** `<!-- table:NAME -->` … `<!-- /table -->` */
 const marked = /(<!-- table:([\w-]+) -->\n)([\s\S]*?)(<!-- \/table -->)/g
@@ -30,23 +35,31 @@ const rendered = (text: string): { readonly text: string; readonly unknown: Read
   }
 }
 
-const docs = Effect.gen(function*() {
-  const write = process.argv.includes("--write")
+const checkTables = (write: boolean) => {
   const faults: Array<string> = []
   let count = 0
-  for (const name of documents) {
-    const path = join(ROOT, name)
-    const before = readFileSync(path, "utf8")
+  for (const { path, text: before } of filesAt("*.md")) {
     const { text, unknown } = rendered(before)
     count += [...before.matchAll(marked)].length
-    faults.push(...unknown.map((table) => `${name}: there is no table ${table}`))
+    faults.push(...unknown.map((table) => `${path}: there is no table ${table}`))
     if (text === before) continue
-    if (write) writeFileSync(path, text)
-    else faults.push(`${name}: a table is stale; run "npm run docs -- --write"`)
+    if (write) writeFileSync(join(ROOT, path), text)
+    else faults.push(`${path}: a table is stale; run "npm run docs -- --write"`)
   }
   if (count === 0) faults.push("no document has a generated table")
+  return { count, faults }
+}
+
+const docs = Effect.gen(function*() {
+  const generated = checkTables(process.argv.includes("--write"))
+  const examples = allFences()
+  const headers = checkHeaders()
+  const faults = [...generated.faults, ...examples.faults, ...checkReferences(), ...headers.faults, ...checkArrows()]
   if (faults.length > 0) return yield* Effect.fail({ message: faults.join("\n") })
-  process.stdout.write(`${count} tables are as the code has them\n`)
+  process.stdout.write(
+    `${generated.count} tables are as the code has them, ${examples.fences.length} examples are marked, ` +
+      `${headers.checked} modules have their header, and imports go one way\n`
+  )
   return 0
 })
 

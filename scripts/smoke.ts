@@ -1,15 +1,17 @@
 /**
  * Uses the packed library as a user would: installed from its tarball beside
- * `effect` and nothing else, every public module imported, every example
- * compiled against it, and those that need no backend run.
+ * `effect` and nothing else, every public module imported, every example and
+ * every fence of the documents compiled against it, and those that need no
+ * backend run.
  *
  *   node scripts/smoke.ts [tarball]
  */
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs"
 import { basename, join, resolve, sep } from "node:path"
-import { run, runOrFail } from "./lib/exec.ts"
+import { allFences, type Fence } from "./docs/fences.ts"
+import { CommandFailed, run, runOrFail } from "./lib/exec.ts"
 import { main } from "./lib/main.ts"
 import { pack, ROOT } from "./lib/pack.ts"
 import { temporaryDirectory } from "./lib/temporary.ts"
@@ -75,48 +77,99 @@ const checkImports = Effect.fnUntraced(function*(project: string) {
   yield* say(`${count("imported")} modules imported, ${count("refused")} private ones refused`)
 })
 
-const COMPILER_OPTIONS = {
-  target: "ES2022",
-  module: "NodeNext",
-  // Effect's own declarations name types of the web platform.
-  lib: ["ES2023", "DOM"],
-  strict: true,
-  exactOptionalPropertyTypes: true,
-  noUncheckedIndexedAccess: true,
-  rewriteRelativeImportExtensions: true,
-  rootDir: "examples",
-  outDir: "compiled",
-  // For the examples' sake, which use the console; the library's own types get none.
-  types: ["node"],
-  typeRoots: [join(ROOT, "node_modules/@types")]
-}
+/** Compiles all that is in a folder of the project into `compiled/` of it, and says what the compiler said. */
+const compile = Effect.fnUntraced(function*(project: string, folder: string) {
+  const config = `tsconfig.${folder}.json`
+  const compilerOptions = {
+    target: "ES2022",
+    module: "NodeNext",
+    moduleDetection: "force",
+    // Effect's own declarations name types of the web platform.
+    lib: ["ES2023", "DOM"],
+    strict: true,
+    exactOptionalPropertyTypes: true,
+    noUncheckedIndexedAccess: true,
+    rewriteRelativeImportExtensions: true,
+    rootDir: folder,
+    outDir: `${folder}/compiled`,
+    // For the examples' sake, which use the console; the library's own types get none.
+    types: ["node"],
+    typeRoots: [join(ROOT, "node_modules/@types")]
+  }
+  writeFileSync(join(project, config), JSON.stringify({ compilerOptions, include: [folder] }))
+  return yield* run(join(ROOT, "node_modules/.bin/tsc"), ["-p", config], { cwd: project })
+})
+
+/** Runs what was compiled; `name` is what a failure calls it. */
+const runCompiled = Effect.fnUntraced(function*(project: string, folder: string, file: string, name: string) {
+  const compiled = join(folder, "compiled", file.replace(/\.ts$/, ".js"))
+  const finished = yield* run(process.execPath, [compiled], { cwd: project }).pipe(
+    Effect.timeoutOrElse({
+      duration: "1 minute",
+      orElse: () => Effect.fail(new SmokeFailed({ message: `${name} did not end within a minute` }))
+    })
+  )
+  if (finished.code !== 0 || finished.stderr !== "") {
+    const what = finished.code === 0 ? "wrote to stderr" : `ended with ${finished.code ?? finished.signal}`
+    return yield* new SmokeFailed({ message: `${name} ${what}:\n${finished.output}` })
+  }
+  return finished
+})
 
 const checkExamples = Effect.fnUntraced(function*(project: string) {
   const examples = existsSync(EXAMPLES) ? readdirSync(EXAMPLES).filter((name) => name.endsWith(".ts")).toSorted() : []
   if (examples.length === 0) return yield* say("no examples to compile")
   mkdirSync(join(project, "examples"))
   for (const name of examples) copyFileSync(join(EXAMPLES, name), join(project, "examples", name))
-  writeFileSync(
-    join(project, "tsconfig.json"),
-    JSON.stringify({ compilerOptions: COMPILER_OPTIONS, include: ["examples"] })
-  )
-  yield* runOrFail(join(ROOT, "node_modules/.bin/tsc"), ["-p", "tsconfig.json"], { cwd: project })
+  const compiled = yield* compile(project, "examples")
+  if (compiled.code !== 0) return yield* new CommandFailed({ finished: compiled })
 
   const runnable = examples.filter((name) => readFileSync(join(EXAMPLES, name), "utf8").split("\n")[0]?.trim() === RUNS)
-  for (const name of runnable) {
-    const compiled = join("compiled", name.replace(/\.ts$/, ".js"))
-    const finished = yield* run(process.execPath, [compiled], { cwd: project }).pipe(
-      Effect.timeoutOrElse({
-        duration: "1 minute",
-        orElse: () => Effect.fail(new SmokeFailed({ message: `examples/${name} did not end within a minute` }))
-      })
-    )
-    if (finished.code !== 0 || finished.stderr !== "") {
-      const what = finished.code === 0 ? "wrote to stderr" : `ended with ${finished.code ?? finished.signal}`
-      return yield* new SmokeFailed({ message: `examples/${name} ${what}:\n${finished.output}` })
-    }
-  }
+  for (const name of runnable) yield* runCompiled(project, "examples", name, `examples/${name}`)
   return yield* say(`${examples.length} examples compiled, ${runnable.length} of them run`)
+})
+
+/** What a fence may import beside the library and `effect`: the project's own copy, put where the fence looks for it. */
+const TEST_RUNNERS = ["vitest"]
+
+const placeOf = (fence: Fence): string => `${fence.document}:${fence.line}`
+
+const checkFences = Effect.fnUntraced(function*(project: string) {
+  const { faults, fences } = allFences()
+  if (faults.length > 0) return yield* new SmokeFailed({ message: faults.join("\n") })
+  for (const name of TEST_RUNNERS) {
+    symlinkSync(join(ROOT, "node_modules", name), join(project, "node_modules", name), "junction")
+  }
+  mkdirSync(join(project, "documents"))
+  const files = fences.map((fence, index) => ({ fence, file: `fence${index}.ts` }))
+  for (const { fence, file } of files) {
+    // Empty lines before it, so that the compiler's lines are the document's.
+    writeFileSync(join(project, "documents", file), `${"\n".repeat(fence.line - 1)}${fence.code}\n`)
+  }
+  const compiled = yield* compile(project, "documents")
+  if (compiled.code !== 0) {
+    const output = compiled.output.replaceAll(
+      /documents\/fence(\d+)\.ts\((\d+),\d+\)/g,
+      (whole, index: string, line: string) => `${fences[Number(index)]?.document ?? whole}:${line}`
+    )
+    return yield* new SmokeFailed({ message: `an example of a document does not compile:\n${output}` })
+  }
+
+  const runnable = files.filter(({ fence }) => fence.runs)
+  const failures = yield* Effect.forEach(
+    runnable,
+    ({ fence, file }) =>
+      runCompiled(project, "documents", file, placeOf(fence)).pipe(
+        Effect.map(({ stdout }) => {
+          const [said, printed] = [fence.output.join("\n"), stdout.trimEnd()]
+          return said === printed ? [] : [`${placeOf(fence)} says that it prints\n${said}\nand prints\n${printed}`]
+        }),
+        Effect.catchTag("SmokeFailed", ({ message }) => Effect.succeed([message]))
+      ),
+    { concurrency: 2 }
+  )
+  if (failures.flat().length > 0) return yield* new SmokeFailed({ message: failures.flat().join("\n") })
+  return yield* say(`${fences.length} fences of the documents compiled, ${runnable.length} of them run`)
 })
 
 const smoke = Effect.gen(function*() {
@@ -127,6 +180,7 @@ const smoke = Effect.gen(function*() {
   yield* say(`${basename(tarball)} installed beside effect`)
   yield* checkImports(project)
   yield* checkExamples(project)
+  yield* checkFences(project)
   return 0
 })
 

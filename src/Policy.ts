@@ -150,15 +150,30 @@ export const Current = Context.Reference<Overrides>("kubelayer/Policy", { defaul
  *
  * **Example** (No retry for one call)
  *
- * ```ts
+ * ```ts run
  * import * as Effect from "effect/Effect"
  * import * as Schedule from "effect/Schedule"
+ * import * as Memory from "kubelayer/layers/Memory"
  * import * as Policy from "kubelayer/Policy"
  * import { Provider } from "kubelayer/Provider"
+ * import { Locked } from "kubelayer/ProviderError"
  *
- * export const program = Provider.use((provider) => provider.startNodes("dev")).pipe(
- *   Policy.override({ retry: Schedule.recurs(0), nodeTimeout: { start: "10 seconds" } })
+ * const program = Effect.gen(function*() {
+ *   const memory = yield* Memory.Memory
+ *   const provider = yield* Provider
+ *   yield* memory.failNext({ operation: "start", node: "dev-worker", reason: new Locked({ detail: "busy" }), times: 1 })
+ *   yield* provider.startNodes("dev").pipe(Policy.override({ retry: Schedule.recurs(0) }))
+ *   return "started"
+ * }).pipe(
+ *   Effect.catchTag("NodesFailed", ({ report }) => Effect.succeed(`failed: ${report.failed.map(({ name }) => name)}`))
  * )
+ *
+ * console.log(
+ *   await Effect.runPromise(program.pipe(
+ *     Effect.provide(Memory.layer({ clusters: { dev: { controlPlanes: 1, workers: 1, state: "stopped" } } }))
+ *   ))
+ * )
+ * // => failed: dev-worker
  * ```
  *
  * @category combinators

@@ -63,6 +63,27 @@ export const Progress = Context.Reference<Sink | undefined>("kubelayer/Progress"
 /**
  * Sends the events of every operation inside an effect to `f`. The innermost one is the one that hears them.
  *
+ * **Example** (A line for each node as soon as it is done)
+ *
+ * ```ts run
+ * import * as Effect from "effect/Effect"
+ * import * as Memory from "kubelayer/layers/Memory"
+ * import { onEvent, Provider } from "kubelayer/Provider"
+ *
+ * const program = Provider.use((provider) => provider.stopNodes("dev")).pipe(
+ *   onEvent((event) =>
+ *     Effect.sync(() => {
+ *       if (event._tag === "Settled") console.log(event.subject.name, event.outcome._tag)
+ *     })
+ *   )
+ * )
+ *
+ * const clusters = { dev: { controlPlanes: 1, workers: 1 } }
+ * await Effect.runPromise(program.pipe(Effect.provide(Memory.layer({ clusters }))))
+ * // => dev-worker Done
+ * // => dev-control-plane Done
+ * ```
+ *
  * @category combinators
  * @since 0.1.0
  */

@@ -238,6 +238,26 @@ export const scopedCreate = <Spec extends { readonly cluster: string }>(
 /**
  * A Layer of `Provider` and `NodeCreator` from one backend's own service, for programs with several backends.
  *
+ * **Example** (The same program over one of two backends)
+ *
+ * ```ts run
+ * import * as Effect from "effect/Effect"
+ * import * as Layer from "effect/Layer"
+ * import * as Docker from "kubelayer/layers/Docker"
+ * import * as Memory from "kubelayer/layers/Memory"
+ * import { layerFrom, Provider } from "kubelayer/Provider"
+ *
+ * const clusters = Provider.use((provider) => provider.listAllClusters)
+ *
+ * const backends = Layer.mergeAll(
+ *   Docker.layerService({ scheme: "kind" }),
+ *   Memory.layerService({ clusters: { test: { controlPlanes: 1, workers: 0 } } })
+ * )
+ * const program = clusters.pipe(Effect.provide(layerFrom(Memory.Memory)), Effect.provide(backends))
+ * console.log((await Effect.runPromise(program)).join(", "))
+ * // => test
+ * ```
+ *
  * @category layers
  * @since 0.1.0
  */
@@ -391,6 +411,30 @@ const callbackError = (
  * other failure is that node's outcome, and the others go on. All failures stand in one `NodesFailed`. What `f` gives
  * is the outcome if it is one, else the node is `Done`.
  *
+ * **Example** (Something done with every worker)
+ *
+ * ```ts run
+ * import * as Effect from "effect/Effect"
+ * import * as Memory from "kubelayer/layers/Memory"
+ * import { forEachNode, Provider } from "kubelayer/Provider"
+ * import { SkipAction } from "kubelayer/ProviderError"
+ *
+ * const program = Effect.gen(function*() {
+ *   const provider = yield* Provider
+ *   return yield* forEachNode(provider, "dev", (node) =>
+ *     Effect.gen(function*() {
+ *       if (node.role !== "worker") return yield* new SkipAction({ reason: "not a worker" })
+ *       // What is to be done with the node stands here; a failure of it is this node's outcome.
+ *     }))
+ * })
+ *
+ * const clusters = { dev: { controlPlanes: 1, workers: 1 } }
+ * const report = await Effect.runPromise(program.pipe(Effect.provide(Memory.layer({ clusters }))))
+ * for (const { name, outcome } of report.outcomes) console.log(name, outcome._tag)
+ * // => dev-control-plane Skipped
+ * // => dev-worker Done
+ * ```
+ *
  * @category combinators
  * @since 0.1.0
  */
@@ -439,6 +483,25 @@ export type ClusterWatcher = Pick<ProviderService, "backend" | "watchCluster">
 /**
  * Waits until the status of a cluster is as wanted, on `watchCluster`. Fails with `ClusterNotFound` where the cluster
  * is not there, or goes away meanwhile.
+ *
+ * **Example** (Until every node is ready, without polling)
+ *
+ * ```ts run
+ * import * as Effect from "effect/Effect"
+ * import * as Memory from "kubelayer/layers/Memory"
+ * import { awaitStatus, Provider } from "kubelayer/Provider"
+ *
+ * const program = Effect.gen(function*() {
+ *   const provider = yield* Provider
+ *   yield* Effect.forkChild(provider.startNodes("dev"))
+ *   return yield* awaitStatus(provider, "dev", (status) => status.ready, { timeout: "1 minute" })
+ * })
+ *
+ * const clusters = { dev: { controlPlanes: 1, workers: 1, state: "stopped" } } as const
+ * const status = await Effect.runPromise(program.pipe(Effect.provide(Memory.layer({ clusters }))))
+ * console.log(`${status.phase}: ${status.nodesReady} of ${status.nodesTotal}`)
+ * // => running: 2 of 2
+ * ```
  *
  * @category combinators
  * @since 0.1.0

@@ -2,7 +2,7 @@
  * What a seed stands for: a small cluster, what lies beside it, a sequence of operations, and the faults that they meet.
  * Pure, so that a seed that failed is the same again.
  */
-import { FaultProxy } from "../../src/testing/index.ts"
+import * as FaultProxy from "../../src/testing/FaultProxy.ts"
 
 const { between, oneOf, random } = FaultProxy
 
@@ -116,7 +116,7 @@ export const scenarioOf = (seed: number, requestTimeoutMillis: number): Scenario
       ? { _tag: "Together", moves: [first, move(oneOf(next, actions))], apart: next() < 0.5 }
       : { _tag: "Alone", move: first }
   }
-  const probability = oneOf(next, [0.04, 0.12, 0.3])
+  const probability = oneOf(next, [0.06, 0.15, 0.35])
   const rest = faults(requestTimeoutMillis + 100)
   return {
     seed,
@@ -133,7 +133,7 @@ export const scenarioOf = (seed: number, requestTimeoutMillis: number): Scenario
       { calls: "create", probability: Math.min(1, probability * 2), faults: rest },
       { probability, faults: rest }
     ],
-    most: between(next, 2, 16)
+    most: between(next, 3, 24)
   }
 }
 

@@ -5,6 +5,7 @@
  * had to be done. How bytes travel is in `Transport.ts`, what a refusal means in `Errors.ts`.
  */
 import type Dockerode from "dockerode"
+import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -127,16 +128,26 @@ export const make = Effect.fnUntraced(function*(options: {
   readonly policy: Effect.Effect<Policy>
 }): Effect.fn.Return<Client> {
   let connected: Connected | undefined
+  let failed: { readonly at: number; readonly error: ProviderUnavailable } | undefined
   const gate = yield* Semaphore.make(1)
 
-  const engine: Effect.Effect<Connected, ProviderUnavailable> = Effect.suspend(() =>
-    connected !== undefined ? Effect.succeed(connected) : gate.withPermits(1)(Effect.gen(function*() {
-      if (connected !== undefined) return connected
-      const { requestTimeout } = yield* options.policy
-      connected = yield* connect(options.connection, options.environment, requestTimeout)
-      return connected
-    }))
-  )
+  const engine: Effect.Effect<Connected, ProviderUnavailable> = Effect.suspend(() => {
+    if (connected !== undefined) return Effect.succeed(connected)
+    return Effect.flatMap(Clock.currentTimeMillis, (asked) =>
+      gate.withPermits(1)(Effect.gen(function*() {
+        if (connected !== undefined) return connected
+        // Who waited while another one tried in vain is not to wait for the same again.
+        if (failed !== undefined && failed.at > asked) return yield* failed.error
+        const { requestTimeout } = yield* options.policy
+        const result = yield* Effect.result(connect(options.connection, options.environment, requestTimeout))
+        if (result._tag === "Failure") {
+          failed = { at: yield* Clock.currentTimeMillis, error: result.failure }
+          return yield* result.failure
+        }
+        connected = result.success
+        return connected
+      })))
+  })
 
   /** An engine that is gone may come back elsewhere, so the next call looks again. */
   const forgetting = <A, E, R>(self: Effect.Effect<A, E, R>) =>
@@ -155,8 +166,8 @@ export const make = Effect.fnUntraced(function*(options: {
     Effect.flatMap(options.policy, (policy) => {
       const limit = Duration.sum(policy.requestTimeout, settings.extra ?? Duration.zero)
       const once = engine.pipe(
-        Effect.flatMap((connection) => exchange(connection, request)),
-        deadline(limit, what(request)),
+        // Connecting has a deadline of its own: who cannot connect is told so, and not that a request took too long.
+        Effect.flatMap((connection) => deadline(limit, what(request))(exchange(connection, request))),
         Effect.flatMap((answer) =>
           settings.ok.includes(answer.status)
             ? Effect.succeed(answer)
@@ -172,13 +183,22 @@ export const make = Effect.fnUntraced(function*(options: {
   const container = (id: string) => `/containers/${encodeURIComponent(id)}`
 
   const change = (request: Request, extra?: Duration.Duration): Effect.Effect<Effected, CallFailure> =>
-    Effect.map(
+    Effect.flatMap(
       call(request, {
         ok: [200, 201, 204, 304],
         repeatable: true,
         ...(extra === undefined ? {} : { extra })
       }),
-      ({ status }) => status === 304 ? "Already" as const : "Effected" as const
+      ({ status, text }) =>
+        // An engine says nothing here, or JSON. What a proxy or a portal says with a success changed nothing.
+        /^\s*</.test(text)
+          ? failWith(
+            new InvalidResponse({
+              detail: `${what(request)} gave a page: ${oneLine(text).slice(0, 120)}`,
+              status
+            })
+          )
+          : Effect.succeed<Effected>(status === 304 ? "Already" : "Effected")
     )
 
   /** Opens an answer that may last: the effect ends with its headers, the stream has what comes after. */

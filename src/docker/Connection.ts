@@ -85,7 +85,8 @@ export const environment: Effect.Effect<Environment> = readable.pipe(
 const unavailable = (address: string, detail: string, passedOver: ReadonlyArray<Candidate>, advice: string) =>
   new ProviderUnavailable({ provider: "docker", address, detail, candidates: passedOver, advice })
 
-const withoutCredentials = (host: string): string => host.replace(/\/\/[^/@]*@/, "//")
+/** What stands before the last `@` may be a password, also where the rest is no URL. */
+const withoutCredentials = (host: string): string => host.replace(/^(\w+:\/\/)?.*@/s, "$1")
 
 /** Reads one endpoint URL. The error is a sentence about it. */
 const parse = (
@@ -185,7 +186,7 @@ const fromContext = Effect.fnUntraced(function*(fs: Files, configDir: string, na
   }
   const material = yield* pems(fs, fs.join(configDir, "contexts", "tls", id, "docker"))
   const skipVerify = jsonField(meta.value, "Endpoints", "docker", "SkipTLSVerify") === true
-  const tls = Object.keys(material).length > 0 ? { ...material, skipVerify } : undefined
+  const tls = Object.keys(material).length > 0 || skipVerify ? { ...material, skipVerify } : undefined
   return { host, tls }
 })
 
@@ -226,8 +227,10 @@ export const resolve = Effect.fnUntraced(function*(
     ? { source: `currentContext in ${configFile}`, name: current }
     : undefined
   if (env.context === undefined) passedOver.push({ address: "DOCKER_CONTEXT", why: "not set" })
-  if (named !== undefined && named.name !== "default" && configDir !== undefined) {
-    const found = yield* fromContext(fs, configDir, named.name)
+  if (named !== undefined && named.name !== "default") {
+    const found = configDir === undefined
+      ? { fault: "neither DOCKER_CONFIG nor HOME says where contexts are" }
+      : yield* fromContext(fs, configDir, named.name)
     if ("fault" in found) {
       return yield* unavailable(
         `context ${named.name}`,

@@ -44,7 +44,7 @@ import { agrees, judge, lookAtWorld, type World } from "./Judge.ts"
 import * as Labels from "./Labels.ts"
 import { type Member, members } from "./Members.ts"
 import { ensureNetwork, ensureVolume, networkSubject, volumeSubject } from "./Networks.ts"
-import { addressLabel, createBody, freeAddresses, makePlan, type Plan, type PlannedNode } from "./Plan.ts"
+import { addressLabel, createBody, freeAddresses, isOutside, makePlan, type Plan, type PlannedNode } from "./Plan.ts"
 import { inStartOrder, isReason, startOne, startWaves } from "./Power.ts"
 import { makeAtLarge, rollBack, whatIsLeft } from "./Rollback.ts"
 import { isMade, type PortMapping, type Scheme } from "./Scheme.ts"
@@ -162,17 +162,26 @@ const carryOut = Effect.fnUntraced(function*(
   )
   if (yield* anyFailed) return
 
+  // Its network was removed and is now another one, in which its address means nothing: it could never be started.
+  const stranded = new Map(
+    [...present].filter(([, container]) =>
+      container.State.toLowerCase() === "created" && isOutside(subnet, labelsOf(container)[addressLabel])
+    )
+  )
+  const stays = (node: PlannedNode) => present.has(node.name) && !stranded.has(node.name)
   const taken = new Set(
-    [...[...present.values()].map(labelsOf), ...(plan.extended ?? []).map(({ labels }) => labels)]
-      .flatMap((labels) => labels[addressLabel] ?? [])
+    [
+      ...[...present].flatMap(([name, container]) => stranded.has(name) ? [] : [labelsOf(container)]),
+      ...(plan.extended ?? []).map(({ labels }) => labels)
+    ].flatMap((labels) => labels[addressLabel] ?? [])
   )
   const addresses = subnet === undefined ? [] : freeAddresses(subnet, taken)
   const heldPorts = new Set<string>()
-  const missing = plan.nodes.filter((node) => !present.has(node.name))
+  const missing = plan.nodes.filter((node) => !stays(node))
   const fixed = new Map(missing.map((node, index) => [node.name, addresses[index]]))
 
   for (const node of plan.nodes) {
-    if (present.has(node.name)) yield* operation.record(subjectOfPlanned(node), alreadyDone)
+    if (stays(node)) yield* operation.record(subjectOfPlanned(node), alreadyDone)
   }
   yield* operation.wave(
     missing,
@@ -180,6 +189,8 @@ const carryOut = Effect.fnUntraced(function*(
     (node) =>
       Effect.gen(function*() {
         const ports = yield* chooseHostPorts(node.ports, heldPorts)
+        const useless = stranded.get(node.name)
+        if (useless !== undefined) yield* client.removeContainer(useless.Id)
         const { made } = yield* makeContainer(call, node, { ports, address: fixed.get(node.name) })
         return made ? undefined : alreadyDone
       })

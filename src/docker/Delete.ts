@@ -55,11 +55,14 @@ export const removeOne = (
 const networkNames = (container: ContainerSummary): ReadonlyArray<string> =>
   Object.keys(container.NetworkSettings?.Networks ?? {})
 
+/** The engine's own networks, which serve nobody in particular. */
+const ofTheEngine = new Set(["bridge", "host", "none"])
+
 /** A registry that serves other networks too is not the cluster's alone: k3d leaves it running, and so do we. */
 const servesOthers = (member: Member): string | undefined => {
   if (member.scheme.name !== "k3d" || member.node.rawRole !== "registry") return undefined
   const own = member.labels["k3d.cluster.network"] ?? `k3d-${member.node.clusterName}`
-  return networkNames(member.container).find((name) => name !== own && name !== "bridge")
+  return networkNames(member.container).find((name) => name !== own && !ofTheEngine.has(name))
 }
 
 /** The containers in a network, running or not. */

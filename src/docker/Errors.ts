@@ -68,9 +68,9 @@ const fits = (rule: Rule, answer: Answer): boolean =>
     : answer.status >= rule.status[0] && answer.status <= rule.status[1]) &&
   (rule.fragment === undefined || rule.fragment.test(answer.message))
 
-/** A message of an engine, or of a proxy in front of it, in one line of bounded length. */
+/** A message of an engine, or of a proxy in front of it, in one line of bounded length, its URLs without credentials. */
 export const oneLine = (text: string): string => {
-  const line = text.replace(/\s+/g, " ").trim()
+  const line = text.replace(/\/\/[^\s/"']*@/g, "//").replace(/\s+/g, " ").trim()
   return line.length > 300 ? `${line.slice(0, 300)}…` : line
 }
 
@@ -127,6 +127,12 @@ export const connectionFailure = (
     case "EAI_AGAIN":
       return { _tag: "NoConnection", detail: `its host name is not known (${code})`, advice }
     default:
-      return { _tag: "NoConnection", detail: code === undefined ? text : `${text} (${code})`, advice }
+      return {
+        _tag: "NoConnection",
+        detail: code === undefined ? text : `${text} (${code})`,
+        advice: /CERT|SSL|TLS|EPROTO/.test(code ?? "")
+          ? "Check the TLS material, and whether the engine wants any."
+          : advice
+      }
   }
 }

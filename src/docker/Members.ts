@@ -6,7 +6,7 @@
  */
 import * as Effect from "effect/Effect"
 import { failWith } from "../internal/Method.ts"
-import { byName, byRoleThenName } from "../internal/Operation.ts"
+import { byRoleThenName } from "../internal/Operation.ts"
 import { type ClusterName, isClusterName, type NodeInfo } from "../Model.ts"
 import type { Subject } from "../Progress.ts"
 import { AmbiguousCluster } from "../ProviderError.ts"
@@ -113,5 +113,5 @@ export const clusters = (
         `there are containers of ${JSON.stringify(name.slice(0, 80))}; no cluster can have that name, so it is left out`
       )
     }
-    return [...new Set(found.members.map((member) => member.node.clusterName))].sort(byName)
+    return [...new Set(found.members.map((member) => member.node.clusterName))].sort()
   })

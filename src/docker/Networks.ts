@@ -95,24 +95,25 @@ const createNetwork = Effect.fnUntraced(function*(
   known: ReadonlyArray<Network>
 ): Effect.fn.Return<{ readonly id: string; readonly subnet: string | undefined }, CallFailure> {
   const { client, making, operation, ownership } = context
-  const create = (subnet: string | undefined, ipv6: boolean) =>
-    making(
-      subject,
-      client.createNetwork({
-        Name: planned.name,
-        Driver: "bridge",
-        CheckDuplicate: true,
-        Labels: { ...planned.labels, ...ownership },
-        Options: planned.options,
-        ...(ipv6 ? { EnableIPv6: true } : {}),
-        IPAM: {
-          Config: [
-            ...(subnet === undefined ? [] : [{ Subnet: subnet }]),
-            ...(ipv6 ? [{ Subnet: uniqueLocal(planned.name) }] : [])
-          ]
-        }
-      })
-    )
+  const create = (subnet: string | undefined, ipv6: boolean) => {
+    const request = client.createNetwork({
+      Name: planned.name,
+      Driver: "bridge",
+      CheckDuplicate: true,
+      // With our labels, what all clusters share would go with this one.
+      Labels: planned.shared ? planned.labels : { ...planned.labels, ...ownership },
+      Options: planned.options,
+      ...(ipv6 ? { EnableIPv6: true } : {}),
+      IPAM: {
+        Config: [
+          ...(subnet === undefined ? [] : [{ Subnet: subnet }]),
+          ...(ipv6 ? [{ Subnet: uniqueLocal(planned.name) }] : [])
+        ]
+      }
+    })
+    // For the same reason it is nothing that this call would have to remove again.
+    return planned.shared ? request : making(subject, request)
+  }
   const subject = networkSubject(planned)
   yield* operation.emit({ _tag: "Sent", subject, call: "create" })
   if (planned.wish === undefined && planned.subnet === undefined) {

@@ -253,6 +253,14 @@ export const freeAddresses = (subnet: string, taken: ReadonlySet<string>): Reado
     .filter((address) => !taken.has(address))
 }
 
+/** Whether an address is one that a node in this subnet cannot have. */
+export const isOutside = (subnet: string | undefined, address: string | undefined): boolean => {
+  if (subnet === undefined || address === undefined) return false
+  const network = Result.getOrUndefined(IpNetwork.ipv4FromString(subnet))
+  const parsed = Result.getOrUndefined(NetAddress.ipv4FromString(address))
+  return network !== undefined && parsed !== undefined && !IpNetwork.contains(network, parsed)
+}
+
 /** How many subnets of a pool are tried. */
 const poolSize = 32
 

@@ -1,7 +1,8 @@
 /**
  * Removing what one create call made, and nothing else: everything that carries the call's own label.
  *
- * A call whose answer never came may still be carried out by the engine, so it is looked for again after the first round.
+ * A request whose answer did not come in time may still be carried out by the engine. It is looked for a while longer,
+ * and named as a leftover where it has not turned up by then.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -88,7 +89,10 @@ export const makeAtLarge = (): AtLarge => {
             }
           }))
       }),
-    seen: (subject) => void unanswered.delete(key(subject)),
+    seen: (subject) => {
+      // A volume's creation is repeated, and each time carried out: seen and removed, it may come once more.
+      if (subject.kind !== "volume") unanswered.delete(key(subject))
+    },
     removed: (subject) => void sent.delete(key(subject)),
     unanswered: () => [...unanswered.values()],
     leftovers: (operation, why) =>
@@ -100,18 +104,22 @@ export const makeAtLarge = (): AtLarge => {
 
 const mayStillCome = "its creation was not answered in time, and the engine may still carry it out; delete the cluster"
 
-/** Looks for what a create call made, until everything that was not answered has turned up, or long enough. */
+/**
+ * Looks for what a create call made, long enough for what was not answered to turn up. `enough` ends it before, where
+ * there is something to be done already.
+ */
 const look = Effect.fnUntraced(function*(
   client: Client,
   operation: Operation,
   call: string,
-  atLarge: AtLarge
+  atLarge: AtLarge,
+  enough: (made: ReadonlyArray<Made>) => boolean
 ): Effect.fn.Return<ReadonlyArray<ReadonlyArray<Made>>, CallFailure> {
   const pace = yield* Schedule.toStep(operation.policy.poll)
   for (let round = 1;; round++) {
     const made = yield* madeBy(client, call)
     for (const { subject } of made.flat()) atLarge.seen(subject)
-    if (atLarge.unanswered().length === 0 || round === lateRounds) return made
+    if (atLarge.unanswered().length === 0 || round === lateRounds || enough(made.flat())) return made
     const delay = yield* Effect.flatMap(Clock.currentTimeMillis, (now) => pace(now, undefined)).pipe(
       Effect.map(([, delay]) => Option.some(delay)),
       Pull.catchDone(() => Effect.succeedNone)
@@ -128,7 +136,7 @@ export const whatIsLeft = (
   call: string,
   atLarge: AtLarge
 ): Effect.Effect<ReadonlyArray<Leftover>> =>
-  look(client, operation, call, atLarge).pipe(
+  look(client, operation, call, atLarge, () => false).pipe(
     Effect.map((made) => [
       ...made.flat().map(({ subject }) => ({ ...subject, why: "kept, as asked" })),
       ...atLarge.unanswered().map((subject) => ({ ...subject, why: mayStillCome }))
@@ -149,7 +157,7 @@ export const rollBack = Effect.fnUntraced(function*(
 ): Effect.fn.Return<ReadonlyArray<Leftover>> {
   const left = new Map<string, Leftover>()
   for (let round = 0; round < rounds; round++) {
-    const made = yield* Effect.result(look(client, operation, call, atLarge))
+    const made = yield* Effect.result(look(client, operation, call, atLarge, (found) => found.length > 0))
     if (made._tag === "Failure") {
       return [{
         kind: "node",

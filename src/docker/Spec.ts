@@ -147,8 +147,9 @@ const leastMemory = 6 * 1024 * 1024
 
 const resourceName = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/
 const absolute = /^\/[^:,\0\n]*$/
-// oxlint-disable-next-line no-control-regex
-const imageReference = /^[^\s\0-\x1f\x7f]+$/
+/** `registry:port/path:tag@digest`, all but the path optional; what a URL may have beside it is none of an image's. */
+const imageReference =
+  /^(?:[a-zA-Z0-9.-]+(?::\d+)?\/|\[[0-9a-fA-F:]+\](?::\d+)?\/)?[a-z0-9]+(?:[._/-]+[a-z0-9]+)*(?::\w[\w.-]{0,127})?(?:@[a-z0-9+._-]+:[0-9a-fA-F]{32,})?$/
 
 const parseSubnet = (subnet: string) => Result.getOrUndefined(IpNetwork.ipv4FromString(subnet))
 
@@ -193,18 +194,23 @@ const checkMounts = (path: string, node: NodeSpec, declared: ReadonlySet<string>
   node.tmpfs?.forEach((folder, index) => target(`${path}.tmpfs[${index}]`, folder))
 }
 
-const checkRecords = (path: string, node: NodeSpec, add: Add) => {
-  for (const [name, value] of Object.entries(node.env ?? {})) {
-    if (name === "" || /[=\0]/.test(name)) add(`${path}.env`, `${JSON.stringify(name)} is not a variable's name`)
-    if (typeof value !== "string" || value.includes("\0")) add(`${path}.env.${name}`, "is not a text without NUL")
+const checkEnv = (path: string, env: NodeSpec["env"], add: Add) => {
+  for (const [name, value] of Object.entries(env ?? {})) {
+    // What was meant to be a value may have slipped into the name.
+    const shown = name.replace(/[=\0].*$/s, "…")
+    if (name === "" || shown !== name) add(path, `${JSON.stringify(shown)} is not a variable's name`)
+    if (typeof value !== "string" || value.includes("\0")) add(`${path}.${shown}`, "is not a text without NUL")
   }
-  for (const [key, value] of Object.entries(node.labels ?? {})) {
+}
+
+const checkLabels = (path: string, labels: NodeSpec["labels"], add: Add) => {
+  for (const [key, value] of Object.entries(labels ?? {})) {
     const prefix = reserved.find((prefix) => key.startsWith(prefix))
-    if (key === "") add(`${path}.labels`, "a label has an empty key")
+    if (key === "") add(path, "a label has an empty key")
     else if (prefix !== undefined || key === "app") {
-      add(`${path}.labels.${key}`, `the keys ${prefix === undefined ? "app" : `${prefix}*`} say whose a node is`)
+      add(`${path}.${key}`, `the keys ${prefix === undefined ? "app" : `${prefix}*`} say whose a node is`)
     }
-    if (typeof value !== "string") add(`${path}.labels.${key}`, "is not a text")
+    if (typeof value !== "string") add(`${path}.${key}`, "is not a text")
   }
 }
 
@@ -217,14 +223,16 @@ const checkNode = (
   if (node.image === undefined || node.image === "") {
     add(`${path}.image`, "no image is given, neither here, nor in `nodes`, nor in the layer's options")
   } else if (!imageReference.test(node.image)) {
-    add(`${path}.image`, `${JSON.stringify(node.image)} is not an image reference`)
+    // It may be a URL with a password, so it is not shown.
+    add(`${path}.image`, "it is not an image reference such as registry.example:5000/name:tag")
   }
   if (node.pull !== undefined && !["missing", "always", "never"].includes(node.pull)) {
     add(`${path}.pull`, `${JSON.stringify(node.pull)} is none of missing, always, never`)
   }
   checkPorts(path, node.ports ?? [], add)
   checkMounts(path, node, declared.volumes, add)
-  checkRecords(path, node, add)
+  checkEnv(`${path}.env`, node.env, add)
+  checkLabels(`${path}.labels`, node.labels, add)
   node.networks?.forEach((name, index) => {
     if (!declared.networks.has(name)) {
       add(`${path}.networks[${index}]`, `${JSON.stringify(name)} is not one of the cluster's networks`)
@@ -294,25 +302,32 @@ export const faults = (scheme: MadeScheme, defaults: NodeDefaults, spec: DockerC
   }
   const whole = (path: "controlPlanes" | "workers", least: number) => {
     const value = spec[path]
-    if (Number.isInteger(value) && value >= least && value <= mostNodes) return true
+    if (Number.isInteger(value) && value >= least && value <= mostNodes) return value
     add(path, `${value} is not a whole number from ${least} to ${mostNodes}`)
-    return false
+    // One of the role is looked at all the same, so that its other faults are told too.
+    return 1
   }
-  const countable = [whole("controlPlanes", 1), whole("workers", 0)].every(Boolean)
+  const asked = { ...spec, controlPlanes: whole("controlPlanes", 1), workers: whole("workers", 0) }
   if (spec.loadBalancer !== undefined && template.loadBalancer === "none") {
     add("loadBalancer", `${scheme.name} has no load balancers`)
   }
   checkNames("volumes", volumes.map(({ name }) => name), add)
   checkNames("networks", networks.map(({ name }) => name), add)
-  if (!countable) return found
+  checkLabels("labels", spec.labels, add)
 
-  const all = counts(scheme, defaults, spec)
+  const all = counts(scheme, defaults, asked)
   const declared = {
     volumes: new Set(volumes.map(({ name }) => name)),
     networks: new Set(networks.map(({ name }) => name))
   }
   const roles = (["control-plane", "worker", "load-balancer"] as const)
-    .map((role) => ({ role, count: countOf(role, all), path: specField[role], node: merged(role, defaults, spec) }))
+    .map((role) => ({
+      role,
+      count: countOf(role, all),
+      path: specField[role],
+      // The labels of every node have been looked at.
+      node: merged(role, defaults, { ...asked, labels: {} })
+    }))
     .filter(({ count }) => count > 0)
   for (const { count, node, path, role } of roles) {
     checkNode(path, node, declared, add)

@@ -57,9 +57,6 @@ const withoutRedirects = (modem: Modem): void => {
   }
 }
 
-const isRedirect = (error: unknown): boolean =>
-  error instanceof Error && error.message.startsWith("Max redirects exceeded")
-
 /** An engine that answered, and the API version that was agreed on with it. */
 export interface Connected {
   readonly address: string
@@ -112,8 +109,11 @@ const openDockerode = (endpoint: Endpoint): Effect.Effect<Dockerode, ProviderUna
       })
   })
 
-/** The error of a connection that was not made, or was cut. */
+/** The error of a connection that was not made, or was cut, or led elsewhere. */
 export const failure = (address: string, error: unknown): Effect.Effect<never, CallFailure> => {
+  if (error instanceof Error && error.message.startsWith("Max redirects exceeded")) {
+    return failWith(new InvalidResponse({ detail: "it answered with a redirect, which no engine does" }))
+  }
   const meaning = connectionFailure(error)
   return meaning._tag === "Cut"
     ? failWith(meaning.reason)
@@ -139,13 +139,7 @@ const open = (connected: Connected, request: Request): Effect.Effect<IncomingMes
         ...(request.body === undefined ? {} : { allowEmpty: true })
       }, (error, response) => {
         if (response === null || error !== null && error !== undefined) {
-          resume(
-            isRedirect(error)
-              ? failWith(
-                new InvalidResponse({ detail: `${request.method} ${request.path}: a redirect, which no engine gives` })
-              )
-              : failure(connected.address, error)
-          )
+          resume(failure(connected.address, error))
           // What was not read would keep the connection open.
           controller.abort()
         } else {

@@ -147,6 +147,32 @@ export interface DockerService {
 }
 
 /**
+ * Docker's own service, beside the `Provider` that it gives.
+ *
+ * **Example** (Nodes with published ports and a volume each)
+ *
+ * ```ts
+ * import * as Effect from "effect/Effect"
+ * import * as Docker from "kubelayer/layers/Docker"
+ *
+ * const program = Effect.gen(function*() {
+ *   const docker = yield* Docker.Docker
+ *   yield* docker.createNodes({
+ *     cluster: "dev",
+ *     controlPlanes: 1,
+ *     workers: 2,
+ *     nodes: { image: "alpine:3.22", command: ["sleep", "infinity"] },
+ *     // A host port that is not given is chosen now, and stays.
+ *     controlPlane: { ports: [{ container: 6443, address: "127.0.0.1" }] },
+ *     worker: { volumes: [{ name: "data", target: "/var/lib/data" }] },
+ *     volumes: [{ name: "data", perNode: true }]
+ *   })
+ *   return yield* docker.portMappings("dev")
+ * })
+ *
+ * export const main = program.pipe(Effect.provide(Docker.layer()))
+ * ```
+ *
  * @category services
  * @since 0.1.0
  */
@@ -254,7 +280,7 @@ export const make = Effect.fnUntraced(function*(
 // -----------------------------------------------------------------------------
 
 /**
- * `Docker` alone, for programs with several backends; `Provider.layerFrom(Docker)` chooses it.
+ * `Docker` alone, for programs with several backends; `layerFrom(Docker)` of `kubelayer/Provider` chooses it.
  *
  * @category layers
  * @since 0.1.0

@@ -168,6 +168,49 @@ const missing = (ability: keyof HarnessAbilities): Effect.Effect<never, HarnessE
 /**
  * Makes a harness from what the backend can arrange.
  *
+ * **Example** (The laws over a backend of one's own)
+ *
+ * ```ts
+ * import * as Context from "effect/Context"
+ * import * as Duration from "effect/Duration"
+ * import * as Effect from "effect/Effect"
+ * import * as Layer from "effect/Layer"
+ * import type { Provider } from "kubelayer/Provider"
+ * import { formatReport, Harness, makeHarness, runLaws, type TrueNode } from "kubelayer/testing"
+ *
+ * // The backend itself; the layer under test works on the same one.
+ * class Fleet extends Context.Service<Fleet, {
+ *   readonly nodes: (cluster: string) => Effect.Effect<ReadonlyArray<TrueNode>>
+ *   readonly add: (node: Omit<TrueNode, "id" | "name">) => Effect.Effect<void>
+ *   readonly remove: (id: string) => Effect.Effect<void>
+ *   readonly removeAllThatBeginWith: (cluster: string) => Effect.Effect<void>
+ * }>()("example/Fleet") {}
+ *
+ * let names = 0
+ *
+ * const harness = Layer.effect(
+ *   Harness,
+ *   Effect.map(Fleet, (fleet) =>
+ *     makeHarness({
+ *       patience: Duration.seconds(1),
+ *       uniqueName: Effect.acquireRelease(Effect.sync(() => `law-${++names}`), fleet.removeAllThatBeginWith),
+ *       nodes: fleet.nodes,
+ *       seed: (cluster, { controlPlanes, state, workers }) =>
+ *         Effect.gen(function*() {
+ *           for (let n = 0; n < controlPlanes; n++) yield* fleet.add({ cluster, role: "control-plane", state })
+ *           for (let n = 0; n < workers; n++) yield* fleet.add({ cluster, role: "worker", state })
+ *           return yield* fleet.nodes(cluster)
+ *         })
+ *     }, {
+ *       vanish: (node) => fleet.remove(node.id)
+ *     }))
+ * )
+ *
+ * // Laws that need more than `vanish` are skipped, and the report says which.
+ * export const judge = (layer: Layer.Layer<Provider | Fleet>) =>
+ *   runLaws({ name: "fleet", layer, harness, capabilities: ["vanish"] }).pipe(Effect.map(formatReport))
+ * ```
+ *
  * @category constructors
  * @since 0.1.0
  */

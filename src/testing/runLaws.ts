@@ -182,20 +182,23 @@ export const runLaw = <R, E, E2>(law: Law, options: LawOptions<R, E, E2>): Effec
 /**
  * Runs the laws, one after the other.
  *
- * **Example** (Judging the layer of a new backend)
+ * **Example** (The laws on names, over Memory)
  *
- * ```ts
+ * ```ts run
  * import * as Effect from "effect/Effect"
  * import * as Memory from "kubelayer/layers/Memory"
- * import { formatReport, MemoryHarness, runLaws } from "kubelayer/testing"
+ * import { laws, MemoryHarness, runLaws } from "kubelayer/testing"
  *
- * export const program = runLaws({
+ * const report = await Effect.runPromise(runLaws({
  *   name: "memory",
  *   layer: Memory.layer(),
  *   harness: MemoryHarness.layer(),
  *   capabilities: MemoryHarness.capabilities,
+ *   laws: laws.filter((law) => law.group === "names"),
  *   time: "simulated"
- * }).pipe(Effect.map(formatReport))
+ * }))
+ * console.log(report.passed > 0, report.failed)
+ * // => true 0
  * ```
  *
  * @category running

@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import { FaultProxy } from "kubelayer/testing"
+import * as FaultProxy from "kubelayer/testing/FaultProxy"
 import * as fs from "node:fs"
 import * as http from "node:http"
 import * as net from "node:net"

@@ -57,7 +57,7 @@ const failing = (spec: ClusterSpec) =>
     const { gate, steer } = yield* holding
     return yield* make(spec).pipe(
       steer,
-      override({ nodeTimeout: { create: Duration.seconds(5) } }),
+      override({ nodeTimeout: { create: Duration.seconds(10) } }),
       Effect.ensuring(gate.open)
     )
   })

@@ -1,0 +1,43 @@
+/**
+ * A row of the bench: what is measured, against which target, and how.
+ *
+ * Measuring is not judging: a row that does not hold is told, and nothing else. Rows of a topic that are read off the
+ * same runs share them, so that the whole bench stays short. The rows are gathered in `rows.ts`.
+ */
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+
+/** What a value is compared with. `text` is the comparison as people read it. */
+export interface Target {
+  readonly text: string
+  readonly holds: (value: number) => boolean
+}
+
+export const atMost = (limit: number): Target => ({ text: `≤ ${limit}`, holds: (value) => value <= limit })
+
+export const below = (limit: number): Target => ({ text: `< ${limit}`, holds: (value) => value < limit })
+
+export const exactly = (count: number): Target => ({ text: `= ${count}`, holds: (value) => value === count })
+
+/** A value, and the figures that it was made of. */
+export interface Measured {
+  readonly value: number
+  readonly detail: string
+}
+
+/** A failure whose message is all that can be said. */
+export interface NotMeasured {
+  readonly message: string
+}
+
+export interface Row<R = never> {
+  readonly id: string
+  readonly what: string
+  readonly target: Target
+  readonly measure: Effect.Effect<Measured, NotMeasured, R>
+}
+
+/** Which rows this run is for: what several rows share does no more than these need. */
+export const Chosen = Context.Reference<(id: string) => boolean>("kubelayer/bench/Chosen", {
+  defaultValue: () => () => true
+})

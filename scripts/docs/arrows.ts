@@ -1,0 +1,139 @@
+/**
+ * That the modules of `src` import as CONTRIBUTING.md says: one way, never in a ring, no backend another, and from
+ * outside only modules of `effect` and of Node when they are loaded.
+ *
+ * An import of types is an arrow, too; only ProviderError may name Model's types, against the direction.
+ */
+import { posix } from "node:path"
+import { faultAt, type File, filesAt, lineAt } from "./files.ts"
+
+interface Import {
+  readonly kind: "types" | "loaded" | "dynamic"
+  readonly specifier: string
+  readonly line: number
+}
+
+// The formatter sees to it that an import begins its line and has double quotes.
+const statement = /^(?:import|export)\s+(type\s+)?(?:[\w\s{},*$]*?\sfrom\s+)?"([^"]+)"/gm
+const dynamic = /\bimport\("([^"]+)"\)/g
+
+const importsOf = (text: string): ReadonlyArray<Import> => [
+  ...[...text.matchAll(statement)].map(({ 0: whole, 1: type, 2: specifier = "", index }): Import => ({
+    kind: type === undefined ? "loaded" : "types",
+    specifier,
+    line: lineAt(text, index + whole.length)
+  })),
+  ...[...text.matchAll(dynamic)].map(({ 1: specifier = "", index }): Import => ({
+    kind: "dynamic",
+    specifier,
+    line: lineAt(text, index)
+  }))
+]
+
+/** Where a module stands; arrows go down. What stands level may import each other, but for rings and other backends. */
+interface Place {
+  readonly level: number
+  /** Lower case, for folder and layer to agree. */
+  readonly backend?: string
+}
+
+const core: Readonly<Record<string, number>> = {
+  "src/ProviderError.ts": 0,
+  "src/Model.ts": 1,
+  "src/Policy.ts": 2,
+  "src/Progress.ts": 2,
+  "src/Provider.ts": 3,
+  "src/index.ts": 7
+}
+const folders: Readonly<Record<string, number>> = { internal: 3, layers: 5, testing: 6 }
+const BACKEND = 4
+
+const placeIn = (paths: ReadonlySet<string>) => {
+  const layers = new Set([...paths].flatMap((path) => /^src\/layers\/(\w+)\.ts$/.exec(path)?.[1]?.toLowerCase() ?? []))
+  return (path: string): Place | undefined => {
+    const [, folder = "", name = ""] = /^src\/(?:(\w+)\/)?(.*)\.ts$/.exec(path) ?? []
+    const level = folder === "" ? core[path] : folders[folder] ?? (layers.has(folder) ? BACKEND : undefined)
+    if (level === undefined) return undefined
+    if (folder === "layers") return { level, backend: name.toLowerCase() }
+    return level === BACKEND ? { level, backend: folder } : { level }
+  }
+}
+
+const rule = "arrows go layers → backend folder → Provider → Model → ProviderError"
+
+const outsideFault = ({ kind, specifier }: Import): string | undefined => {
+  if (specifier === "effect") return "the barrel of effect is slow; import the module by its path, as effect/Effect"
+  return kind === "loaded" && !/^(?:effect\/|node:)/.test(specifier)
+    ? `${specifier} is imported when the module is loaded; use import() where it is needed, or import type`
+    : undefined
+}
+
+const arrowFault = (from: Place, to: Place, allowed: boolean, path: string, target: string): string | undefined => {
+  if (from.backend !== undefined && to.backend !== undefined && from.backend !== to.backend) {
+    return `a backend never imports another: ${target}`
+  }
+  if (to.level <= from.level || allowed) return undefined
+  return path === "src/ProviderError.ts" && target === "src/Model.ts"
+    ? "ProviderError names Model's types by import type only"
+    : `${target} stands above this module; ${rule}`
+}
+
+/** One ring of arrows among modules, if there is any. */
+const ringIn = (arrows: ReadonlyMap<string, ReadonlySet<string>>): ReadonlyArray<string> | undefined => {
+  const done = new Set<string>()
+  const visit = (path: string, way: ReadonlyArray<string>): ReadonlyArray<string> | undefined => {
+    const seen = way.indexOf(path)
+    if (seen >= 0) return [...way.slice(seen), path]
+    if (done.has(path)) return undefined
+    for (const next of arrows.get(path) ?? []) {
+      const ring = visit(next, [...way, path])
+      if (ring !== undefined) return ring
+    }
+    done.add(path)
+    return undefined
+  }
+  for (const path of arrows.keys()) {
+    const ring = visit(path, [])
+    if (ring !== undefined) return ring
+  }
+  return undefined
+}
+
+export const arrowFaults = (files: ReadonlyArray<File>): ReadonlyArray<string> => {
+  const paths = new Set(files.map(({ path }) => path))
+  const placeOf = placeIn(paths)
+  const faults: Array<string> = []
+  const arrows = new Map<string, Set<string>>()
+  for (const { path, text } of files) {
+    const from = placeOf(path)
+    if (from === undefined) {
+      faults.push(faultAt(path, 1, "scripts/docs/arrows.ts does not know where this module stands among the others"))
+      continue
+    }
+    const targets = new Set<string>()
+    arrows.set(path, targets)
+    for (const each of importsOf(text)) {
+      const { kind, line, specifier } = each
+      if (!specifier.startsWith(".")) {
+        const fault = outsideFault(each)
+        if (fault !== undefined) faults.push(faultAt(path, line, fault))
+        continue
+      }
+      const target = posix.normalize(posix.join(posix.dirname(path), specifier))
+      if (!paths.has(target)) {
+        faults.push(faultAt(path, line, `${target} is no module of src`))
+        continue
+      }
+      const to = placeOf(target)
+      if (to === undefined) continue
+      const allowed = path === "src/ProviderError.ts" && target === "src/Model.ts" && kind === "types"
+      if (!allowed) targets.add(target)
+      const fault = arrowFault(from, to, allowed, path, target)
+      if (fault !== undefined) faults.push(faultAt(path, line, fault))
+    }
+  }
+  const ring = ringIn(arrows)
+  return ring === undefined ? faults : [...faults, `a ring of imports: ${ring.join(" → ")}`]
+}
+
+export const checkArrows = () => arrowFaults(filesAt("src/**/*.ts"))

@@ -1,0 +1,32 @@
+/**
+ * That every module says at its head what it is for.
+ */
+import { faultAt, type File, filesAt } from "./files.ts"
+
+/** Lines of a header in `src`, its delimiters included. */
+const LEAST = 2
+const MOST = 12
+
+const sentence = /\w+\W+\w+[\s\S]*[.:?!](?:\s|$)/
+
+const proseOf = (comment: string): string =>
+  comment.replace(/^\/\*+|\*\/$/g, "").replaceAll(/^\s*\*+ ?/gm, "").replaceAll(/^\s*@.*$/gm, "").trim()
+
+export const headerFault = ({ path, text }: File): string | undefined => {
+  const [, first = "", header, next = ""] = /^((?:#!.*\n)?)(\/\*[\s\S]*?\*\/)\n?(.*)/.exec(text) ?? []
+  const line = first === "" ? 1 : 2
+  if (header === undefined) return faultAt(path, 1, "the module does not begin with a comment that says what it is for")
+  if (!sentence.test(proseOf(header))) return faultAt(path, line, "the module's header has no sentence")
+  if (next !== "" && !/^(?:import\b|export (?:type )?[{*])/.test(next)) {
+    return faultAt(path, line, "the first comment belongs to what stands below it; the module has no header of its own")
+  }
+  const lines = header.split("\n").length
+  return path.startsWith("src/") && (lines < LEAST || lines > MOST)
+    ? faultAt(path, line, `the module's header has ${lines} lines; in src it has ${LEAST} to ${MOST}`)
+    : undefined
+}
+
+export const checkHeaders = () => {
+  const files = filesAt("src/**/*.ts", "scripts/**/*.ts", "bench/**/*.ts")
+  return { checked: files.length, faults: files.flatMap((file) => headerFault(file) ?? []) }
+}

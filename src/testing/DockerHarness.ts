@@ -1,0 +1,480 @@
+/**
+ * Arranges and observes a real Docker engine for the laws, without kubelayer's own client.
+ *
+ * The layer under test speaks to the engine through a `TestedEngine`, which tells the calls, cuts watches and takes the
+ * engine away. What cannot be had from a healthy engine, that it refuses to start, stop or remove a node, is said in its
+ * place; all else is the engine's own doing. Nodes are hand-made, with the labels of the scheme's tool, from an image
+ * that has a `/bin/sh`. It claims no `secrets`: a layer on a unix socket has none.
+ *
+ * @since 0.1.0
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as http from "node:http"
+import { byRoleThenName } from "../internal/Operation.ts"
+import { randomWord } from "../internal/Session.ts"
+import type { NodeRole, NodeState } from "../Model.ts"
+import type { Plan } from "./FaultProxy.ts"
+import { type Call, Harness, HarnessError, type HarnessService, make as makeHarness, type TrueNode } from "./Harness.ts"
+import type { Capability } from "./Law.ts"
+import { TestedEngine, type TestedEngineService } from "./TestedEngine.ts"
+
+/**
+ * The schemes in which the harness makes nodes.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Scheme = "kubelayer" | "kind" | "k3d" | "talos"
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  /** The scheme of the layer under test. */
+  readonly scheme: Scheme
+  /** What nodes are made from; it has to be on the engine, with a `/bin/sh`. */
+  readonly image: string
+  /** Raise it for an engine that is slow, or far. */
+  readonly patience?: Duration.Input
+}
+
+/**
+ * What can be arranged on an engine. Talos has neither load balancers nor helpers.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const capabilities = (scheme: Scheme): ReadonlyArray<Capability> => [
+  "calls",
+  "change",
+  "vanish",
+  "fail-start",
+  "fail-stop",
+  "fail-delete",
+  "exit-at-once",
+  "outage",
+  "cut-watches",
+  "bystanders",
+  "leftovers",
+  "create",
+  ...scheme === "talos" ? [] : ["helpers"] as const
+]
+
+// -----------------------------------------------------------------------------
+// Schemes, as their tools mark things
+// -----------------------------------------------------------------------------
+
+interface Marks {
+  readonly roles: Readonly<Partial<Record<NodeRole, string>>>
+  readonly clusterLabel: string
+  readonly roleLabel: string
+  /** Labels that every node has, whatever its cluster. */
+  readonly always: Readonly<Record<string, string>>
+  readonly nodeName: (cluster: string, role: string, index: number) => string
+  readonly network: (cluster: string) => string
+  /** The labels of a network and of a volume that are the cluster's own. */
+  readonly resource: (cluster: string) => Readonly<Record<string, string>>
+}
+
+const counted = (cluster: string, role: string, index: number) => `${cluster}-${role}${index === 0 ? "" : index + 1}`
+
+const marks: { readonly [S in Scheme]: Marks } = {
+  kubelayer: {
+    roles: {
+      "control-plane": "control-plane",
+      worker: "worker",
+      "load-balancer": "load-balancer",
+      helper: "helper"
+    },
+    clusterLabel: "kubelayer.cluster",
+    roleLabel: "kubelayer.role",
+    always: {},
+    nodeName: counted,
+    network: (cluster) => `kubelayer-${cluster}`,
+    resource: (cluster) => ({ "kubelayer.owned": `kubelayer/${cluster}` })
+  },
+  kind: {
+    roles: {
+      "control-plane": "control-plane",
+      worker: "worker",
+      "load-balancer": "external-load-balancer",
+      helper: "external-etcd"
+    },
+    clusterLabel: "io.x-k8s.kind.cluster",
+    roleLabel: "io.x-k8s.kind.role",
+    always: {},
+    nodeName: counted,
+    // kind's own network serves all clusters, so a cluster's own one is one that kubelayer made for it.
+    network: (cluster) => `${cluster}-network`,
+    resource: (cluster) => ({ "kubelayer.owned": `kind/${cluster}` })
+  },
+  k3d: {
+    roles: { "control-plane": "server", worker: "agent", "load-balancer": "loadbalancer", helper: "noRole" },
+    clusterLabel: "k3d.cluster",
+    roleLabel: "k3d.role",
+    always: { app: "k3d" },
+    nodeName: (cluster, role, index) => `k3d-${cluster}-${role}-${index}`,
+    network: (cluster) => `k3d-${cluster}`,
+    resource: (cluster) => ({ app: "k3d", "k3d.cluster": cluster })
+  },
+  talos: {
+    roles: { "control-plane": "controlplane", worker: "worker" },
+    clusterLabel: "talos.cluster.name",
+    roleLabel: "talos.type",
+    always: { "talos.owned": "true" },
+    nodeName: (cluster, role, index) => `${cluster}-${role}-${index + 1}`,
+    network: (cluster) => cluster,
+    resource: (cluster) => ({ "talos.owned": "true", "talos.cluster.name": cluster })
+  }
+}
+
+// -----------------------------------------------------------------------------
+// The engine
+// -----------------------------------------------------------------------------
+
+type Json = Record<string, unknown>
+
+/** Where a DOCKER_HOST is, as node:http wants it. */
+const target = (host: string) => {
+  if (host.startsWith("unix://")) return { socketPath: host.slice("unix://".length) }
+  const { hostname, port } = new URL(host)
+  return { host: hostname, port: Number(port) }
+}
+
+/** Asks the engine itself. Statuses from 400 on are an error, but for those that are `fine`. */
+const asking = (engine: string) =>
+(action: string, method: string, path: string, options: {
+  readonly body?: unknown
+  readonly tar?: Uint8Array
+  readonly fine?: ReadonlyArray<number>
+} = {}): Effect.Effect<unknown, HarnessError> =>
+  Effect.callback((resume, signal) => {
+    const fail = (detail: string) => resume(Effect.fail(new HarnessError({ action, detail })))
+    const payload = options.tar ?? (options.body === undefined ? undefined : JSON.stringify(options.body))
+    const request = http.request({
+      ...target(engine),
+      method,
+      path,
+      agent: false,
+      signal,
+      headers: payload === undefined ? {} : {
+        "Content-Type": options.tar === undefined ? "application/json" : "application/x-tar",
+        "Content-Length": Buffer.byteLength(payload)
+      }
+    }, (response) => {
+      let text = ""
+      response.setEncoding("utf8")
+      response.on("data", (chunk: string) => text += chunk)
+      response.on("error", (error) => fail(error.message))
+      response.on("end", () => {
+        const status = response.statusCode ?? 0
+        if (status >= 400 && !(options.fine ?? []).includes(status)) return fail(`${status} ${text.trim()}`)
+        try {
+          resume(Effect.succeed(text === "" ? undefined : JSON.parse(text)))
+        } catch {
+          resume(Effect.succeed(text))
+        }
+      })
+    })
+    request.on("error", (error) => fail(error.message))
+    request.end(payload)
+  })
+
+const states: Readonly<Record<string, NodeState>> = {
+  created: "stopped",
+  running: "running",
+  paused: "stopped",
+  restarting: "starting",
+  removing: "deleting",
+  exited: "stopped",
+  dead: "failed"
+}
+
+interface Container {
+  readonly Id: string
+  readonly Names: ReadonlyArray<string>
+  readonly Labels: Readonly<Record<string, string>>
+  readonly State: string
+}
+
+interface Resource {
+  readonly Name: string
+  readonly Labels: Readonly<Record<string, string>> | null
+}
+
+/** Where a node looks whether it is to exit: the file is there, and empty where not. */
+const exitFile = "kubelayer-harness-exit"
+
+const nodeScript = `if [ -s /${exitFile} ]; then exit 3; fi
+trap 'exit 0' TERM
+while :; do sleep 3600 & wait $!; done`
+
+/** An archive of one small file, in the old tar format that every engine takes. */
+const archive = (name: string, content: string): Uint8Array => {
+  const header = Buffer.alloc(512)
+  header.write(name, 0)
+  header.write("0000644\0", 100)
+  header.write("0000000\0", 108)
+  header.write("0000000\0", 116)
+  header.write(`${content.length.toString(8).padStart(11, "0")}\0`, 124)
+  header.write("00000000000\0", 136)
+  header.write("        ", 148)
+  header.write("0", 156)
+  const sum = header.reduce((total, byte) => total + byte, 0)
+  header.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148)
+  const body = Buffer.alloc(Math.ceil(content.length / 512) * 512)
+  body.write(content)
+  return Buffer.concat([header, body, Buffer.alloc(1024)])
+}
+
+/** The call on a container that a request is. */
+const callOf = (
+  { method, path }: { readonly method: string; readonly path: string }
+): { readonly call: Call["call"]; readonly id: string } | undefined => {
+  const [, id, verb] = /^(?:\/v[\d.]+)?\/containers\/([^/?]+)(?:\/(start|unpause|stop|kill))?(?:\?|$)/.exec(path) ?? []
+  if (id === undefined) return undefined
+  if (verb === undefined) return method === "DELETE" ? { call: "delete", id } : undefined
+  return { call: verb === "start" || verb === "unpause" ? "start" : "stop", id }
+}
+
+// -----------------------------------------------------------------------------
+// The harness
+// -----------------------------------------------------------------------------
+
+/**
+ * Makes the harness of an engine.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (engine: TestedEngineService, options: Options): HarnessService => {
+  const { image } = options
+  const { proxy } = engine
+  const scheme = marks[options.scheme]
+  const ask = asking(engine.engine)
+  const roleOf = new Map(Object.entries(scheme.roles).map(([role, raw]) => [raw, role as NodeRole]))
+  /** Nodes by id, also those that are gone, so that calls can be told. */
+  const known = new Map<string, { readonly cluster: string; readonly name: string }>()
+
+  const list = (action: string) =>
+    Effect.map(ask(action, "GET", "/containers/json?all=true"), (found) => found as ReadonlyArray<Container>)
+  const networks = (action: string) =>
+    Effect.map(ask(action, "GET", "/networks"), (found) => found as ReadonlyArray<Resource>)
+  const volumes = (action: string) =>
+    Effect.map(
+      ask(action, "GET", "/volumes"),
+      (found) => ((found as Json)["Volumes"] ?? []) as ReadonlyArray<Resource>
+    )
+  const nameOf = (container: Container) => container.Names[0]?.slice(1) ?? container.Id
+  const clusterOf = (container: Container) => container.Labels[scheme.clusterLabel]
+
+  const remove = (action: string, path: string) => ask(action, "DELETE", path, { fine: [404, 409] })
+  const removeContainer = (action: string, id: string) => remove(action, `/containers/${id}?force=true&v=true`)
+
+  const nodes = (cluster: string) =>
+    Effect.map(
+      list(`list the nodes of ${cluster}`),
+      (containers) =>
+        containers.filter((container) => clusterOf(container) === cluster).map((container): TrueNode => {
+          known.set(container.Id, { cluster, name: nameOf(container) })
+          return {
+            cluster,
+            name: nameOf(container),
+            id: container.Id,
+            role: roleOf.get(container.Labels[scheme.roleLabel] ?? "") ?? "helper",
+            state: states[container.State] ?? "unknown"
+          }
+        }).sort(byRoleThenName)
+    )
+
+  const createContainer = (action: string, name: string, labels: Readonly<Record<string, string>>) =>
+    Effect.map(
+      ask(action, "POST", `/containers/create?name=${encodeURIComponent(name)}`, {
+        body: {
+          Image: image,
+          Entrypoint: ["/bin/sh", "-c", nodeScript],
+          Cmd: [],
+          Labels: labels,
+          HostConfig: { NetworkMode: "none" }
+        }
+      }),
+      (created) => String((created as Json)["Id"])
+    )
+
+  const start = (action: string, id: string) => ask(action, "POST", `/containers/${id}/start`)
+
+  const seed: HarnessService["seed"] = (cluster, { controlPlanes, helpers = 0, loadBalancers = 0, state, workers }) =>
+    Effect.gen(function*() {
+      const wanted = ([
+        ["control-plane", controlPlanes],
+        ["worker", workers],
+        ["load-balancer", loadBalancers],
+        ["helper", helpers]
+      ] as const).flatMap(([role, count]) => Array.from({ length: count }, (_, index) => ({ role, index })))
+      yield* Effect.forEach(wanted, ({ index, role }) =>
+        Effect.gen(function*() {
+          const raw = scheme.roles[role]
+          if (raw === undefined) {
+            return yield* new HarnessError({ action: "seed", detail: `${options.scheme} has no ${role}` })
+          }
+          const name = scheme.nodeName(cluster, raw, index)
+          const action = `seed ${name}`
+          const labels = { ...scheme.always, [scheme.clusterLabel]: cluster, [scheme.roleLabel]: raw }
+          const id = yield* createContainer(action, name, labels)
+          if (state === "running") yield* start(action, id)
+        }), { concurrency: 4, discard: true })
+      return yield* nodes(cluster)
+    })
+
+  const begins = (name: string) => (text: string | undefined) => text?.startsWith(name) === true
+
+  /** Everything of clusters whose names begin so. */
+  const removeAll = (name: string) =>
+    Effect.gen(function*() {
+      const action = `remove what there is of ${name}`
+      const ofIt = begins(name)
+      const own = (resource: Resource) =>
+        ofIt(resource.Labels?.[scheme.clusterLabel]) ||
+        ofIt(resource.Labels?.["kubelayer.owned"]?.replace(/^.*\//, "")) ||
+        ofIt(resource.Name.replace(/^(?:kubelayer|k3d)-/, ""))
+      const containers = (yield* list(action)).filter((container) => ofIt(clusterOf(container)))
+      yield* Effect.forEach(containers, ({ Id }) => removeContainer(action, Id), { concurrency: 4, discard: true })
+      for (const { Name } of (yield* networks(action)).filter(own)) yield* remove(action, `/networks/${Name}`)
+      for (const { Name } of (yield* volumes(action)).filter(own)) yield* remove(action, `/volumes/${Name}`)
+    })
+
+  const beside = (cluster: string) =>
+    Effect.gen(function*() {
+      const action = `list what ${cluster} has beside nodes`
+      const wanted = Object.entries(scheme.resource(cluster))
+      const own = (resource: Resource) => wanted.every(([key, value]) => resource.Labels?.[key] === value)
+      return [
+        ...(yield* networks(action)).filter(own).map(({ Name }) => `network ${Name}`),
+        ...(yield* volumes(action)).filter(own).map(({ Name }) => `volume ${Name}`)
+      ].sort()
+    })
+
+  const setState: HarnessService["setState"] = (node, state) => {
+    const action = `put ${node.name} into state ${state}`
+    return Effect.asVoid(
+      state === "running" ? start(action, node.id) : ask(action, "POST", `/containers/${node.id}/stop?t=5`)
+    )
+  }
+
+  const refusals = new Set<{ readonly call: Call["call"]; readonly id: string; readonly name: string }>()
+  const refusing: Plan = (request) => {
+    const found = callOf(request)
+    const refusal = [...refusals].find(({ call, id }) => call === found?.call && id === found.id)
+    return refusal === undefined ? undefined : {
+      _tag: "Answer",
+      status: 400,
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ message: `the harness refuses to ${refusal.call} ${refusal.name}` })
+    }
+  }
+
+  const foreign = new Map<string, Effect.Effect<string, HarnessError>>()
+  const scoped = <A>(make: Effect.Effect<A, HarnessError>, undo: (made: A) => Effect.Effect<unknown, HarnessError>) =>
+    Effect.acquireRelease(make, (made) => Effect.orDie(undo(made)))
+
+  return makeHarness({
+    patience: Duration.fromInputUnsafe(options.patience ?? "2 seconds"),
+    uniqueName: Effect.acquireRelease(
+      Effect.sync(() => `law-${randomWord(6)}`),
+      (name) => Effect.orDie(removeAll(name))
+    ),
+    nodes,
+    seed
+  }, {
+    calls: Effect.gen(function*() {
+      const requests = yield* proxy.calls
+      const containers = yield* list("tell the calls")
+      for (const container of containers) {
+        const cluster = clusterOf(container)
+        if (cluster !== undefined) known.set(container.Id, { cluster, name: nameOf(container) })
+      }
+      return requests.flatMap((request): ReadonlyArray<Call> => {
+        const call = callOf(request)
+        const node = call === undefined ? undefined : known.get(call.id)
+        return call === undefined || node === undefined
+          ? []
+          : [{ call: call.call, cluster: node.cluster, node: node.name }]
+      })
+    }),
+    setState,
+    vanish: (node) => Effect.asVoid(removeContainer(`remove ${node.name}`, node.id)),
+    failing: (call, node) =>
+      Effect.asVoid(Effect.acquireRelease(
+        Effect.suspend(() => {
+          const refusal = { call, id: node.id, name: node.name }
+          refusals.add(refusal)
+          return Effect.as(proxy.follow(refusing), refusal)
+        }),
+        (refusal) => Effect.sync(() => refusals.delete(refusal))
+      )),
+    exitAtOnce: (node) => {
+      const put = (content: string) =>
+        ask(`make ${node.name} exit`, "PUT", `/containers/${node.id}/archive?path=/`, {
+          tar: archive(exitFile, content),
+          fine: [404]
+        })
+      return Effect.asVoid(scoped(put("1"), () => put("")))
+    },
+    outage: engine.outage,
+    cutWatches: engine.cut(/\/events[? ]/),
+    addBystanders: (cluster) =>
+      Effect.gen(function*() {
+        const action = `add what is nobody's beside ${cluster}`
+        const name = scheme.nodeName(cluster, scheme.roles.worker ?? "worker", 8)
+        const id = yield* scoped(createContainer(action, name, {}), (made) => removeContainer(action, made))
+        yield* start(action, id)
+        const network = scheme.network(cluster)
+        yield* scoped(
+          ask(action, "POST", "/networks/create", { body: { Name: network, CheckDuplicate: true, Internal: true } }),
+          () => remove(action, `/networks/${network}`)
+        )
+        const volume = `${cluster}-data`
+        yield* scoped(
+          ask(action, "POST", "/volumes/create", { body: { Name: volume } }),
+          () => remove(action, `/volumes/${volume}`)
+        )
+        foreign.set(
+          id,
+          Effect.map(list(action), (all) => {
+            const found = all.find((container) => container.Id === id)
+            return found === undefined ? "" : `container ${name} ${found.State}`
+          })
+        )
+        foreign.set(network, Effect.map(networks(action), (all) => listed("network", network, all)))
+        foreign.set(volume, Effect.map(volumes(action), (all) => listed("volume", volume, all)))
+      }),
+    bystanders: Effect.map(
+      Effect.suspend(() => Effect.all([...foreign.values()])),
+      (lines) => lines.filter((line) => line !== "").sort()
+    ),
+    addLeftovers: (cluster) =>
+      Effect.gen(function*() {
+        const action = `add leftovers of ${cluster}`
+        const Labels = scheme.resource(cluster)
+        const Name = scheme.network(cluster)
+        yield* ask(action, "POST", "/networks/create", { body: { Name, CheckDuplicate: true, Internal: true, Labels } })
+        yield* ask(action, "POST", "/volumes/create", { body: { Name: `${cluster}-data`, Labels } })
+      }),
+    leftovers: beside
+  })
+}
+
+const listed = (kind: string, name: string, all: ReadonlyArray<Resource>): string =>
+  all.some((resource) => resource.Name === name) ? `${kind} ${name}` : ""
+
+/**
+ * The harness of the engine that the layer under test sees.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: Options): Layer.Layer<Harness, never, TestedEngine> =>
+  Layer.effect(Harness, Effect.map(TestedEngine, (engine) => make(engine, options)))

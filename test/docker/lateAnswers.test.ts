@@ -1,0 +1,145 @@
+/** What an engine does after nobody waits for its answer any more, and what something else answers in its stead. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Logger from "effect/Logger"
+import type { DockerClusterSpec } from "kubelayer/layers/Docker"
+import * as FaultProxy from "kubelayer/testing/FaultProxy"
+import { type Heard, json, type Reply, silence } from "./fake/Conversation.ts"
+import { type FakeEngine, pretend } from "./fake/Engine.ts"
+import { failureOf, kindNode, serviceAt } from "./fake/service.ts"
+
+/** Its one create is silent; the container comes when the engine is asked for the `listing`th time after that. */
+const engineThatIsLate = Effect.fnUntraced(function*(listing: number) {
+  let late: Heard | undefined
+  let listings = 0
+  const make = (at: FakeEngine, { body, query }: Heard) =>
+    at.containers.unshift({
+      id: "l".repeat(64),
+      name: query["name"] ?? "",
+      labels: (body as { readonly Labels: Record<string, string> }).Labels,
+      state: "created",
+      image: "node",
+      networks: []
+    })
+  const engine: FakeEngine = yield* pretend({
+    script: (heard): Reply | undefined => {
+      if (heard.path === "/containers/create") {
+        late = heard
+        return silence
+      }
+      if (heard.path === "/containers/json" && late !== undefined && ++listings === listing) make(engine, late)
+      return undefined
+    }
+  })
+  return engine
+})
+
+const spec: DockerClusterSpec = { cluster: "dev", controlPlanes: 1, workers: 0, nodes: { image: "node" } }
+/** Only the create is ever waited for so long. */
+const policy = { requestTimeout: "1 second" } as const
+
+const leftoversOf = (error: object) =>
+  "leftovers" in error ? (error.leftovers as ReadonlyArray<{ kind: string; name: string }>) : []
+
+describe("a create that the engine carries out late", () => {
+  it.live("is looked for a while, and what it made is removed", () =>
+    Effect.gen(function*() {
+      const engine = yield* engineThatIsLate(3)
+      const docker = yield* serviceAt(engine, { policy })
+      const error = yield* failureOf(docker.createNodes(spec))
+      assert.strictEqual(error._tag, "NodesNotCreated")
+      assert.deepStrictEqual(engine.containers, [])
+      assert.deepStrictEqual(leftoversOf(error), [])
+    }))
+
+  it.live("is named as a leftover where it has not come by then", () =>
+    Effect.gen(function*() {
+      const engine = yield* engineThatIsLate(1000)
+      const docker = yield* serviceAt(engine, { policy })
+      const error = yield* failureOf(docker.createNodes(spec))
+      assert.deepStrictEqual(leftoversOf(error).map(({ kind, name }) => `${kind} ${name}`), ["node dev-control-plane"])
+    }))
+
+  it.live("is named in a warning where the create was interrupted", () =>
+    Effect.gen(function*() {
+      const engine = yield* engineThatIsLate(1000)
+      const docker = yield* serviceAt(engine, { policy })
+      const warnings: Array<string> = []
+      const logger = Logger.make<unknown, void>(({ message }) => void warnings.push(String(message)))
+      const fiber = yield* Effect.forkChild(Effect.provide(docker.createNodes(spec), Logger.layer([logger])))
+      while (!engine.told().includes("POST /containers/create")) yield* Effect.sleep("1 millis")
+      yield* Fiber.interrupt(fiber)
+      assert.match(warnings.join("\n"), /node dev-control-plane/)
+    }))
+
+  it.live("is named where what failed was to be kept, with all else that was made", () =>
+    Effect.gen(function*() {
+      const engine = yield* engineThatIsLate(1000)
+      const docker = yield* serviceAt(engine, { policy })
+      const error = yield* failureOf(docker.createNodes({ ...spec, onFailure: "keep" }))
+      assert.deepStrictEqual(leftoversOf(error).map(({ kind, name }) => `${kind} ${name}`), [
+        "network kubelayer-dev",
+        "node dev-control-plane"
+      ])
+    }))
+})
+
+describe("a create that is to keep what it made", () => {
+  it.live("names nodes that were made and could not be started", () =>
+    Effect.gen(function*() {
+      const engine = yield* pretend({
+        script: ({ path }) => path.endsWith("/start") ? json({ message: "no such thing as a start" }, 501) : undefined
+      })
+      const docker = yield* serviceAt(engine)
+      const error = yield* failureOf(docker.createNodes({ ...spec, onFailure: "keep" }))
+      assert.deepStrictEqual(leftoversOf(error).map(({ kind, name }) => `${kind} ${name}`).sort(), [
+        "network kubelayer-dev",
+        "node dev-control-plane"
+      ])
+      assert.strictEqual(engine.containers.length, 1)
+    }))
+})
+
+describe("a page that something else gives with status 200", () => {
+  for (const [method, pattern] of [["deleteNodes", /^DELETE/], ["stopNodes", /stop$/]] as const) {
+    it.live(`${method}: is no sign that anything was done`, () =>
+      Effect.gen(function*() {
+        const engine = yield* pretend({ world: { containers: [kindNode("dev-worker")] } })
+        const proxy = yield* FaultProxy.make({
+          target: engine.host,
+          plan: FaultProxy.seeded({
+            seed: 1,
+            rules: [{ calls: pattern, probability: 1, faults: [FaultProxy.page(200)] }]
+          })
+        })
+        const docker = yield* serviceAt(proxy, { scheme: "kind" })
+        const error = yield* failureOf(docker.provider[method]("dev"))
+        assert.strictEqual(error._tag, "NodesFailed")
+        if (error._tag === "NodesFailed") {
+          assert.deepStrictEqual(error.reasons.map(({ _tag }) => _tag), ["InvalidResponse"])
+        }
+        assert.strictEqual(engine.containers[0]?.state, "running")
+      }))
+  }
+})
+
+describe("a node that was made and never started, and whose network was removed", () => {
+  it.live("is made again in the network that takes its place", () =>
+    Effect.gen(function*() {
+      const engine = yield* pretend({
+        script: ({ path }) => path.endsWith("/start") ? json({ message: "no such thing as a start" }, 501) : undefined
+      })
+      const docker = yield* serviceAt(engine)
+      yield* failureOf(docker.createNodes({ ...spec, onFailure: "keep" }))
+      const [old] = engine.containers
+      // Somebody's delete took the network, which nothing used that ran, and another network took its addresses.
+      engine.networks.splice(0)
+      engine.networks.push({ id: "other", name: "other", labels: {}, subnet: "10.89.0.0/24" })
+      yield* failureOf(docker.createNodes({ ...spec, onFailure: "keep" }))
+      const [made] = engine.containers
+      assert.strictEqual(old?.labels["kubelayer.address"], "10.89.0.2")
+      assert.strictEqual(made?.labels["kubelayer.address"], "10.89.1.2")
+      assert.strictEqual(engine.containers.length, 1)
+    }))
+})

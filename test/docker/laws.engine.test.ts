@@ -1,0 +1,17 @@
+/** All laws of `Provider` and `NodeCreator` over `Docker` on a real engine, in our own scheme and in kind's. */
+import * as Docker from "kubelayer/layers/Docker"
+import * as DockerHarness from "kubelayer/testing/DockerHarness"
+import { through } from "kubelayer/testing/TestedEngine"
+import { describeLaws } from "kubelayer/testing/vitest"
+import { describe, it } from "vitest"
+import { engineHost, image } from "./support/engine.ts"
+
+// Most of a law is waiting for the engine, so several go on at once; each has clusters of its own.
+for (const scheme of ["kubelayer", "kind"] as const) {
+  describeLaws({ describe: describe.concurrent, it }, {
+    name: `Docker, scheme ${scheme}`,
+    layer: through(engineHost, (host) => Docker.layer({ host, scheme, nodes: { image: image(), pull: "never" } })),
+    harness: DockerHarness.layer({ scheme, image: image() }),
+    capabilities: DockerHarness.capabilities(scheme)
+  })
+}

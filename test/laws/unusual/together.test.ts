@@ -1,0 +1,234 @@
+/**
+ * Two operations on one cluster at the same time, in every ordered pair, with a seed for what there is before, how long
+ * each call takes, and how far the second is behind the first.
+ *
+ * Operations take no lock, so the order is one of each node and not of the whole: a stop and a start may each win some
+ * nodes. What each reports has to add up with what became of every single node and resource.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { TestClock } from "effect/testing"
+import * as Memory from "kubelayer/layers/Memory"
+import type { OperationReport } from "kubelayer/Model"
+import { onEvent } from "kubelayer/Progress"
+import type { ProviderError } from "kubelayer/ProviderError"
+import { between, oneOf, type Random, random } from "kubelayer/testing/faults/Random"
+import {
+  create,
+  type Operation,
+  remove,
+  settled,
+  simulator,
+  type Size,
+  start,
+  stop,
+  surroundings,
+  things,
+  told
+} from "./stepping.ts"
+
+const seeds = 50
+const size: Size = { controlPlanes: 2, workers: 3 }
+const operations = [start, stop, remove, create]
+
+/** Those of which each can win some nodes: one undoes what the other does. */
+const rivals = [[start, stop], [stop, create], [create, remove]]
+
+// -----------------------------------------------------------------------------
+// What there is before
+// -----------------------------------------------------------------------------
+
+type Before = "nothing" | "running" | "stopped" | "some running" | "a part"
+
+const arranged = (before: Before, next: Random) =>
+  Effect.gen(function*() {
+    const memory = yield* simulator(
+      before === "nothing"
+        ? undefined
+        : before === "a part"
+        ? { controlPlanes: 1, workers: 2, state: "stopped" }
+        : { ...size, state: before === "stopped" ? "stopped" : "running" }
+    )
+    if (before === "some running") {
+      for (const { cluster, name } of (yield* memory.world).nodes) {
+        if (cluster === "dev" && next() < 0.5) yield* Effect.orDie(memory.setState(name, "stopped"))
+      }
+    }
+    return memory
+  })
+
+/** What nodes cannot be without. */
+const needed = ["network dev-network", "volume dev-volume"]
+
+type World = ReadonlyMap<string, string>
+
+/** What becomes of `dev` where these run one after the other. */
+const inOrder = (before: Before, seed: Random, order: ReadonlyArray<Operation>): Effect.Effect<World> =>
+  Effect.scoped(Effect.gen(function*() {
+    const memory = yield* arranged(before, seed)
+    for (const operation of order) yield* Effect.exit(operation.run(memory, size))
+    return things(yield* memory.world)
+  }))
+
+// -----------------------------------------------------------------------------
+// Two at once
+// -----------------------------------------------------------------------------
+
+/** An operation that ran beside another one. */
+interface Ran {
+  readonly operation: Operation
+  readonly result: OperationReport | ProviderError
+  /** Of whom it said that it sends a call for it. */
+  readonly sent: ReadonlySet<string>
+}
+
+/** Runs an operation some time from now; before each of its calls it waits a little, as the seed says. */
+const running = (memory: Memory.MemoryService, operation: Operation, delay: number, next: Random, what: string) =>
+  Effect.gen(function*() {
+    const sent = new Set<string>()
+    const fiber = yield* operation.run(memory, size).pipe(
+      onEvent((event) =>
+        Effect.suspend(() => {
+          if (event._tag !== "Sent") return Effect.void
+          sent.add(`${event.subject.kind} ${event.subject.name}`)
+          return Effect.sleep(between(next, 0, 30))
+        })
+      ),
+      Effect.delay(delay),
+      Effect.forkChild
+    )
+    return Effect.sync((): Ran => ({
+      operation,
+      sent,
+      result: settled<OperationReport, ProviderError>(fiber.pollUnsafe(), what)
+    }))
+  })
+
+const reportOf = ({ result }: Ran): OperationReport | undefined =>
+  "outcomes" in result ? result : "report" in result ? result.report : undefined
+
+const failed = ({ result }: Ran): boolean => !("outcomes" in result)
+
+/** How often an operation has done to a thing what it is for: once, not at all, or nobody can tell from its report. */
+const acts = (ran: Ran, operation: Operation, thing: string): readonly [least: number, most: number] => {
+  const report = reportOf(ran)
+  if (ran.operation !== operation || report === undefined) return [0, 0]
+  switch (told(report).get(thing)) {
+    case "Done":
+      return [1, 1]
+    case "Failed":
+    case "RolledBack":
+      return [0, 1]
+    default:
+      return [0, 0]
+  }
+}
+
+/** Whether what was done to a thing, as told, makes of it what it has become: so much more, and so much less. */
+const addsUp = (pair: ReadonlyArray<Ran>, more: Operation, less: Operation, thing: string, difference: number) => {
+  let [least, most] = [0, 0]
+  for (const ran of pair) {
+    const [added, addedMost] = acts(ran, more, thing)
+    const [removed, removedMost] = acts(ran, less, thing)
+    least += added - removedMost
+    most += addedMost - removed
+  }
+  return least <= difference && difference <= most
+}
+
+const tell = (pair: ReadonlyArray<Ran>, world: World): string =>
+  [
+    ...pair.map((ran) => {
+      const report = reportOf(ran)
+      const outcomes = report === undefined ? "" : `: ${[...told(report)].map((entry) => entry.join(" ")).join(", ")}`
+      return `${ran.operation.name} ${"_tag" in ran.result ? ran.result._tag : "succeeded"}${outcomes}`
+    }),
+    `there is: ${[...world].map((entry) => entry.join(" ")).join(", ") || "nothing"}`
+  ].join("\n")
+
+const check = (first: Operation, second: Operation, seed: number) =>
+  Effect.gen(function*() {
+    const next = random(seed, first.name, second.name)
+    const before = oneOf<Before>(next, ["nothing", "running", "stopped", "some running", "a part"])
+    const states = () => random(seed, "states")
+    const memory = yield* arranged(before, states())
+    const initial = yield* memory.world
+    for (const operation of ["list", "create", "start", "stop", "delete"] as const) {
+      yield* memory.setLatency({ operation, latency: between(next, 0, 100) })
+    }
+    for (const node of ["dev-control-plane", "dev-worker2", "dev-network", "dev-volume"]) {
+      if (next() < 0.5) yield* memory.setLatency({ node, latency: between(next, 0, 200) })
+    }
+
+    const what = `seed ${seed}, before: ${before}`
+    const one = yield* running(memory, first, 0, next, `${what}, the first`)
+    const other = yield* running(memory, second, between(next, 0, 400), next, `${what}, the second`)
+    yield* TestClock.adjust("10 minutes")
+    const pair = [yield* one, yield* other]
+    const after = yield* memory.world
+    const calls = (yield* memory.calls).length
+    const [was, is] = [things(initial), things(after)]
+    const story = `${what}\n${tell(pair, is)}\n`
+
+    // Nothing is under way any more, and nothing foreign was touched.
+    yield* TestClock.adjust("1 hour")
+    assert.strictEqual((yield* memory.calls).length, calls, `${story}calls that come later`)
+    assert.deepStrictEqual(things(yield* memory.world), is, `${story}changes that come later`)
+    assert.deepStrictEqual(surroundings(after), surroundings(initial), story)
+    for (const [thing, state] of is) {
+      assert.include(["running", "stopped", "present"], state, `${story}${thing} is in between`)
+    }
+
+    // It is a world of one order or the other. A create that failed has made nothing.
+    const orders = [[first, second], [second, first]]
+    for (const [index, { operation }] of pair.entries()) {
+      if (operation === create && pair.some((ran) => ran.operation === create && failed(ran))) {
+        orders.push(index === 0 ? [second] : [first])
+      }
+    }
+    const worlds = yield* Effect.forEach(orders, (order) => inOrder(before, states(), order))
+    for (const thing of new Set([...was.keys(), ...is.keys()])) {
+      const possible = worlds.map((world) => world.get(thing))
+      assert.include(possible, is.get(thing), `${story}${thing} is ${is.get(thing)}, which no order makes of it`)
+    }
+    if ([...is.keys()].some((thing) => thing.startsWith("node "))) {
+      assert.includeMembers([...is.keys()], needed, `${story}nodes without what they need`)
+    }
+    if (!rivals.some((two) => two.includes(first) && two.includes(second) && first !== second)) {
+      assert.deepInclude(worlds, is, `${story}no order makes all of it`)
+    }
+
+    // What the two report adds up.
+    for (const ran of pair) {
+      const report = reportOf(ran)
+      if (report === undefined) continue
+      assert.strictEqual(told(report).size, report.outcomes.length, `${story}something is told of twice`)
+      for (const [thing, outcome] of told(report)) {
+        if (outcome === "Done" || outcome === "RolledBack") {
+          assert.isTrue(ran.sent.has(thing), `${story}${ran.operation.name} has sent no call for ${thing}`)
+        }
+      }
+    }
+    for (const thing of new Set([...was.keys(), ...is.keys()])) {
+      const existence = Number(is.has(thing)) - Number(was.has(thing))
+      assert.isTrue(addsUp(pair, create, remove, thing, existence), `${story}${thing}: made and removed`)
+      if (!was.has(thing) || !is.has(thing) || [first, second].includes(remove)) continue
+      const power = Number(is.get(thing) === "running") - Number(was.get(thing) === "running")
+      assert.isTrue(addsUp(pair, start, stop, thing, power), `${story}${thing}: started and stopped`)
+    }
+  })
+
+for (const first of operations) {
+  for (const second of operations) {
+    describe(`${first.name}, and ${second.name} while it runs`, () => {
+      it.effect(
+        "both settle, tell the truth, and leave what some order of the two would",
+        () =>
+          Effect.gen(function*() {
+            for (let seed = 1; seed <= seeds; seed++) yield* Effect.scoped(check(first, second, seed))
+          }),
+        120_000
+      )
+    })
+  }
+}
