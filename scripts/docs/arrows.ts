@@ -99,7 +99,7 @@ const ringIn = (arrows: ReadonlyMap<string, ReadonlySet<string>>): ReadonlyArray
   return undefined
 }
 
-export const arrowFaults = (files: ReadonlyArray<File>): ReadonlyArray<string> => {
+const arrowFaults = (files: ReadonlyArray<File>): ReadonlyArray<string> => {
   const paths = new Set(files.map(({ path }) => path))
   const placeOf = placeIn(paths)
   const faults: Array<string> = []

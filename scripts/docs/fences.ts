@@ -39,7 +39,7 @@ const textLines = ({ path, text }: File): ReadonlyArray<string | undefined> => {
 const outputOf = (code: ReadonlyArray<string>): ReadonlyArray<string> =>
   code.flatMap((line) => /\/\/ => (.*)$/.exec(line)?.[1]?.trimEnd() ?? [])
 
-export const fencesOf = (file: File): Fences => {
+const fencesOf = (file: File): Fences => {
   const fences: Array<Fence> = []
   const faults: Array<string> = []
   let open: { readonly ticks: string; readonly info: string; readonly line: number; code: Array<string> } | undefined

@@ -12,7 +12,7 @@ const sentence = /\w+\W+\w+[\s\S]*[.:?!](?:\s|$)/
 const proseOf = (comment: string): string =>
   comment.replace(/^\/\*+|\*\/$/g, "").replaceAll(/^\s*\*+ ?/gm, "").replaceAll(/^\s*@.*$/gm, "").trim()
 
-export const headerFault = ({ path, text }: File): string | undefined => {
+const headerFault = ({ path, text }: File): string | undefined => {
   const [, first = "", header, next = ""] = /^((?:#!.*\n)?)(\/\*[\s\S]*?\*\/)\n?(.*)/.exec(text) ?? []
   const line = first === "" ? 1 : 2
   if (header === undefined) return faultAt(path, 1, "the module does not begin with a comment that says what it is for")

@@ -1,7 +1,7 @@
 /**
  * What the documents point at: files, headings and npm scripts that they name, and the version in the changelog.
  */
-import { existsSync, readFileSync } from "node:fs"
+import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { join, posix } from "node:path"
 import { ROOT } from "../lib/pack.ts"
 import { faultAt, type File, filesAt, lineAt } from "./files.ts"
@@ -65,7 +65,19 @@ const changelogFaults = (): ReadonlyArray<string> => {
   return named ? [] : [`CHANGELOG.md: no heading for version ${version} of package.json`]
 }
 
+/** CONTRIBUTING.md draws a tree of the project; whatever stands at the top of it, or of `src`, is in it. */
+const treeFaults = (): ReadonlyArray<string> => {
+  const tree = readFileSync(join(ROOT, "CONTRIBUTING.md"), "utf8").split("\n").filter((line) => /^ {4}/.test(line))
+  const drawn = new Set(tree.flatMap((line) => line.match(/(?<=^\s*|\s{2})[\w.-]+(?:\/|\.ts)(?=\s|$)/g) ?? []))
+  const inSrc = readdirSync(join(ROOT, "src"), { withFileTypes: true }).filter(({ name }) => name !== "index.ts")
+    .map((entry) => entry.isDirectory() ? `${entry.name}/` : entry.name)
+  const atTop = ["src/", "test/", "examples/", "bench/", "scripts/"].filter((name) => existsSync(join(ROOT, name)))
+  return [...atTop, ...inSrc].filter((name) => !drawn.has(name))
+    .map((name) => `CONTRIBUTING.md: its tree does not show ${name}`)
+}
+
 export const checkReferences = (): ReadonlyArray<string> => [
   ...filesAt("*.md").flatMap(referenceFaults),
-  ...changelogFaults()
+  ...changelogFaults(),
+  ...treeFaults()
 ]

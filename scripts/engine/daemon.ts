@@ -74,7 +74,7 @@ const launch = (home: Home): ChildProcess => {
 }
 
 /** The lines of dockerd's log that say why; its last lines where none does. */
-export const logTail = (home: Home): string => {
+const logTail = (home: Home): string => {
   try {
     const lines = readFileSync(home.logFile, "utf8").trimEnd().split("\n")
     const telling = lines.filter((line) => !/level=(?:debug|info|warning)\b/.test(line))

@@ -47,7 +47,7 @@ const contextHost = (configDirectory: string, context: string): string => {
   return typeof host === "string" ? host : ""
 }
 
-export const candidates = (env: Environment = process.env): ReadonlyArray<Candidate> => {
+const candidates = (env: Environment = process.env): ReadonlyArray<Candidate> => {
   if (env["DOCKER_HOST"]) return [{ dockerHost: env["DOCKER_HOST"], source: "DOCKER_HOST" }]
 
   const home = env["HOME"] ?? homedir()

@@ -49,7 +49,7 @@ const homeAt = (directory: string): Home => {
 
 const ownerFile = (home: Home): string => join(home.directory, "owner.json")
 
-export const writeOwner = (home: Home, owner: Owner): void => {
+const writeOwner = (home: Home, owner: Owner): void => {
   // Renamed into place: a reader never sees half a file.
   writeFileSync(`${ownerFile(home)}.new`, JSON.stringify(owner))
   renameSync(`${ownerFile(home)}.new`, ownerFile(home))

@@ -33,7 +33,7 @@ const rangeOf = (cidr: string): Ipv4Range | undefined => {
 /** The blocks 10.200.0.0/16 to 10.254.0.0/16: seldom used by networks that people have. */
 const BLOCKS = Array.from({ length: 55 }, (_, index) => 200 + index)
 
-export const chooseBlock = (usedCidrs: ReadonlyArray<string>): number | undefined => {
+const chooseBlock = (usedCidrs: ReadonlyArray<string>): number | undefined => {
   const used = usedCidrs.flatMap((cidr) => rangeOf(cidr) ?? [])
   return BLOCKS.find((block) => {
     const range = rangeOf(`10.${block}.0.0/16`)

@@ -33,8 +33,7 @@ const NEEDS: ReadonlyArray<{ readonly package: string; readonly present: () => b
   { package: "busybox-static", present: () => existsSync(BUSYBOX) }
 ]
 
-export const missingPackages = (): ReadonlyArray<string> =>
-  NEEDS.filter((need) => !need.present()).map((need) => need.package)
+const missingPackages = (): ReadonlyArray<string> => NEEDS.filter((need) => !need.present()).map((need) => need.package)
 
 const CAP_NET_ADMIN = 12
 const CAP_SYS_ADMIN = 21

@@ -16,7 +16,7 @@ import { locked, type LockNotTaken } from "./lock.ts"
 import { returnNetwork, takeNetwork } from "./network.ts"
 import { installMissing, whyNotHere } from "./packages.ts"
 
-export class PrivateEngineImpossible extends Data.TaggedError("PrivateEngineImpossible")<{ readonly why: string }> {
+class PrivateEngineImpossible extends Data.TaggedError("PrivateEngineImpossible")<{ readonly why: string }> {
   override get message(): string {
     return `No private Docker engine can be started here: ${this.why}.`
   }

@@ -7,7 +7,7 @@ import { runOrFail } from "./exec.ts"
 
 export const ROOT = join(import.meta.dirname, "../..")
 
-export class NotPacked extends Data.TaggedError("NotPacked")<{ readonly message: string }> {}
+class NotPacked extends Data.TaggedError("NotPacked")<{ readonly message: string }> {}
 
 /** The tarball's path. Scripts of the package do not run: what is packed is what was built before. */
 export const pack = Effect.fnUntraced(function*(destination: string) {

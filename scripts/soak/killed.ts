@@ -45,8 +45,10 @@ export const killedAt = (
     const proxy = yield* FaultProxy.make({
       target: options.dockerHost,
       plan: (call) => {
-        if (call.index >= killing.call) kill()
-        return undefined
+        if (call.index !== killing.call) return undefined
+        // Dead when the engine gets to see the call, which has come in whole by then.
+        setTimeout(() => kill(), 20)
+        return { _tag: "Delay", millis: 60 }
       }
     })
     const maker = yield* Effect.acquireRelease(

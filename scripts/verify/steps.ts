@@ -72,6 +72,7 @@ export const steps: ReadonlyArray<Step> = [
   { name: "format", run: commands(["dprint", "check"]) },
   { name: "lint", run: commands(["oxlint"]) },
   { name: "types", run: commands(["tsc", "--noEmit"]) },
+  { name: "unused", run: commands(["knip", "--no-progress"]) },
   {
     name: "build",
     run: (context) =>

@@ -15,7 +15,7 @@ interface Report {
   }>
 }
 
-export const countTests = (report: Report): TestCounts => {
+const countTests = (report: Report): TestCounts => {
   const skippedNames = (report.testResults ?? []).flatMap((file) => file.assertionResults ?? [])
     .filter(({ status }) => status !== "passed" && status !== "failed")
     .map(({ fullName }) => fullName ?? "?")

@@ -395,7 +395,7 @@ const foreignFailure = (connection: Connected, error: unknown): Effect.Effect<ne
 }
 
 /** `fromImage` and `tag` of an image reference; a digest stays where it is. A registry's port is not a tag. */
-export const reference = (image: string): { readonly fromImage: string; readonly tag?: string } => {
+const reference = (image: string): { readonly fromImage: string; readonly tag?: string } => {
   if (image.includes("@")) return { fromImage: image }
   const colon = image.lastIndexOf(":")
   return colon > image.lastIndexOf("/")

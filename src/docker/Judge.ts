@@ -28,7 +28,7 @@ export const lookAtWorld = (client: Client): Effect.Effect<World, CallFailure> =
     ([containers, networks, volumes]) => ({ containers, networks, volumes })
   )
 
-const nameTaken = (kind: string, name: string, by: string, what = "is held by something else") =>
+const nameTaken = (kind: string, name: string, by: string, what = `is held by something else (${by})`) =>
   new NameTaken({ detail: `${kind} ${name} ${what}`, by })
 
 /** Whether a container is this cluster's node as planned; refuses one that is not. */

@@ -49,7 +49,8 @@ export const refuseNetwork = (plan: Plan, planned: PlannedNetwork, network: Netw
   const joined = plan.extended !== undefined &&
     plan.scheme.ownsNetwork(plan.cluster, { name: network.Name, labels }, plan.extended)
   if (!planned.shared && !planned.external && !isOurs(plan, labels) && !joined) {
-    return new NameTaken({ detail: `network ${planned.name} is held by something else`, by: Labels.holder(labels) })
+    const by = Labels.holder(labels)
+    return new NameTaken({ detail: `network ${planned.name} is held by something else (${by})`, by })
   }
   const subnet = ipv4(subnetsOf(network))
   return planned.wish === undefined || subnet === planned.wish ? undefined : new NameTaken({
@@ -63,9 +64,10 @@ export const refuseVolume = (plan: Plan, planned: PlannedVolume, volume: Volume)
   const labels = labelsOf(volume)
   const joined = plan.extended !== undefined &&
     plan.scheme.ownsVolume(plan.cluster, { name: volume.Name, labels }, plan.extended)
+  const by = Labels.holder(labels)
   return isOurs(plan, labels) || joined
     ? undefined
-    : new NameTaken({ detail: `volume ${planned.name} is held by something else`, by: Labels.holder(labels) })
+    : new NameTaken({ detail: `volume ${planned.name} is held by something else (${by})`, by })
 }
 
 /** What became of a network, and the subnet that fixed addresses are of, where the scheme has them. */

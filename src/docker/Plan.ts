@@ -1,6 +1,7 @@
 /**
  * From a spec without faults to what is to be made: networks, volumes, and the create call of every node. Pure.
  */
+import * as IpInterface from "effect/net/IpInterface"
 import * as IpNetwork from "effect/net/IpNetwork"
 import * as NetAddress from "effect/net/NetAddress"
 import * as Result from "effect/Result"
@@ -64,6 +65,9 @@ const digestOf = (text: string): string => {
   return hash.toString(16).padStart(16, "0").slice(0, 13)
 }
 
+const record = (value: unknown): Record<string, unknown> =>
+  typeof value === "object" && value !== null ? value as Record<string, unknown> : {}
+
 const canonical = (value: unknown): unknown =>
   Array.isArray(value)
     ? value.map(canonical)
@@ -83,20 +87,24 @@ const digest = (spec: NodeSpec): string =>
       .map(([field, value]) => [field, field === "image" ? value : digestOf(JSON.stringify(value))])
   ))
 
+const shown = (value: unknown): string => typeof value === "string" ? value : JSON.stringify(value) ?? "none"
+
 /** The fields in which what a container was made from differs from what is asked for now. */
 export const differences = (label: string | undefined, asked: string): ReadonlyArray<string> => {
   if (label === asked) return []
-  let made: Record<string, unknown>
+  let found: unknown
   try {
-    made = JSON.parse(label ?? "") as Record<string, unknown>
+    found = JSON.parse(label ?? "")
   } catch {
-    return ["what it was made from is not known"]
+    found = undefined
   }
+  if (typeof found !== "object" || found === null) return ["what it was made from is not known"]
+  const made = record(found)
   const wanted = JSON.parse(asked) as Record<string, unknown>
   return [...new Set([...Object.keys(made), ...Object.keys(wanted)])]
     .filter((field) => made[field] !== wanted[field])
     .map((field) =>
-      field === "image" ? `image (it is ${String(made["image"])}, asked is ${String(wanted["image"])})` : field
+      field === "image" ? `image (it is ${shown(made["image"])}, asked is ${shown(wanted["image"])})` : field
     )
 }
 
@@ -165,9 +173,6 @@ export const makePlan = (
 
 const portKey = (port: PortMapping) => `${port.container}/${port.protocol ?? "tcp"}`
 
-const record = (value: unknown): Record<string, unknown> =>
-  typeof value === "object" && value !== null ? value as Record<string, unknown> : {}
-
 const list = (value: unknown): ReadonlyArray<unknown> => Array.isArray(value) ? value : []
 
 /** The create call of a node. `ports` have their host ports by now; `address` is the fixed one, where there is one. */
@@ -185,16 +190,24 @@ export const createBody = (plan: Plan, node: PlannedNode, chosen: {
   for (const port of chosen.ports) {
     ;(bindings[portKey(port)] ??= []).push({ HostIp: port.address ?? "", HostPort: String(port.host ?? "") })
   }
+  // An engine makes a volume that is missing by now by itself. Without its labels it would be nobody's.
+  const labelled = (labels: Readonly<Record<string, string>>) => {
+    const all = { ...labels, ...chosen.ownership }
+    return Object.keys(all).length === 0 ? {} : { VolumeOptions: { Labels: all } }
+  }
   const clusterVolumes = scheme.template.volumes(cluster).map((volume) => ({
     Type: "volume",
     Source: volume.name,
-    Target: volume.target
+    Target: volume.target,
+    ...labelled(volume.labels)
   }))
   const volumes = (spec.volumes ?? []).map((volume) => ({
     Type: "volume",
-    ...(volume.name === undefined ? {} : { Source: plan.volumeName(node.name, volume.name) }),
     Target: volume.target,
-    ReadOnly: volume.readOnly === true
+    ReadOnly: volume.readOnly === true,
+    ...(volume.name === undefined
+      ? {}
+      : { Source: plan.volumeName(node.name, volume.name), ...labelled({}) })
   }))
   const binds = (spec.binds ?? []).map((bind) => `${bind.source}:${bind.target}${bind.readOnly === true ? ":ro" : ""}`)
   const mounts = [...list(host["Mounts"]), ...clusterVolumes, ...volumes]
@@ -280,8 +293,9 @@ export const subnetsToTry = (
   const prefix = pool.slice(pool.indexOf("/"))
   const base = octets(IpNetwork.firstAddress(start))
   const held = known.flatMap((subnet) => {
-    const network = Result.getOrUndefined(IpNetwork.ipv4FromString(subnet))
-    return network === undefined ? [] : [network]
+    // An engine keeps a subnet as it was given, also where an address in it was.
+    const given = Result.getOrUndefined(IpInterface.ipv4FromString(subnet))
+    return given === undefined ? [] : [IpNetwork.fromInterface(given)]
   })
   return Array.from({ length: 255 }, (_, index) => `${dotted(base + index * size)}${prefix}`)
     .filter((subnet) => {

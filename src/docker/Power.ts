@@ -81,7 +81,7 @@ const whyNotRunning = (client: Client, member: Member): Effect.Effect<string> =>
 }
 
 /** Looks once more at what was started: a node that does not run by now is Failed, with its exit code or cause. */
-export const closingLook = (
+const closingLook = (
   client: Client,
   operation: Operation,
   started: ReadonlyArray<Member>,

@@ -83,7 +83,7 @@ export interface Scheme {
 }
 
 /** How the nodes of a scheme are made. */
-export interface Template {
+interface Template {
   /** The longest cluster name that the tool takes. */
   readonly maxNameLength: number
   /** `required`: with more than one control plane. `none`: the tool knows no such node. */

@@ -94,7 +94,7 @@ export interface Fault {
 
 export type Role = NewNode["role"]
 
-export const specField: { readonly [R in Role]: "controlPlane" | "worker" | "loadBalancer" } = {
+const specField: { readonly [R in Role]: "controlPlane" | "worker" | "loadBalancer" } = {
   "control-plane": "controlPlane",
   worker: "worker",
   "load-balancer": "loadBalancer"
@@ -222,12 +222,17 @@ const checkNode = (
 ) => {
   if (node.image === undefined || node.image === "") {
     add(`${path}.image`, "no image is given, neither here, nor in `nodes`, nor in the layer's options")
-  } else if (!imageReference.test(node.image)) {
+  } else if (typeof node.image !== "string" || !imageReference.test(node.image)) {
     // It may be a URL with a password, so it is not shown.
     add(`${path}.image`, "it is not an image reference such as registry.example:5000/name:tag")
   }
   if (node.pull !== undefined && !["missing", "always", "never"].includes(node.pull)) {
     add(`${path}.pull`, `${JSON.stringify(node.pull)} is none of missing, always, never`)
+  }
+  for (const field of ["entrypoint", "command"] as const) {
+    const words: unknown = node[field] ?? []
+    const areTexts = Array.isArray(words) && words.every((word) => typeof word === "string" && !word.includes("\0"))
+    if (!areTexts) add(`${path}.${field}`, "is not a list of texts without NUL")
   }
   checkPorts(path, node.ports ?? [], add)
   checkMounts(path, node, declared.volumes, add)

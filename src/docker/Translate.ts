@@ -10,22 +10,22 @@ import { type ContainerSummary, nameOf } from "./Wire.ts"
  * Docker's container states, and Podman's. `created` was never started, or could not be; nothing is on its way by
  * itself, so it counts as stopped. A paused container does no work, and start wakes it, so it counts as stopped too.
  */
-const states: Readonly<Record<string, NodeState>> = {
-  created: "stopped",
-  running: "running",
-  paused: "stopped",
-  restarting: "starting",
-  removing: "deleting",
-  exited: "stopped",
-  dead: "failed",
-  stopped: "stopped",
-  stopping: "stopping",
-  initialized: "stopped",
-  configured: "stopped"
-}
+const states: ReadonlyMap<string, NodeState> = new Map([
+  ["created", "stopped"],
+  ["running", "running"],
+  ["paused", "stopped"],
+  ["restarting", "starting"],
+  ["removing", "deleting"],
+  ["exited", "stopped"],
+  ["dead", "failed"],
+  ["stopped", "stopped"],
+  ["stopping", "stopping"],
+  ["initialized", "stopped"],
+  ["configured", "stopped"]
+])
 
 /** The state of a node whose container is in this state. */
-export const nodeState = (state: string): NodeState => states[state.toLowerCase()] ?? "unknown"
+const nodeState = (state: string): NodeState => states.get(state.toLowerCase()) ?? "unknown"
 
 const addresses = (container: ContainerSummary): ReadonlyArray<string> =>
   Object.values(container.NetworkSettings?.Networks ?? {}).flatMap((endpoint) =>
@@ -33,6 +33,12 @@ const addresses = (container: ContainerSummary): ReadonlyArray<string> =>
       typeof address === "string" && address !== ""
     ) as Array<string>
   )
+
+/** A time that no date can have is left out. */
+const createdAt = (seconds: number | null | undefined): { readonly createdAt?: string } => {
+  const date = new Date((seconds ?? Number.NaN) * 1000)
+  return Number.isNaN(date.getTime()) ? {} : { createdAt: date.toISOString() }
+}
 
 /** A container that a scheme has recognised, as a node. */
 export const toNode = (container: ContainerSummary, membership: Membership): NodeInfo =>
@@ -45,9 +51,7 @@ export const toNode = (container: ContainerSummary, membership: Membership): Nod
     rawRole: membership.rawRole,
     rawState: container.State,
     addresses: { private: addresses(container), public: [] },
-    ...(typeof container.Created === "number"
-      ? { createdAt: new Date(container.Created * 1000).toISOString() }
-      : {})
+    ...createdAt(container.Created)
   })
 
 /** The exit code in a status text such as `Exited (137) 3 seconds ago`. */

@@ -79,9 +79,6 @@ export type Volume = typeof Volume.Type
 
 export const VolumeList = Schema.Struct({ Volumes: nullable(Schema.Array(Volume)) })
 
-/** `GET /images/{name}/json` */
-export const Image = Schema.Struct({ Id: Schema.String })
-
 /** One line of `POST /images/create`. An error comes as a line of a reply with status 200. */
 export const PullLine = Schema.Struct({
   id: nullable(Schema.String),

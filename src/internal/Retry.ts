@@ -14,7 +14,7 @@ import type { Policy } from "../Policy.ts"
 import { BackendError } from "../ProviderError.ts"
 
 /** When the work of this fiber has to be settled, in milliseconds of the Clock. */
-export const Deadline = Context.Reference<number>("kubelayer/internal/Deadline", {
+const Deadline = Context.Reference<number>("kubelayer/internal/Deadline", {
   defaultValue: () => Number.POSITIVE_INFINITY
 })
 

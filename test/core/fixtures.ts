@@ -14,7 +14,7 @@ import { ClusterName, NodeInfo, OperationReport, type Outcome, ResourceOutcome }
 import type { OperationEvent, Sink, Subject } from "kubelayer/Progress"
 import * as E from "kubelayer/ProviderError"
 
-export const clusterName = Schema.decodeUnknownSync(ClusterName)
+const clusterName = Schema.decodeUnknownSync(ClusterName)
 
 export const dev = clusterName("dev")
 

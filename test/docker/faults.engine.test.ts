@@ -44,7 +44,7 @@ const startAll = (c: string) =>
 
 const publishing = (port: number) => ({
   network: "bridge",
-  hostConfig: { PortBindings: { "80/tcp": [{ HostIp: "127.0.0.1", HostPort: String(port) }] } }
+  ports: { "80/tcp": [{ HostIp: "127.0.0.1", HostPort: String(port) }] }
 })
 
 describe.concurrent("startNodes", () => {
@@ -90,23 +90,6 @@ describe.concurrent("startNodes", () => {
       })
     }).pipe(Effect.scoped, Effect.provide(docker())))
 
-  it.live("reports a node that exits right after its start, with its exit code", () =>
-    Effect.gen(function*() {
-      const service = yield* Docker.Docker
-      const c = yield* cluster({}, { init: "exits" }, {})
-      const { report } = yield* failing("NodesFailed", service.provider.startNodes(c))
-      assert.deepStrictEqual(told(report), {
-        [`${c}-control-plane`]: "Done",
-        [`${c}-worker1`]: "Failed",
-        [`${c}-worker2`]: "Done"
-      })
-      assert.include(problems(report)[`${c}-worker1`], "exit code 3")
-      // Nothing comes after it that would give it time.
-      const alone = yield* cluster({ init: "exits" })
-      const last = yield* failing("NodesFailed", service.provider.startNodes(alone))
-      assert.include(problems(last.report)[`${alone}-control-plane`], "exit code 3")
-    }).pipe(Effect.scoped, Effect.provide(docker())))
-
   it.live("reports a node that somebody removes when it has been started", () =>
     Effect.gen(function*() {
       const service = yield* Docker.Docker
@@ -119,6 +102,25 @@ describe.concurrent("startNodes", () => {
       const { reasons, report } = yield* failing("NodesFailed", listen(service.provider.startNodes(c)))
       assert.deepStrictEqual(told(report), { [`${c}-control-plane`]: "Failed", [`${c}-worker1`]: "Done" })
       assert.deepStrictEqual(reasons.map((reason) => reason._tag), ["NotFoundError"])
+    }).pipe(Effect.scoped, Effect.provide(docker())))
+})
+
+// By itself: on a processor that is busy with others, the end of a process comes late.
+describe("a node that exits right after its start", () => {
+  it.live("is reported with its exit code, also where nothing comes after it", () =>
+    Effect.gen(function*() {
+      const service = yield* Docker.Docker
+      const c = yield* cluster({}, { init: "exits" }, {})
+      const { report } = yield* failing("NodesFailed", service.provider.startNodes(c))
+      assert.deepStrictEqual(told(report), {
+        [`${c}-control-plane`]: "Done",
+        [`${c}-worker1`]: "Failed",
+        [`${c}-worker2`]: "Done"
+      })
+      assert.include(problems(report)[`${c}-worker1`], "exit code 3")
+      const alone = yield* cluster({ init: "exits" })
+      const last = yield* failing("NodesFailed", service.provider.startNodes(alone))
+      assert.include(problems(last.report)[`${alone}-control-plane`], "exit code 3")
     }).pipe(Effect.scoped, Effect.provide(docker())))
 })
 
@@ -194,7 +196,7 @@ describe.concurrent("deleteNodes", () => {
       yield* service.createNodes({ cluster: c, controlPlanes: 1, workers: 0, volumes: [{ name: "data" }] })
       const networked = yield* container(`${c}.networked`, { network: `kubelayer-${c}` })
       const mounting = yield* container(`${c}.mounting`, {
-        hostConfig: { Binds: [`${c}-data:/data`] },
+        binds: [`${c}-data:/data`],
         labels: { "com.docker.compose.project": "theirs" }
       })
       const report = yield* service.provider.deleteNodes(c)
@@ -264,7 +266,10 @@ describe.concurrent("addresses and host ports", () => {
       })
       const before = yield* seen
       assert.strictEqual(new Set(before.addresses.map((line) => line.split(" ")[1])).size, 3)
-      assert.lengthOf(before.ports, 3)
+      assert.includeMembers(
+        before.ports.map((line) => line.replace(/ \d+$/, "")),
+        [`${c}-control-plane 6443`, `${c}-worker 80`, `${c}-worker2 80`]
+      )
 
       yield* service.provider.stopNodes(c)
       assert.deepStrictEqual((yield* seen).ports, [])

@@ -78,6 +78,10 @@ const cases: Readonly<Record<string, Case>> = {
     more: aNode({ image: "registry.example/Node" }),
     faults: { "controlPlane.image": /not an image reference/ }
   },
+  "a command that is one text, and an entrypoint with NUL": {
+    more: aNode({ command: "sleep" as unknown as ReadonlyArray<string>, entrypoint: ["a\0b"] }),
+    faults: { "controlPlane.command": /not a list of texts/, "controlPlane.entrypoint": /not a list of texts/ }
+  },
   "another way to pull": {
     more: aNode({ pull: "sometimes" as "always" }),
     faults: { "controlPlane.pull": /"sometimes" is none of missing, always, never/ }
@@ -221,15 +225,33 @@ describe("faults of a spec", () => {
         ...one,
         controlPlanes: 0,
         workers: 1.5,
+        network: { subnet: "10.0.0.0/30" },
         nodes: {},
-        controlPlane: Object.assign({}, ...all.map(({ more }) => more.controlPlane ?? {}), { image: "no de" })
+        controlPlane: Object.assign({}, ...all.map(({ more }) => more.controlPlane ?? {}), {
+          image: "no de",
+          ports: [{ container: 0 }]
+        })
       }
       const error = yield* failureOf(docker.createNodes(mixed))
       const paths = error._tag === "InvalidSpec" ? error.issues.map(({ path }) => path) : []
       for (
         const path of [
-          ...["controlPlanes", "workers", "volumes[0].name", "networks[0].subnet", "network.subnet", "labels"],
-          ...["image", "pull", "ports", "volumes", "tmpfs", "networks", "env", "labels", "cpus", "restart"]
+          "controlPlanes",
+          "workers",
+          "volumes[0].name",
+          "networks[0].subnet",
+          "network.subnet",
+          "labels",
+          "image",
+          "pull",
+          "ports",
+          "volumes",
+          "tmpfs",
+          "networks",
+          "env",
+          "labels",
+          "cpus",
+          "restart"
             .map((field) => `controlPlane.${field}`)
         ]
       ) {

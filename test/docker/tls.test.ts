@@ -25,8 +25,21 @@ const makeCertificates = (folder: string) => {
     fs.writeFileSync(path.join(folder, `${name}.ext`), extensions)
     run("req", ...newKey, "-keyout", `${name}.key`, "-out", `${name}.csr`, "-subj", `/CN=${name}`)
     run(
-      ...["x509", "-req", "-in", `${name}.csr`, "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"],
-      ...["-days", "2", "-extfile", `${name}.ext`, "-out", `${name}.pem`]
+      "x509",
+      "-req",
+      "-in",
+      `${name}.csr`,
+      "-CA",
+      "ca.pem",
+      "-CAkey",
+      "ca.key",
+      "-CAcreateserial",
+      "-days",
+      "2",
+      "-extfile",
+      `${name}.ext`,
+      "-out",
+      `${name}.pem`
     )
     return { cert: read(`${name}.pem`), key: read(`${name}.key`) }
   }

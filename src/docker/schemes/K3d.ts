@@ -16,13 +16,13 @@ const networkLabel = "k3d.cluster.network"
 const externalNetworkLabel = "k3d.cluster.network.external"
 const initLabel = "k3d.server.init"
 
-const roles: Readonly<Record<string, NodeRole>> = {
-  server: "control-plane",
-  agent: "worker",
-  loadbalancer: "load-balancer",
-  registry: "helper",
-  noRole: "helper"
-}
+const roles: ReadonlyMap<string, NodeRole> = new Map([
+  ["server", "control-plane"],
+  ["agent", "worker"],
+  ["loadbalancer", "load-balancer"],
+  ["registry", "helper"],
+  ["noRole", "helper"]
+])
 
 const k3dRole = { "control-plane": "server", worker: "agent", "load-balancer": "loadbalancer" }
 
@@ -36,7 +36,7 @@ export const k3d: MadeScheme = {
     const cluster = labels[clusterLabel]
     if (labels["app"] !== app || cluster === undefined) return undefined
     const rawRole = labels[roleLabel] ?? ""
-    return { cluster, role: roles[rawRole] ?? "helper", rawRole }
+    return { cluster, role: roles.get(rawRole) ?? "helper", rawRole }
   },
   // etcd wants the first member up before the others, and the same addresses as before: one by one, in number order.
   controlPlaneWaves: (servers) =>
@@ -69,7 +69,11 @@ export const k3d: MadeScheme = {
       "k3d.cluster.url": `https://k3d-${cluster}-server-0:6443`,
       ...(role === "control-plane" && counts.controlPlanes > 1 ? { [initLabel]: String(index === 0) } : {})
     }),
-    container: ({ role }) => role === "load-balancer" ? {} : { Cmd: [k3dRole[role]] },
+    container: ({ role }) => ({
+      // Where k3s is to put what `k3d kubeconfig` reads.
+      Env: ["K3S_KUBECONFIG_OUTPUT=/output/kubeconfig.yaml"],
+      ...(role === "load-balancer" ? {} : { Cmd: [k3dRole[role]] })
+    }),
     hostConfig: () => ({
       Privileged: true,
       Init: true,

@@ -11,12 +11,12 @@ import type { MadeScheme } from "../Scheme.ts"
 const clusterLabel = "io.x-k8s.kind.cluster"
 const roleLabel = "io.x-k8s.kind.role"
 
-const roles: Readonly<Record<string, NodeRole>> = {
-  "control-plane": "control-plane",
-  worker: "worker",
-  "external-load-balancer": "load-balancer",
-  "external-etcd": "helper"
-}
+const roles: ReadonlyMap<string, NodeRole> = new Map([
+  ["control-plane", "control-plane"],
+  ["worker", "worker"],
+  ["external-load-balancer", "load-balancer"],
+  ["external-etcd", "helper"]
+])
 
 const kindRole = { "control-plane": "control-plane", worker: "worker", "load-balancer": "external-load-balancer" }
 
@@ -27,7 +27,7 @@ export const kind: MadeScheme = {
     const cluster = labels[clusterLabel]
     if (cluster === undefined) return undefined
     const rawRole = labels[roleLabel] ?? ""
-    return { cluster, role: roles[rawRole] ?? "worker", rawRole }
+    return { cluster, role: roles.get(rawRole) ?? "worker", rawRole }
   },
   controlPlaneWaves: (controlPlanes) => [controlPlanes],
   graceSeconds: () => undefined,

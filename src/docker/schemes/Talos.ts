@@ -11,13 +11,13 @@ const ownedLabel = "talos.owned"
 const clusterLabel = "talos.cluster.name"
 const typeLabel = "talos.type"
 
-const roles: Readonly<Record<string, NodeRole>> = {
-  controlplane: "control-plane",
-  init: "control-plane",
-  worker: "worker",
-  join: "worker",
-  "": "worker"
-}
+const roles: ReadonlyMap<string, NodeRole> = new Map([
+  ["controlplane", "control-plane"],
+  ["init", "control-plane"],
+  ["worker", "worker"],
+  ["join", "worker"],
+  ["", "worker"]
+])
 
 const talosType = { "control-plane": "controlplane", worker: "worker", "load-balancer": "worker" }
 
@@ -33,7 +33,7 @@ export const talos: MadeScheme = {
     const cluster = labels[clusterLabel]
     if (labels[ownedLabel] !== "true" || cluster === undefined) return undefined
     const rawRole = labels[typeLabel] ?? ""
-    return { cluster, role: roles[rawRole] ?? "helper", rawRole }
+    return { cluster, role: roles.get(rawRole) ?? "helper", rawRole }
   },
   controlPlaneWaves: (controlPlanes) => [controlPlanes],
   // machined's own shutdown takes longer than the engine's ten seconds.

@@ -2,11 +2,15 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as Docker from "kubelayer/layers/Docker"
+import { ClusterName } from "kubelayer/Model"
 import type * as Policy from "kubelayer/Policy"
 import type { BackendFailure, ProviderError } from "kubelayer/ProviderError"
 import type { Container, Labels } from "./Engine.ts"
+
+export const clusterName = Schema.decodeUnknownSync(ClusterName)
 
 /** No retries, and little patience: what hangs on a real socket shows soon. */
 export const impatient: Policy.Overrides = {

@@ -169,8 +169,12 @@ export const newCluster = (prefix = "kle"): Effect.Effect<string, never, Scope.S
 /** Makes a container as another tool would; it is not started. It goes with the scope. */
 export const container = (
   name: string,
-  options: { readonly labels?: Labels; readonly network?: string; readonly init?: Parameters<typeof image>[0] } & {
-    readonly hostConfig?: unknown
+  options: {
+    readonly labels?: Labels
+    readonly network?: string
+    readonly init?: Parameters<typeof image>[0]
+    readonly ports?: Inspected["HostConfig"]["PortBindings"]
+    readonly binds?: ReadonlyArray<string>
   } = {}
 ): Effect.Effect<string, EngineRefused, Scope.Scope> =>
   Effect.acquireRelease(
@@ -178,7 +182,12 @@ export const container = (
       ask<{ readonly Id: string }>("POST", `/containers/create?name=${name}`, {
         Image: image(options.init),
         Labels: options.labels ?? {},
-        HostConfig: { NetworkMode: options.network ?? "none", ...options.hostConfig as object }
+        ExposedPorts: Object.fromEntries(Object.keys(options.ports ?? {}).map((port) => [port, {}])),
+        HostConfig: {
+          NetworkMode: options.network ?? "none",
+          PortBindings: options.ports ?? {},
+          Binds: options.binds ?? []
+        }
       }),
       ({ Id }) => Id
     ),

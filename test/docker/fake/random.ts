@@ -1,0 +1,27 @@
+/** Numbers that look random and are the same in every run (xorshift32). */
+export interface Random {
+  /** A whole number from 0 to `bound - 1`. */
+  readonly below: (bound: number) => number
+  readonly chance: (probability: number) => boolean
+  readonly pick: <A>(from: ReadonlyArray<A>) => A
+  readonly some: <A>(from: ReadonlyArray<A>, probability: number) => ReadonlyArray<A>
+}
+
+export const randomOf = (seed: number): Random => {
+  let state = seed | 0 || 1
+  const next = (): number => {
+    state ^= state << 13
+    state ^= state >>> 17
+    state ^= state << 5
+    return (state >>> 0) / 2 ** 32
+  }
+  // The first numbers of seeds that lie close together are close together too.
+  for (let turn = 0; turn < 8; turn++) next()
+  const below = (bound: number): number => Math.floor(next() * bound)
+  return {
+    below,
+    chance: (probability) => next() < probability,
+    pick: (from) => from[below(from.length)] as (typeof from)[number],
+    some: (from, probability) => from.filter(() => next() < probability)
+  }
+}
