@@ -92,9 +92,8 @@ const compile = Effect.fnUntraced(function*(project: string, folder: string) {
     rewriteRelativeImportExtensions: true,
     rootDir: folder,
     outDir: `${folder}/compiled`,
-    // For the examples' sake, which use the console; the library's own types get none.
-    types: ["node"],
-    typeRoots: [join(ROOT, "node_modules/@types")]
+    // For the examples' sake, which use the console. They come with the library, as all types that its own need.
+    types: ["node"]
   }
   writeFileSync(join(project, config), JSON.stringify({ compilerOptions, include: [folder] }))
   return yield* run(join(ROOT, "node_modules/.bin/tsc"), ["-p", config], { cwd: project })

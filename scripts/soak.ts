@@ -63,23 +63,27 @@ const soak = Effect.gen(function*() {
   const image = yield* soakImage(engine)
   const run = randomWord(4)
   const began = Date.now()
-  const results = yield* Effect.forEach(
+  const results: Array<SeedResult> = []
+  const summary = () => {
+    const minutes = (Date.now() - began) / 60_000
+    const sum = (field: "calls" | "faults") => results.reduce((total, result) => total + result[field], 0)
+    const failed = results.filter(({ problems }) => problems.length > 0).length
+    print(
+      `${results.length} seeds, ${failed} failed; ${sum("calls")} calls, ${sum("faults")} faults; ` +
+        `${minutes.toFixed(1)} minutes, ${(results.length / minutes).toFixed(0)} seeds a minute.`
+    )
+    return failed === 0 && results.length > 0 ? 0 : 1
+  }
+  yield* Effect.forEach(
     Array.from({ length: seeds }, (_, index) => from + index),
     (seed) =>
-      Effect.tap(
-        runSeed({ dockerHost: engine.dockerHost, image, run }, seed),
-        (result) => Effect.sync(() => tell(result, verbose))
-      ),
-    { concurrency: parallel }
-  )
-  const minutes = (Date.now() - began) / 60_000
-  const sum = (field: "calls" | "faults") => results.reduce((total, result) => total + result[field], 0)
-  const failed = results.filter(({ problems }) => problems.length > 0)
-  print(
-    `${results.length} seeds, ${failed.length} failed; ${sum("calls")} calls, ${sum("faults")} faults; ` +
-      `${minutes.toFixed(1)} minutes, ${(results.length / minutes).toFixed(0)} seeds a minute.`
-  )
-  return failed.length === 0 && results.length > 0 ? 0 : 1
+      Effect.map(runSeed({ dockerHost: engine.dockerHost, image, run }, seed), (result) => {
+        results.push(result)
+        tell(result, verbose)
+      }),
+    { concurrency: parallel, discard: true }
+  ).pipe(Effect.onInterrupt(() => Effect.sync(summary)))
+  return summary()
 })
 
 main(Effect.scoped(soak))

@@ -72,7 +72,9 @@ const reportOf = ({ exit }: Settled): OperationReport | undefined =>
 const afterCreate = (settled: Settled, before: Census, after: Census, cluster: string): ReadonlyArray<string> => {
   const { exit, logs } = settled
   const made = after.filter((thing) => !has(before, thing))
-  const lost = before.filter((thing) => !has(after, thing))
+  // One that was never started, and never could be, may have been made again.
+  const remade = ({ name, state }: Thing) => state === "created" && nodes(after).some((node) => node.name === name)
+  const lost = before.filter((thing) => !has(after, thing) && !remade(thing))
   const problems = lost.length > 0 ? [`create removed what was there before it: ${tell(lost)}`] : []
   if (Exit.isSuccess(exit)) {
     const untrue = settledNodes(reportOf(settled)).filter(({ name, outcome }) => {

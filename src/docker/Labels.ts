@@ -23,6 +23,13 @@ export const reserved: ReadonlyArray<string> = ["kubelayer.", "io.x-k8s.kind.", 
 /** The value of `owned`. */
 export const owner = (scheme: string, cluster: ClusterName): string => `${scheme}/${cluster}`
 
+/** Whether our label says that something is this cluster's; undefined where we did not make it. */
+export const saysOwned = (
+  scheme: string,
+  cluster: ClusterName,
+  labels: Readonly<Record<string, string>>
+): boolean | undefined => labels[owned] === undefined ? undefined : labels[owned] === owner(scheme, cluster)
+
 /** The labels of one create call. */
 export const ownership = (
   scheme: string,

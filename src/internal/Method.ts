@@ -83,19 +83,21 @@ export const method = (backend: string, operation: string, clusterName?: string)
 export const streamMethod =
   (backend: string, operation: string, clusterName: string) =>
   <A, E, R>(self: Stream.Stream<A, E, R>): Stream.Stream<A, E, R> =>
-    Stream.suspend(() => {
+    Stream.unwrap(Effect.map(Effect.context<never>(), (context) => {
       const current: CurrentMethod = { backend, operation, clusterName, sent: 0 }
       return self.pipe(
         Stream.tapError((error) => Effect.logDebug(`${operation} failed`, error)),
+        // Where the reader leaves, it is the reader's fiber that runs this, and that is not in the span.
         Stream.onExit(() =>
           Effect.suspend(() =>
             Effect.andThen(
               Effect.annotateCurrentSpan("kubelayer.calls", current.sent),
               Effect.logDebug(`${operation}: ${current.sent} calls`)
             )
-          )
+          ).pipe(Effect.provideContext(context))
         ),
-        Stream.provideService(CurrentMethod, current),
-        Stream.withSpan(`kubelayer.${backend}.${operation}`, { attributes: { "kubelayer.cluster": clusterName } })
+        Stream.provideService(CurrentMethod, current)
       )
-    })
+    })).pipe(
+      Stream.withSpan(`kubelayer.${backend}.${operation}`, { attributes: { "kubelayer.cluster": clusterName } })
+    )

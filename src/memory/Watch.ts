@@ -8,7 +8,6 @@ import * as Equal from "effect/Equal"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
-import { CurrentMethod } from "../internal/Method.ts"
 import { statusOf } from "../internal/ProviderBuilder.ts"
 import type { ClusterName, ClusterStatus } from "../Model.ts"
 import type { Policy } from "../Policy.ts"
@@ -60,9 +59,4 @@ export const makeWatch =
         Option.none(),
         step
       )
-    })).pipe(Stream.provideService(CurrentMethod, {
-      backend,
-      operation: "watchCluster",
-      clusterName: cluster,
-      sent: 0
     }))

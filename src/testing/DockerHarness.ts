@@ -255,6 +255,7 @@ export const make = (engine: TestedEngineService, options: Options): HarnessServ
   const { proxy } = engine
   const scheme = marks[options.scheme]
   const ask = asking(engine.engine)
+  const patience = Duration.fromInputUnsafe(options.patience ?? "2 seconds")
   const roleOf = new Map(Object.entries(scheme.roles).map(([role, raw]) => [raw, role as NodeRole]))
   /** Nodes by id, also those that are gone, so that calls can be told. */
   const known = new Map<string, { readonly cluster: string; readonly name: string }>()
@@ -365,15 +366,23 @@ export const make = (engine: TestedEngineService, options: Options): HarnessServ
   }
 
   const refusals = new Set<{ readonly call: Call["call"]; readonly id: string; readonly name: string }>()
-  const refusing: Plan = (request) => {
+  /** Nodes that exit at once, and whether they have been started. */
+  const exiting = new Map<string, boolean>()
+  const plan: Plan = (request) => {
     const found = callOf(request)
     const refusal = [...refusals].find(({ call, id }) => call === found?.call && id === found.id)
-    return refusal === undefined ? undefined : {
-      _tag: "Answer",
-      status: 400,
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify({ message: `the harness refuses to ${refusal.call} ${refusal.name}` })
+    if (refusal !== undefined) {
+      return {
+        _tag: "Answer",
+        status: 400,
+        headers: { "Content-Type": "application/json" },
+        body: JSON.stringify({ message: `the harness refuses to ${refusal.call} ${refusal.name}` })
+      }
     }
+    if (found?.call === "start" && exiting.has(found.id)) exiting.set(found.id, true)
+    // An engine takes note of the end of a process a moment after it, and a busy one later.
+    const late = request.template === "/containers/json" && [...exiting.values()].includes(true)
+    return late ? { _tag: "Delay", millis: Duration.toMillis(patience) / 2 } : undefined
   }
 
   const foreign = new Map<string, Effect.Effect<string, HarnessError>>()
@@ -381,7 +390,7 @@ export const make = (engine: TestedEngineService, options: Options): HarnessServ
     Effect.acquireRelease(make, (made) => Effect.orDie(undo(made)))
 
   return makeHarness({
-    patience: Duration.fromInputUnsafe(options.patience ?? "2 seconds"),
+    patience,
     uniqueName: Effect.acquireRelease(
       Effect.sync(() => `law-${randomWord(6)}`),
       (name) => Effect.orDie(removeAll(name))
@@ -411,7 +420,7 @@ export const make = (engine: TestedEngineService, options: Options): HarnessServ
         Effect.suspend(() => {
           const refusal = { call, id: node.id, name: node.name }
           refusals.add(refusal)
-          return Effect.as(proxy.follow(refusing), refusal)
+          return Effect.as(proxy.follow(plan), refusal)
         }),
         (refusal) => Effect.sync(() => refusals.delete(refusal))
       )),
@@ -421,7 +430,17 @@ export const make = (engine: TestedEngineService, options: Options): HarnessServ
           tar: archive(exitFile, content),
           fine: [404]
         })
-      return Effect.asVoid(scoped(put("1"), () => put("")))
+      return Effect.asVoid(scoped(
+        Effect.suspend(() => {
+          exiting.set(node.id, false)
+          return Effect.andThen(proxy.follow(plan), put("1"))
+        }),
+        () =>
+          Effect.suspend(() => {
+            exiting.delete(node.id)
+            return put("")
+          })
+      ))
     },
     outage: engine.outage,
     cutWatches: engine.cut(/\/events[? ]/),

@@ -154,7 +154,7 @@ describe.concurrent("a create that fails", () => {
       assert.deepStrictEqual(yield* everythingOf(c), complete(c))
       assert.deepStrictEqual(yield* states("kubelayer.cluster", c), [
         `${c}-control-plane running`,
-        `${c}-worker exited`
+        `${c}-worker created`
       ])
       yield* service.provider.deleteNodes(c)
       assert.deepStrictEqual(yield* everythingOf(c), [])

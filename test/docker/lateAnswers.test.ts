@@ -143,3 +143,20 @@ describe("a node that was made and never started, and whose network was removed"
       assert.strictEqual(engine.containers.length, 1)
     }))
 })
+
+describe("a volume that is missing when its node is made", () => {
+  it.live("is made by the engine with the labels by which it is found and removed", () =>
+    Effect.gen(function*() {
+      const engine = yield* pretend()
+      const docker = yield* serviceAt(engine)
+      const volume = { name: "data", target: "/data" }
+      yield* docker.createNodes({ ...spec, volumes: [{ name: "data" }], nodes: { image: "node", volumes: [volume] } })
+      const body = engine.containers[0]?.body as {
+        readonly HostConfig: { readonly Mounts: ReadonlyArray<Record<string, unknown>> }
+      }
+      assert.deepStrictEqual(body.HostConfig.Mounts.map(({ Source, VolumeOptions }) => ({ Source, VolumeOptions })), [
+        { Source: "dev-data", VolumeOptions: { Labels: engine.volumes[0]?.labels } }
+      ])
+      assert.strictEqual(engine.volumes[0]?.labels["kubelayer.owned"], "kubelayer/dev")
+    }))
+})

@@ -242,17 +242,9 @@ describe("faults of a spec", () => {
           "networks[0].subnet",
           "network.subnet",
           "labels",
-          "image",
-          "pull",
-          "ports",
-          "volumes",
-          "tmpfs",
-          "networks",
-          "env",
-          "labels",
-          "cpus",
-          "restart"
-            .map((field) => `controlPlane.${field}`)
+          ...["image", "pull", "ports", "volumes", "tmpfs", "networks", "env", "labels", "cpus", "restart"].map(
+            (field) => `controlPlane.${field}`
+          )
         ]
       ) {
         const found = paths.find((each) => each.startsWith(path))

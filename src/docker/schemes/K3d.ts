@@ -6,7 +6,7 @@
  */
 import { byName } from "../../internal/Operation.ts"
 import type { NodeRole } from "../../Model.ts"
-import { owned, owner } from "../Labels.ts"
+import { saysOwned } from "../Labels.ts"
 import type { MadeScheme } from "../Scheme.ts"
 
 const app = "k3d"
@@ -47,13 +47,14 @@ export const k3d: MadeScheme = {
       .map((server) => [server]),
   graceSeconds: (role) => role === "control-plane" ? 30 : undefined,
   ownsNetwork: (cluster, { labels, name }, nodes) => {
-    if (labels[owned] !== undefined) return labels[owned] === owner("k3d", cluster)
-    if (labels["app"] !== app) return false
+    const said = saysOwned("k3d", cluster, labels)
+    if (said !== undefined || labels["app"] !== app) return said === true
     const mine = nodes.filter((node) => node.labels[networkLabel] === name)
     if (mine.some((node) => node.labels[externalNetworkLabel] === "true")) return false
     return mine.length > 0 || name === networkName(cluster)
   },
-  ownsVolume: (cluster, { labels }) => labels["app"] === app && labels[clusterLabel] === cluster,
+  ownsVolume: (cluster, { labels }) =>
+    saysOwned("k3d", cluster, labels) ?? (labels["app"] === app && labels[clusterLabel] === cluster),
   template: {
     maxNameLength: 32,
     loadBalancer: "optional",

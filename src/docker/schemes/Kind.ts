@@ -5,7 +5,7 @@
  * alone, and wants 6443 of the one control plane, or of the load balancer, published.
  */
 import type { NodeRole } from "../../Model.ts"
-import { owned, owner } from "../Labels.ts"
+import { saysOwned } from "../Labels.ts"
 import type { MadeScheme } from "../Scheme.ts"
 
 const clusterLabel = "io.x-k8s.kind.cluster"
@@ -31,8 +31,8 @@ export const kind: MadeScheme = {
   },
   controlPlaneWaves: (controlPlanes) => [controlPlanes],
   graceSeconds: () => undefined,
-  ownsNetwork: (cluster, { labels }) => labels[owned] === owner("kind", cluster),
-  ownsVolume: (cluster, { labels }) => labels[owned] === owner("kind", cluster),
+  ownsNetwork: (cluster, { labels }) => saysOwned("kind", cluster, labels) === true,
+  ownsVolume: (cluster, { labels }) => saysOwned("kind", cluster, labels) === true,
   template: {
     // The longest node name, `<cluster>-external-load-balancer`, is also a host name; the spec checks the names it makes.
     maxNameLength: 63,

@@ -1,7 +1,7 @@
 /**
  * kubelayer's own scheme: plain labels, a network of the cluster's own with fixed addresses, nothing else presumed.
  */
-import { owned, owner } from "../Labels.ts"
+import { saysOwned } from "../Labels.ts"
 import type { MadeScheme } from "../Scheme.ts"
 
 const clusterLabel = "kubelayer.cluster"
@@ -25,8 +25,8 @@ export const kubelayer: MadeScheme = {
   },
   controlPlaneWaves: (controlPlanes) => [controlPlanes],
   graceSeconds: () => undefined,
-  ownsNetwork: (cluster, { labels }) => labels[owned] === owner("kubelayer", cluster),
-  ownsVolume: (cluster, { labels }) => labels[owned] === owner("kubelayer", cluster),
+  ownsNetwork: (cluster, { labels }) => saysOwned("kubelayer", cluster, labels) === true,
+  ownsVolume: (cluster, { labels }) => saysOwned("kubelayer", cluster, labels) === true,
   template: {
     maxNameLength: 63,
     loadBalancer: "optional",

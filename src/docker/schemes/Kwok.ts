@@ -4,6 +4,7 @@
  * Source: kwokctl's compose runtime. Its containers are components of a control plane, not nodes: the nodes are simulated
  * in the API. They are managed, not made: kwokctl knows a cluster by files of its own, not by containers.
  */
+import { saysOwned } from "../Labels.ts"
 import type { ContainerFacts, Membership, Scheme } from "../Scheme.ts"
 
 const projectLabel = "com.docker.compose.project"
@@ -61,7 +62,8 @@ export const kwok: Scheme = {
   },
   graceSeconds: () => undefined,
   ownsNetwork: (cluster, { labels, name }) =>
-    name === `${prefix}${cluster}` && labels[projectLabel] === `${prefix}${cluster}`,
+    saysOwned("kwok", cluster, labels) === undefined && name === `${prefix}${cluster}` &&
+    labels[projectLabel] === `${prefix}${cluster}`,
   ownsVolume: () => false,
   template: {
     unsupported: "kwokctl knows a cluster by the files in its own folder, not by containers; " +

@@ -5,6 +5,7 @@
  * node takes its machine configuration from the variable USERDATA, which the caller's spec gives.
  */
 import type { NodeRole } from "../../Model.ts"
+import { saysOwned } from "../Labels.ts"
 import type { MadeScheme } from "../Scheme.ts"
 
 const ownedLabel = "talos.owned"
@@ -24,6 +25,9 @@ const talosType = { "control-plane": "controlplane", worker: "worker", "load-bal
 const anonymous = ["/var", "/system/state", "/opt"]
 const temporary = ["/run", "/system", "/tmp"]
 
+const owns: MadeScheme["ownsVolume"] = (cluster, { labels }) =>
+  saysOwned("talos", cluster, labels) ?? (labels[ownedLabel] === "true" && labels[clusterLabel] === cluster)
+
 export const talos: MadeScheme = {
   name: "talos",
   filter: (cluster) => ({
@@ -38,8 +42,8 @@ export const talos: MadeScheme = {
   controlPlaneWaves: (controlPlanes) => [controlPlanes],
   // machined's own shutdown takes longer than the engine's ten seconds.
   graceSeconds: () => 30,
-  ownsNetwork: (cluster, { labels }) => labels[ownedLabel] === "true" && labels[clusterLabel] === cluster,
-  ownsVolume: (cluster, { labels }) => labels[ownedLabel] === "true" && labels[clusterLabel] === cluster,
+  ownsNetwork: owns,
+  ownsVolume: owns,
   template: {
     maxNameLength: 63,
     loadBalancer: "none",

@@ -4,6 +4,7 @@
  * Source: vCluster's docker driver. The name of a worker may have dots, and so may a cluster's, so a worker belongs to the
  * cluster with the longest name that fits and has a control plane. Without one it is nobody's.
  */
+import { saysOwned } from "../Labels.ts"
 import type { ContainerFacts, Scheme } from "../Scheme.ts"
 
 const controlPlane = "vcluster.cp."
@@ -45,8 +46,10 @@ export const vcluster: Scheme = {
   deletesControlPlanesLast: true,
   knownByName: true,
   graceSeconds: () => undefined,
-  ownsNetwork: (cluster, { name }) => name === `vcluster.${cluster}`,
-  ownsVolume: (cluster, { name }, nodes) => {
+  ownsNetwork: (cluster, { labels, name }) =>
+    saysOwned("vcluster", cluster, labels) === undefined && name === `vcluster.${cluster}`,
+  ownsVolume: (cluster, { labels, name }, nodes) => {
+    if (saysOwned("vcluster", cluster, labels) !== undefined) return false
     const of = (node: string) => volumes.some((volume) => name === `${node}.${volume}`)
     if (of(`${controlPlane}${cluster}`) || nodes.some((node) => of(node.name))) return true
     // A node that is gone: only a name without dots of its own can be no other cluster's.

@@ -201,7 +201,8 @@ export const create: ReadonlyArray<Law> = [
       Effect.gen(function*() {
         yield* failsWith("createNodes", "NodesNotCreated", failing({ ...specOf(world), onFailure: "keep" }))
         const nodes = yield* world.harness.nodes(world.cluster)
-        yield* expect(nodes.some(isControlPlane), "the control plane is kept", lines(nodes))
+        // Which one that is, is open: nodes may be made at once.
+        yield* expect(nodes.length > 0, "the node that was made is kept", lines(nodes))
       })
   }),
   law({

@@ -39,7 +39,7 @@ const endsAfter =
       })
     )
 
-const deadline = Duration.seconds(3)
+const deadline = Duration.seconds(10)
 
 /**
  * Makes two nodes of a wave overlap: the first is held until the second is acted on too, and the second until the first

@@ -174,15 +174,18 @@ const inspected = (container: Container) => ({
 })
 
 /** `label` values are ANDed, each `key` or `key=value`; values of `name` are regular expressions, any may match. */
-const listed = (filters: Readonly<Record<string, ReadonlyArray<string>>>) => (container: Container): boolean => {
-  const labels = (filters["label"] ?? []).every((wanted) => {
-    const at = wanted.indexOf("=")
-    return at < 0 ? wanted in container.labels : container.labels[wanted.slice(0, at)] === wanted.slice(at + 1)
-  })
-  const names = filters["name"]
-  return labels && (names === undefined ||
-    names.some((pattern) => new RegExp(pattern).test(container.name) || new RegExp(pattern).test(`/${container.name}`)))
-}
+export const matching =
+  (filters: Readonly<Record<string, ReadonlyArray<string>>>) => (container: Container): boolean => {
+    const labels = (filters["label"] ?? []).every((wanted) => {
+      const at = wanted.indexOf("=")
+      return at < 0 ? wanted in container.labels : container.labels[wanted.slice(0, at)] === wanted.slice(at + 1)
+    })
+    const names = filters["name"]
+    return labels && (names === undefined ||
+      names.some((pattern) =>
+        new RegExp(pattern).test(container.name) || new RegExp(pattern).test(`/${container.name}`)
+      ))
+  }
 
 const mountedNames = (body: Record<string, unknown>): ReadonlyArray<string> =>
   ((record(body["HostConfig"] ?? {}, "HostConfig")["Mounts"] ?? []) as ReadonlyArray<Record<string, unknown>>)
@@ -254,7 +257,7 @@ export const pretend = Effect.fnUntraced(function*(
         const all = ["true", "1"].includes(heard.query["all"] ?? "")
         const filters = filtersOf(heard, ["label", "name", "id", "status", "network", "volume"])
         return json(
-          containers.filter((container) => all || container.state === "running").filter(listed(filters)).map(summary)
+          containers.filter((container) => all || container.state === "running").filter(matching(filters)).map(summary)
         )
       }
     },

@@ -8,15 +8,15 @@ export interface Random {
 }
 
 export const randomOf = (seed: number): Random => {
-  let state = seed | 0 || 1
+  // Seeds that lie close together are to give numbers that do not.
+  let state = Math.imul((seed ^ (seed >>> 16)) + 1, 0x85eb_ca6b)
+  state = Math.imul(state ^ (state >>> 13), 0xc2b2_ae35) ^ (state >>> 16) || 1
   const next = (): number => {
     state ^= state << 13
     state ^= state >>> 17
     state ^= state << 5
     return (state >>> 0) / 2 ** 32
   }
-  // The first numbers of seeds that lie close together are close together too.
-  for (let turn = 0; turn < 8; turn++) next()
   const below = (bound: number): number => Math.floor(next() * bound)
   return {
     below,

@@ -27,10 +27,10 @@ export const serviceAt = (
 ): Effect.Effect<Docker.DockerService> =>
   Effect.orDie(Docker.make({ host: at.host, ...options, policy: { ...impatient, ...options.policy } }))
 
-export const clusterLabel = "io.x-k8s.kind.cluster"
-export const roleLabel = "io.x-k8s.kind.role"
+const clusterLabel = "io.x-k8s.kind.cluster"
+const roleLabel = "io.x-k8s.kind.role"
 
-export const kindLabels = (cluster: string, role = "worker"): Labels => ({
+const kindLabels = (cluster: string, role = "worker"): Labels => ({
   [clusterLabel]: cluster,
   [roleLabel]: role
 })

@@ -137,7 +137,7 @@ export const pause = (name: string) => ask("POST", `/containers/${name}/pause`)
 export const remove = (name: string) =>
   ask("DELETE", `/containers/${name}?force=true&v=true`).pipe(ignoring([404, 409]))
 export const removeNetwork = (name: string) => ask("DELETE", `/networks/${name}`).pipe(ignoring([404, 403]))
-export const removeVolume = (name: string) => ask("DELETE", `/volumes/${name}`).pipe(ignoring([404, 409]))
+const removeVolume = (name: string) => ask("DELETE", `/volumes/${name}`).pipe(ignoring([404, 409]))
 
 /** All on the engine whose name, or a label of which, has this word in it; one line each, sorted. */
 export const everythingOf = (word: string): Effect.Effect<ReadonlyArray<string>, EngineRefused> =>

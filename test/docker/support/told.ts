@@ -11,9 +11,6 @@ export const told = (report: OperationReport): Readonly<Record<string, string>> 
 export const problems = (report: OperationReport): Readonly<Record<string, string>> =>
   Object.fromEntries(report.outcomes.flatMap((entry) => entry.problem === "" ? [] : [[entry.name, entry.problem]]))
 
-/** The reason of the first node that failed. */
-export const firstReason = (report: OperationReport): string | undefined => report.reasons[0]?._tag
-
 /** The error of an effect that has to fail with this tag. */
 export const failing = <A, E extends { readonly _tag: string }, R, Tag extends E["_tag"]>(
   tag: Tag,

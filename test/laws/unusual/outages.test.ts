@@ -140,7 +140,7 @@ const checkReport = (
 
 const check = (operation: Operation, size: Size, outage: Outage, i: number) =>
   Effect.gen(function*() {
-    const what = `at call ${i}`
+    const what = `${sizeText(size)} nodes, at call ${i}`
     const memory = yield* simulator(operation.seed(size), latency)
     const before = yield* memory.world
     const exit = yield* struckAt(i, memory, operation, size, outage)
@@ -184,11 +184,7 @@ for (const [name, operation] of named) {
         Effect.gen(function*() {
           for (const size of sizes) {
             const { length } = yield* usualCalls(operation, size)
-            for (let i = 1; i <= length; i++) {
-              yield* Effect.scoped(check(operation, size, outage, i)).pipe(
-                Effect.annotateLogs({ size: sizeText(size) })
-              )
-            }
+            for (let i = 1; i <= length; i++) yield* Effect.scoped(check(operation, size, outage, i))
           }
         }), 120_000)
     }
@@ -245,7 +241,7 @@ describe("reads, from a backend that", () => {
         }
       }))
 
-    it.effect(`${outage.title}: end a watch with what is so, or not at all`, () =>
+    it.effect(`${outage.title}: end a watch with an error that says so, or let it go on`, () =>
       Effect.gen(function*() {
         // Two calls open a watch, and after a cut two more open it again.
         for (const i of [1, 2, 3, 4]) {

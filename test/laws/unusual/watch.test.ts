@@ -5,6 +5,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
@@ -13,7 +14,7 @@ import type { ClusterStatus } from "kubelayer/Model"
 import { toJson } from "kubelayer/Provider"
 import { Transport } from "kubelayer/ProviderError"
 import { between, oneOf, type Random, random } from "kubelayer/testing/faults/Random"
-import { during } from "../../core/fixtures.ts"
+import { during, tracing } from "../../core/fixtures.ts"
 import { nodes, simulator } from "./stepping.ts"
 
 const cuts = 1000
@@ -123,4 +124,24 @@ describe(`a watch that is cut ${cuts} times`, () => {
       120_000
     )
   }
+})
+
+describe("a watch whose reader has seen enough", () => {
+  it.effect("has a span that tells its calls", () =>
+    Effect.gen(function*() {
+      const { layer, spans } = tracing()
+      const memory = yield* simulator({ controlPlanes: 1, workers: 1 })
+      const fiber = yield* memory.provider.watchCluster("dev").pipe(
+        Stream.take(2),
+        Stream.runDrain,
+        Effect.provide(layer),
+        Effect.forkChild
+      )
+      yield* TestClock.adjust("1 second")
+      yield* memory.setState("dev-worker", "stopped")
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(fiber)
+      const told = spans.map((span) => [span.name, span.attributes.get("kubelayer.calls"), span.status._tag])
+      assert.deepStrictEqual(told, [["kubelayer.memory.watchCluster", 3, "Ended"]])
+    }))
 })
