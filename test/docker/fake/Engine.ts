@@ -37,14 +37,14 @@ export interface Container {
   readonly body?: unknown
 }
 
-export interface Network {
+interface Network {
   readonly id: string
   readonly name: string
   readonly labels: Labels
   readonly subnet?: string
 }
 
-export interface Volume {
+interface Volume {
   readonly name: string
   readonly labels: Labels
 }
