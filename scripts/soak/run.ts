@@ -254,6 +254,8 @@ const play = Effect.fnUntraced(
       target: options.dockerHost,
       plan: FaultProxy.seeded({ seed: scenario.seed, rules: scenario.rules, most: scenario.most })
     })
+    // Where this is interrupted, what the engine is still at work on would come after the clearing up.
+    yield* Effect.addFinalizer(() => Effect.timeoutOption(proxy.idle, "20 seconds"))
     const docker = (host: string, policy: Policy.Overrides) =>
       Docker.make({ host, policy, nodes: { image: options.image, pull: "never" } })
     const all: World = {
