@@ -306,7 +306,7 @@ export const make = Effect.fnUntraced(function*(options: {
     ),
     createVolume: (body) =>
       Effect.flatMap(
-        call({ method: "POST", path: "/volumes/create", body }, { ok: [200, 201], repeatable: true }),
+        call({ method: "POST", path: "/volumes/create", body }, { ok: [200, 201], repeatable: false }),
         ({ text }) => volume("POST /volumes/create", text)
       ),
     removeVolume: (name) => Effect.asVoid(change({ method: "DELETE", path: `/volumes/${encodeURIComponent(name)}` })),

@@ -7,6 +7,7 @@
  */
 import * as Effect from "effect/Effect"
 import type { Operation } from "../internal/Operation.ts"
+import { retrying } from "../internal/Retry.ts"
 import { AlreadyDone, Done, type Outcome } from "../Model.ts"
 import type { Subject } from "../Progress.ts"
 import { Conflict, NameTaken, NotFoundError } from "../ProviderError.ts"
@@ -187,8 +188,10 @@ export const ensureVolume = Effect.fnUntraced(function*(
   const subject = volumeSubject(planned)
   const present = known.find((volume) => volume.Name === planned.name)
   if (present === undefined) yield* operation.emit({ _tag: "Sent", subject, call: "create" })
-  const volume = present ??
-    (yield* making(subject, client.createVolume({ Name: planned.name, Labels: { ...planned.labels, ...ownership } })))
+  const request = client.createVolume({ Name: planned.name, Labels: { ...planned.labels, ...ownership } })
+  // An engine answers a second request with the volume of the first. Each try counts for itself: one whose answer did
+  // not come may be carried out when the volume of a later one is removed already.
+  const volume = present ?? (yield* retrying(operation.policy)(making(subject, request)))
   const refusal = refuseVolume(plan, planned, volume)
   if (refusal !== undefined) return yield* Effect.fail(operation.error(refusal, subject))
   const mine = labelsOf(volume)[Labels.operation] === ownership[Labels.operation]

@@ -85,6 +85,38 @@ describe("a create that the engine carries out late", () => {
     }))
 })
 
+describe("a volume whose first request the engine carries out late, and whose second it answers at once", () => {
+  it.live("is removed again when the create fails, or named where it has not come by then", () =>
+    Effect.gen(function*() {
+      let late: Heard | undefined
+      let removals = 0
+      const engine: FakeEngine = yield* pretend({
+        script: (heard): Reply | undefined => {
+          if (heard.path === "/volumes/create" && late === undefined) {
+            late = heard
+            return silence
+          }
+          if (heard.path === "/containers/create") return json({ message: "no such thing as a node" }, 501)
+          if (heard.method === "DELETE" && heard.path.startsWith("/volumes/")) removals++
+          // It comes when the volume of the second request is removed already, and then nobody looks any more.
+          if (removals === 1 && engine.volumes.length === 0 && heard.method === "GET") {
+            const { Labels, Name } = late?.body as { readonly Labels: Record<string, string>; readonly Name: string }
+            engine.volumes.push({ name: Name, labels: Labels })
+            removals++
+          }
+          return undefined
+        }
+      })
+      const docker = yield* serviceAt(engine, { policy })
+      const error = yield* failureOf(docker.createNodes({ ...spec, volumes: [{ name: "data" }] }))
+      assert.strictEqual(error._tag, "NodesNotCreated")
+      const told = leftoversOf(error).map(({ kind, name }) => `${kind} ${name}`)
+      assert.isTrue(engine.volumes.length === 0 || told.includes("volume dev-data"), told.join())
+      // Until the end it may come once more.
+      assert.deepStrictEqual(told, ["volume dev-data"])
+    }))
+})
+
 describe("a create that is to keep what it made", () => {
   it.live("names nodes that were made and could not be started", () =>
     Effect.gen(function*() {
