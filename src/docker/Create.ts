@@ -8,7 +8,9 @@
  * known what they made.
  * Source: Docker Engine API reference, `ContainerCreate`, `NetworkCreate`, `VolumeCreate`.
  */
+import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
 import { makeAtLarge } from "../internal/AtLarge.ts"
 import * as Creation from "../internal/Creation.ts"
 import { failWith } from "../internal/Method.ts"
@@ -55,6 +57,15 @@ interface Call extends Pick<Creation.Creation, "operation" | "making"> {
   readonly ownership: Readonly<Record<string, string>>
 }
 
+/**
+ * An engine holds a name from the moment that somebody asks for it, and lists the container only when it is made; and
+ * holds it still while one is removed that it lists no more. Who has it is then seen a moment later.
+ */
+class HeldUnseen extends Data.TaggedError("HeldUnseen")<{ readonly error: CallFailure }> {}
+
+/** How long a name may be held by nothing that is listed. */
+const unseenFor = "10 seconds"
+
 const subjectOfPlanned = (node: PlannedNode): Subject => ({ kind: "node", name: node.name })
 
 /** Makes one container, with host ports and address of its own. One that someone else just made is judged. */
@@ -65,26 +76,29 @@ const makeContainer = (
 ): Effect.Effect<{ readonly id: string; readonly made: boolean }, CallFailure> => {
   const { client, making, operation, plan } = call
   const subject = subjectOfPlanned(node)
-  const create = operation.emit({ _tag: "Sent", subject, call: "create" }).pipe(
-    Effect.andThen(
-      making(
-        subject,
-        client.createContainer(node.name, createBody(plan, node, { ...chosen, ownership: call.ownership }))
-      )
-    ),
+  const attempt = making(
+    subject,
+    client.createContainer(node.name, createBody(plan, node, { ...chosen, ownership: call.ownership }))
+  ).pipe(
     Effect.map((id) => ({ id, made: true })),
     Effect.catchIf(
       (error) => isReason(error, "NameTaken"),
-      (error) =>
-        Effect.flatMap(client.listContainers(), (containers) => {
-          const held = containers.find((container) => nameOf(container) === node.name)
-          if (held === undefined) return Effect.fail(error)
-          const refusal = agrees(plan, node, held)
-          return refusal === undefined
-            ? Effect.succeed({ id: held.Id, made: false })
-            : Effect.fail(operation.error(refusal, subject))
-        })
+      Effect.fnUntraced(function*(error) {
+        const held = (yield* client.listContainers()).find((container) => nameOf(container) === node.name)
+        if (held === undefined) return yield* new HeldUnseen({ error })
+        const refusal = agrees(plan, node, held)
+        if (refusal !== undefined) return yield* operation.error(refusal, subject)
+        return { id: held.Id, made: false }
+      })
     )
+  )
+  const create = operation.emit({ _tag: "Sent", subject, call: "create" }).pipe(
+    Effect.andThen(attempt),
+    Effect.retry({
+      while: (error) => error instanceof HeldUnseen,
+      schedule: Schedule.upTo(operation.policy.poll, { duration: unseenFor })
+    }),
+    Effect.catch((error) => Effect.fail(error instanceof HeldUnseen ? error.error : error))
   )
   const others = (node.spec.networks ?? []).map(plan.networkName)
   return others.length === 0

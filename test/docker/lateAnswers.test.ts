@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Logger from "effect/Logger"
+import * as Schedule from "effect/Schedule"
 import type { DockerClusterSpec } from "kubelayer/layers/Docker"
 import * as FaultProxy from "kubelayer/testing/FaultProxy"
 import { type Heard, json, type Reply, silence } from "./fake/Conversation.ts"
@@ -99,8 +100,8 @@ describe("a volume whose first request the engine carries out late, and whose se
           if (heard.path === "/containers/create") return json({ message: "no such thing as a node" }, 501)
           if (heard.method === "DELETE" && heard.path.startsWith("/volumes/")) removals++
           // It comes when the volume of the second request is removed already, and then nobody looks any more.
-          if (removals === 1 && engine.volumes.length === 0 && heard.method === "GET") {
-            const { Labels, Name } = late?.body as { readonly Labels: Record<string, string>; readonly Name: string }
+          if (late !== undefined && removals === 1 && engine.volumes.length === 0 && heard.method === "GET") {
+            const { Labels, Name } = late.body as { readonly Labels: Record<string, string>; readonly Name: string }
             engine.volumes.push({ name: Name, labels: Labels })
             removals++
           }
@@ -114,6 +115,58 @@ describe("a volume whose first request the engine carries out late, and whose se
       assert.isTrue(engine.volumes.length === 0 || told.includes("volume dev-data"), told.join())
       // Until the end it may come once more.
       assert.deepStrictEqual(told, ["volume dev-data"])
+    }))
+})
+
+describe("a name that the engine says is taken, by a container that it does not list yet", () => {
+  const taken = json({
+    message: `Conflict. The container name "/dev-control-plane" is already in use by container "123".`
+  }, 409)
+  const withHolder = Effect.fnUntraced(function*(owner: "ours" | "foreign" | "nobody") {
+    let refusals = 0
+    const engine: FakeEngine = yield* pretend({
+      script: (heard): Reply | undefined => {
+        if (heard.path !== "/containers/create" || ++refusals > 3) return undefined
+        if (refusals === 3 && owner !== "nobody") {
+          const { Labels } = heard.body as { readonly Labels: Record<string, string> }
+          const labels = owner === "ours" ? { ...Labels, "kubelayer.operation": "of-somebody-else" } : {}
+          engine.containers.unshift({
+            id: "h".repeat(64),
+            name: heard.query["name"] ?? "",
+            labels,
+            state: "created",
+            image: "node",
+            networks: []
+          })
+        }
+        return taken
+      }
+    })
+    return { engine, docker: yield* serviceAt(engine, { policy: { poll: Schedule.spaced("1 millis") } }) }
+  })
+
+  it.live("is the same node, made by a create at the same time", () =>
+    Effect.gen(function*() {
+      const { docker, engine } = yield* withHolder("ours")
+      const report = yield* docker.createNodes(spec)
+      assert.isFalse(report.isFailure)
+      assert.deepStrictEqual(engine.containers.map(({ id, state }) => [id, state]), [["h".repeat(64), "running"]])
+    }))
+
+  it.live("is held by something foreign: NameTaken, and it stays", () =>
+    Effect.gen(function*() {
+      const { docker, engine } = yield* withHolder("foreign")
+      const error = yield* failureOf(docker.createNodes(spec))
+      assert.strictEqual(error._tag, "NodesNotCreated")
+      if (error._tag === "NodesNotCreated") assert.deepStrictEqual(error.reasons.map(({ _tag }) => _tag), ["NameTaken"])
+      assert.deepStrictEqual(engine.containers.map(({ state }) => state), ["created"])
+    }))
+
+  it.live("is free in the end, and the node is made", () =>
+    Effect.gen(function*() {
+      const { docker, engine } = yield* withHolder("nobody")
+      yield* docker.createNodes(spec)
+      assert.deepStrictEqual(engine.containers.map(({ state }) => state), ["running"])
     }))
 })
 
