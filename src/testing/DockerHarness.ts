@@ -4,17 +4,19 @@
  * The layer under test speaks to the engine through a `TestedEngine`, which tells the calls, cuts watches and takes the
  * engine away. What cannot be had from a healthy engine, that it refuses to start, stop or remove a node, is said in its
  * place; all else is the engine's own doing. Nodes are hand-made, with the labels of the scheme's tool, from an image
- * that has a `/bin/sh`. It claims no `secrets`: a layer on a unix socket has none.
+ * that has a `/bin/sh`. A layer on a unix socket has no credentials but those that it is to put into its nodes; whoever
+ * gives it some can name them, and claim `secrets` too.
  *
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as http from "node:http"
 import { byRoleThenName } from "../internal/Operation.ts"
 import { randomWord } from "../internal/Session.ts"
-import type { NodeRole, NodeState } from "../Model.ts"
+import type { NodeRole } from "../Model.ts"
+import { type Marks, marks } from "./docker/Marks.ts"
+import { archive, asking, type Container, type Json, type Resource, states } from "./docker/RawEngine.ts"
 import type { Plan } from "./FaultProxy.ts"
 import { type Call, Harness, HarnessError, type HarnessService, make as makeHarness, type TrueNode } from "./Harness.ts"
 import type { Capability } from "./Law.ts"
@@ -39,6 +41,8 @@ export interface Options {
   readonly image: string
   /** Raise it for an engine that is slow, or far. */
   readonly patience?: Duration.Input
+  /** Credentials that the layer under test was given; claim `secrets` too. */
+  readonly secrets?: ReadonlyArray<string>
 }
 
 /**
@@ -64,146 +68,8 @@ export const capabilities = (scheme: Scheme): ReadonlyArray<Capability> => [
 ]
 
 // -----------------------------------------------------------------------------
-// Schemes, as their tools mark things
+// The harness
 // -----------------------------------------------------------------------------
-
-interface Marks {
-  readonly roles: Readonly<Partial<Record<NodeRole, string>>>
-  readonly clusterLabel: string
-  readonly roleLabel: string
-  /** Labels that every node has, whatever its cluster. */
-  readonly always: Readonly<Record<string, string>>
-  readonly nodeName: (cluster: string, role: string, index: number) => string
-  readonly network: (cluster: string) => string
-  /** The labels of a network and of a volume that are the cluster's own. */
-  readonly resource: (cluster: string) => Readonly<Record<string, string>>
-}
-
-const counted = (cluster: string, role: string, index: number) => `${cluster}-${role}${index === 0 ? "" : index + 1}`
-
-const marks: { readonly [S in Scheme]: Marks } = {
-  kubelayer: {
-    roles: {
-      "control-plane": "control-plane",
-      worker: "worker",
-      "load-balancer": "load-balancer",
-      helper: "helper"
-    },
-    clusterLabel: "kubelayer.cluster",
-    roleLabel: "kubelayer.role",
-    always: {},
-    nodeName: counted,
-    network: (cluster) => `kubelayer-${cluster}`,
-    resource: (cluster) => ({ "kubelayer.owned": `kubelayer/${cluster}` })
-  },
-  kind: {
-    roles: {
-      "control-plane": "control-plane",
-      worker: "worker",
-      "load-balancer": "external-load-balancer",
-      helper: "external-etcd"
-    },
-    clusterLabel: "io.x-k8s.kind.cluster",
-    roleLabel: "io.x-k8s.kind.role",
-    always: {},
-    nodeName: counted,
-    // kind's own network serves all clusters, so a cluster's own one is one that kubelayer made for it.
-    network: (cluster) => `${cluster}-network`,
-    resource: (cluster) => ({ "kubelayer.owned": `kind/${cluster}` })
-  },
-  k3d: {
-    roles: { "control-plane": "server", worker: "agent", "load-balancer": "loadbalancer", helper: "noRole" },
-    clusterLabel: "k3d.cluster",
-    roleLabel: "k3d.role",
-    always: { app: "k3d" },
-    nodeName: (cluster, role, index) => `k3d-${cluster}-${role}-${index}`,
-    network: (cluster) => `k3d-${cluster}`,
-    resource: (cluster) => ({ app: "k3d", "k3d.cluster": cluster })
-  },
-  talos: {
-    roles: { "control-plane": "controlplane", worker: "worker" },
-    clusterLabel: "talos.cluster.name",
-    roleLabel: "talos.type",
-    always: { "talos.owned": "true" },
-    nodeName: (cluster, role, index) => `${cluster}-${role}-${index + 1}`,
-    network: (cluster) => cluster,
-    resource: (cluster) => ({ "talos.owned": "true", "talos.cluster.name": cluster })
-  }
-}
-
-// -----------------------------------------------------------------------------
-// The engine
-// -----------------------------------------------------------------------------
-
-type Json = Record<string, unknown>
-
-/** Where a DOCKER_HOST is, as node:http wants it. */
-const target = (host: string) => {
-  if (host.startsWith("unix://")) return { socketPath: host.slice("unix://".length) }
-  const { hostname, port } = new URL(host)
-  return { host: hostname, port: Number(port) }
-}
-
-/** Asks the engine itself. Statuses from 400 on are an error, but for those that are `fine`. */
-const asking = (engine: string) =>
-(action: string, method: string, path: string, options: {
-  readonly body?: unknown
-  readonly tar?: Uint8Array
-  readonly fine?: ReadonlyArray<number>
-} = {}): Effect.Effect<unknown, HarnessError> =>
-  Effect.callback((resume, signal) => {
-    const fail = (detail: string) => resume(Effect.fail(new HarnessError({ action, detail })))
-    const payload = options.tar ?? (options.body === undefined ? undefined : JSON.stringify(options.body))
-    const request = http.request({
-      ...target(engine),
-      method,
-      path,
-      agent: false,
-      signal,
-      headers: payload === undefined ? {} : {
-        "Content-Type": options.tar === undefined ? "application/json" : "application/x-tar",
-        "Content-Length": Buffer.byteLength(payload)
-      }
-    }, (response) => {
-      let text = ""
-      response.setEncoding("utf8")
-      response.on("data", (chunk: string) => text += chunk)
-      response.on("error", (error) => fail(error.message))
-      response.on("end", () => {
-        const status = response.statusCode ?? 0
-        if (status >= 400 && !(options.fine ?? []).includes(status)) return fail(`${status} ${text.trim()}`)
-        try {
-          resume(Effect.succeed(text === "" ? undefined : JSON.parse(text)))
-        } catch {
-          resume(Effect.succeed(text))
-        }
-      })
-    })
-    request.on("error", (error) => fail(error.message))
-    request.end(payload)
-  })
-
-const states: Readonly<Record<string, NodeState>> = {
-  created: "stopped",
-  running: "running",
-  paused: "stopped",
-  restarting: "starting",
-  removing: "deleting",
-  exited: "stopped",
-  dead: "failed"
-}
-
-interface Container {
-  readonly Id: string
-  readonly Names: ReadonlyArray<string>
-  readonly Labels: Readonly<Record<string, string>>
-  readonly State: string
-}
-
-interface Resource {
-  readonly Name: string
-  readonly Labels: Readonly<Record<string, string>> | null
-}
 
 /** Where a node looks whether it is to exit: the file is there, and empty where not. */
 const exitFile = "kubelayer-harness-exit"
@@ -211,24 +77,6 @@ const exitFile = "kubelayer-harness-exit"
 const nodeScript = `if [ -s /${exitFile} ]; then exit 3; fi
 trap 'exit 0' TERM
 while :; do sleep 3600 & wait $!; done`
-
-/** An archive of one small file, in the old tar format that every engine takes. */
-const archive = (name: string, content: string): Uint8Array => {
-  const header = Buffer.alloc(512)
-  header.write(name, 0)
-  header.write("0000644\0", 100)
-  header.write("0000000\0", 108)
-  header.write("0000000\0", 116)
-  header.write(`${content.length.toString(8).padStart(11, "0")}\0`, 124)
-  header.write("00000000000\0", 136)
-  header.write("        ", 148)
-  header.write("0", 156)
-  const sum = header.reduce((total, byte) => total + byte, 0)
-  header.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148)
-  const body = Buffer.alloc(Math.ceil(content.length / 512) * 512)
-  body.write(content)
-  return Buffer.concat([header, body, Buffer.alloc(1024)])
-}
 
 /** The call on a container that a request is. */
 const callOf = (
@@ -240,10 +88,6 @@ const callOf = (
   return { call: verb === "start" || verb === "unpause" ? "start" : "stop", id }
 }
 
-// -----------------------------------------------------------------------------
-// The harness
-// -----------------------------------------------------------------------------
-
 /**
  * Makes the harness of an engine.
  *
@@ -253,7 +97,7 @@ const callOf = (
 export const make = (engine: TestedEngineService, options: Options): HarnessService => {
   const { image } = options
   const { proxy } = engine
-  const scheme = marks[options.scheme]
+  const scheme: Marks = marks[options.scheme]
   const ask = asking(engine.engine)
   const patience = Duration.fromInputUnsafe(options.patience ?? "2 seconds")
   const roleOf = new Map(Object.entries(scheme.roles).map(([role, raw]) => [raw, role as NodeRole]))
@@ -482,7 +326,8 @@ export const make = (engine: TestedEngineService, options: Options): HarnessServ
         yield* ask(action, "POST", "/networks/create", { body: { Name, CheckDuplicate: true, Internal: true, Labels } })
         yield* ask(action, "POST", "/volumes/create", { body: { Name: `${cluster}-data`, Labels } })
       }),
-    leftovers: beside
+    leftovers: beside,
+    secrets: Effect.succeed(options.secrets ?? [])
   })
 }
 

@@ -6,12 +6,17 @@ import { describeLaws } from "kubelayer/testing/vitest"
 import { describe, it } from "vitest"
 import { engineHost, image } from "./support/engine.ts"
 
+const secret = "a-credential-that-nobody-shows"
+
 // Most of a law is waiting for the engine, so several go on at once; each has clusters of its own.
 for (const scheme of ["kubelayer", "kind"] as const) {
   describeLaws({ describe: describe.concurrent, it }, {
     name: `Docker, scheme ${scheme}`,
-    layer: through(engineHost, (host) => Docker.layer({ host, scheme, nodes: { image: image(), pull: "never" } })),
-    harness: DockerHarness.layer({ scheme, image: image() }),
-    capabilities: DockerHarness.capabilities(scheme)
+    layer: through(
+      engineHost,
+      (host) => Docker.layer({ host, scheme, nodes: { image: image(), pull: "never", env: { TOKEN: secret } } })
+    ),
+    harness: DockerHarness.layer({ scheme, image: image(), secrets: [secret] }),
+    capabilities: [...DockerHarness.capabilities(scheme), "secrets"]
   })
 }
