@@ -8,9 +8,7 @@
  * known what they made.
  * Source: Docker Engine API reference, `ContainerCreate`, `NetworkCreate`, `VolumeCreate`.
  */
-import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
-import * as Schedule from "effect/Schedule"
 import { makeAtLarge } from "../internal/AtLarge.ts"
 import * as Creation from "../internal/Creation.ts"
 import { failWith } from "../internal/Method.ts"
@@ -19,6 +17,7 @@ import {
   checkNewClusterName,
   type ClusterName,
   Done,
+  Failed,
   type OperationName,
   type OperationReport,
   type Outcome
@@ -26,9 +25,10 @@ import {
 import type { Policy } from "../Policy.ts"
 import type { Subject } from "../Progress.ts"
 import type { CreateFailure } from "../Provider.ts"
-import { BackendError, InvalidSpec, UnsupportedError } from "../ProviderError.ts"
+import { BackendError, InvalidSpec, NotFoundError, UnsupportedError } from "../ProviderError.ts"
 import type { Client } from "./Client.ts"
 import { isPortTaken } from "./Errors.ts"
+import { HeldUnseen, untilSeen } from "./Held.ts"
 import { chooseHostPorts } from "./HostPorts.ts"
 import { ensureImage } from "./Images.ts"
 import { agrees, judge, lookAtWorld, type World } from "./Judge.ts"
@@ -57,15 +57,6 @@ interface Call extends Pick<Creation.Creation, "operation" | "making"> {
   readonly ownership: Readonly<Record<string, string>>
 }
 
-/**
- * An engine holds a name from the moment that somebody asks for it, and lists the container only when it is made; and
- * holds it still while one is removed that it lists no more. Who has it is then seen a moment later.
- */
-class HeldUnseen extends Data.TaggedError("HeldUnseen")<{ readonly error: CallFailure }> {}
-
-/** How long a name may be held by nothing that is listed. */
-const unseenFor = "10 seconds"
-
 const subjectOfPlanned = (node: PlannedNode): Subject => ({ kind: "node", name: node.name })
 
 /** Makes one container, with host ports and address of its own. One that someone else just made is judged. */
@@ -93,12 +84,7 @@ const makeContainer = (
     )
   )
   const create = operation.emit({ _tag: "Sent", subject, call: "create" }).pipe(
-    Effect.andThen(attempt),
-    Effect.retry({
-      while: (error) => error instanceof HeldUnseen,
-      schedule: Schedule.upTo(operation.policy.poll, { duration: unseenFor })
-    }),
-    Effect.catch((error) => Effect.fail(error instanceof HeldUnseen ? error.error : error))
+    Effect.andThen(untilSeen(operation.policy, attempt))
   )
   const others = (node.spec.networks ?? []).map(plan.networkName)
   return others.length === 0
@@ -178,6 +164,8 @@ const carryOut = Effect.fnUntraced(function*(
   const heldPorts = new Set<string>()
   const missing = plan.nodes.filter((node) => !stays(node))
   const fixed = new Map(missing.map((node, index) => [node.name, addresses[index]]))
+  /** Made by another create at the same time, which may still fail and remove them again. */
+  const adopted = new Set<string>()
 
   for (const node of plan.nodes) {
     if (stays(node)) yield* operation.record(subjectOfPlanned(node), alreadyDone)
@@ -191,7 +179,9 @@ const carryOut = Effect.fnUntraced(function*(
         const useless = stranded.get(node.name)
         if (useless !== undefined) yield* client.removeContainer(useless.Id)
         const { made } = yield* makeContainer(call, node, { ports, address: fixed.get(node.name) })
-        return made ? undefined : alreadyDone
+        if (made) return undefined
+        adopted.add(node.name)
+        return alreadyDone
       })
   )
   // One that could not be made makes the whole call fail; starting the others would only be undone.
@@ -205,8 +195,14 @@ const carryOut = Effect.fnUntraced(function*(
 
   const look = members(client, [plan.scheme], plan.cluster)
   const planned = new Map(plan.nodes.map((node) => [node.name, node]))
-  const unstarted = (yield* look).filter((member) =>
-    planned.has(member.name) && member.container.State.toLowerCase() === "created"
+  const found = yield* look
+  const there = new Set(found.map(({ name }) => name))
+  for (const subject of plan.nodes.filter(({ name }) => !there.has(name)).map(subjectOfPlanned)) {
+    const error = operation.error(new NotFoundError({ detail: "the container was removed meanwhile" }), subject)
+    yield* operation.record(subject, new Failed({ error }))
+  }
+  const unstarted = found.filter((member) =>
+    planned.has(member.name) && (member.container.State.toLowerCase() === "created" || adopted.has(member.name))
   )
   yield* startWaves(
     operation,

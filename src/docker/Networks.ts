@@ -12,6 +12,7 @@ import { AlreadyDone, Done, type Outcome } from "../Model.ts"
 import type { Subject } from "../Progress.ts"
 import { Conflict, NameTaken, NotFoundError } from "../ProviderError.ts"
 import type { Client } from "./Client.ts"
+import { HeldUnseen, untilSeen } from "./Held.ts"
 import * as Labels from "./Labels.ts"
 import { type Plan, type PlannedNetwork, type PlannedVolume, subnetsToTry } from "./Plan.ts"
 import { isReason } from "./Power.ts"
@@ -141,7 +142,7 @@ const createNetwork = Effect.fnUntraced(function*(
 
 /** The network of this name that an engine would choose: the oldest. */
 const eldest = (networks: ReadonlyArray<Network>): Network | undefined =>
-  [...networks].sort((a, b) => (a.Created ?? "") < (b.Created ?? "") ? -1 : 1)[0]
+  [...networks].sort((a, b) => `${a.Created} ${a.Id}` < `${b.Created} ${b.Id}` ? -1 : 1)[0]
 
 /** Makes a network where it is missing. */
 export const ensureNetwork = Effect.fnUntraced(function*(
@@ -162,19 +163,24 @@ export const ensureNetwork = Effect.fnUntraced(function*(
       )
     )
   }
-  const made = yield* Effect.result(createNetwork(context, planned, known))
-  const first = eldest(named(yield* client.listNetworks))
-  if (made._tag === "Failure") {
-    // Someone else may have made it between the look and the call.
-    return first === undefined || !isReason(made.failure, "NameTaken") && !isReason(made.failure, "Conflict")
-      ? yield* Effect.fail(made.failure)
-      : yield* adopt(context, plan, planned, first)
-  }
-  if (first !== undefined && first.Id !== made.success.id) {
-    yield* making(networkSubject(planned), client.removeNetwork(made.success.id))
-    return yield* adopt(context, plan, planned, first)
-  }
-  return { outcome: new Done({}), subnet: planned.subnet === undefined ? undefined : made.success.subnet }
+  const attempt = Effect.fnUntraced(function*(): Effect.fn.Return<Ensured, CallFailure | HeldUnseen> {
+    const made = yield* Effect.result(createNetwork(context, planned, known))
+    const first = eldest(named(yield* client.listNetworks))
+    if (made._tag === "Failure") {
+      const taken = isReason(made.failure, "NameTaken")
+      if (first === undefined && taken) return yield* new HeldUnseen({ error: made.failure })
+      // Someone else may have made it between the look and the call.
+      return first === undefined || !taken && !isReason(made.failure, "Conflict")
+        ? yield* Effect.fail(made.failure)
+        : yield* adopt(context, plan, planned, first)
+    }
+    if (first !== undefined && first.Id !== made.success.id) {
+      yield* making(networkSubject(planned), client.removeNetwork(made.success.id))
+      return yield* adopt(context, plan, planned, first)
+    }
+    return { outcome: new Done({}), subnet: planned.subnet === undefined ? undefined : made.success.subnet }
+  })
+  return yield* untilSeen(operation.policy, attempt())
 })
 
 /** Makes a named volume where it is missing. */

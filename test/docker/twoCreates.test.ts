@@ -1,0 +1,154 @@
+/** Two creates of one cluster at once, each through a service of its own, and what one of them sees of the other. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
+import type { DockerClusterSpec } from "kubelayer/layers/Docker"
+import { type Heard, json, type Reply } from "./fake/Conversation.ts"
+import { type FakeEngine, pretend } from "./fake/Engine.ts"
+import { failureOf, serviceAt } from "./fake/service.ts"
+import { told } from "./support/told.ts"
+
+const spec: DockerClusterSpec = {
+  cluster: "dev",
+  controlPlanes: 1,
+  workers: 2,
+  volumes: [{ name: "data" }],
+  nodes: { image: "node", volumes: [{ name: "data", target: "/data" }] }
+}
+const policy = { poll: Schedule.spaced("1 millis") } as const
+
+describe("the same create twice at once, through two services", () => {
+  it.live("makes each node, network and volume once", () =>
+    Effect.gen(function*() {
+      const engine = yield* pretend()
+      const services = [yield* serviceAt(engine, { policy }), yield* serviceAt(engine, { policy })]
+      const reports = yield* Effect.forEach(services, (docker) => docker.createNodes(spec), { concurrency: 2 })
+      assert.deepStrictEqual(engine.containers.map(({ name, state }) => `${name} ${state}`).sort(), [
+        "dev-control-plane running",
+        "dev-worker running",
+        "dev-worker2 running"
+      ])
+      assert.deepStrictEqual(engine.networks.map(({ name }) => name), ["kubelayer-dev"])
+      assert.deepStrictEqual(engine.volumes.map(({ name }) => name), ["dev-data"])
+      for (const report of reports) {
+        assert.isFalse(report.isFailure)
+        assert.lengthOf(report.outcomes, 5)
+      }
+    }))
+})
+
+describe("a network's name that the engine says is taken, by one that it does not list yet", () => {
+  const withHolder = Effect.fnUntraced(function*(owner: "ours" | "foreign" | "nobody") {
+    let refusals = 0
+    const engine: FakeEngine = yield* pretend({
+      script: (heard): Reply | undefined => {
+        if (heard.path !== "/networks/create" || ++refusals > 3) return undefined
+        if (refusals === 3 && owner !== "nobody") {
+          const { Labels, Name } = heard.body as { readonly Labels: Record<string, string>; readonly Name: string }
+          const labels = owner === "ours" ? { ...Labels, "kubelayer.operation": "of-somebody-else" } : {}
+          engine.networks.push({ id: "held", name: Name, labels, subnet: "10.89.7.0/24" })
+        }
+        return json({ message: "network with name kubelayer-dev already exists" }, 409)
+      }
+    })
+    return { engine, docker: yield* serviceAt(engine, { policy }) }
+  })
+
+  it.live("is the same network, made by a create at the same time", () =>
+    Effect.gen(function*() {
+      const { docker, engine } = yield* withHolder("ours")
+      const report = yield* docker.createNodes(spec)
+      assert.strictEqual(told(report)["kubelayer-dev"], "AlreadyDone")
+      assert.deepStrictEqual(engine.networks.map(({ id }) => id), ["held"])
+      // Addresses are those of the network that is there.
+      const addresses = engine.containers.map(({ labels }) => labels["kubelayer.address"]).sort()
+      assert.deepStrictEqual(addresses, ["10.89.7.2", "10.89.7.3", "10.89.7.4"])
+    }))
+
+  it.live("is held by something foreign: NameTaken, and it stays", () =>
+    Effect.gen(function*() {
+      const { docker, engine } = yield* withHolder("foreign")
+      const error = yield* failureOf(docker.createNodes(spec))
+      assert.strictEqual(error._tag, "NodesNotCreated")
+      if (error._tag === "NodesNotCreated") assert.deepStrictEqual(error.reasons.map(({ _tag }) => _tag), ["NameTaken"])
+      assert.deepStrictEqual(engine.networks.map(({ id }) => id), ["held"])
+    }))
+
+  it.live("is free in the end, and the network is made", () =>
+    Effect.gen(function*() {
+      const { docker, engine } = yield* withHolder("nobody")
+      yield* docker.createNodes(spec)
+      assert.deepStrictEqual(engine.networks.map(({ name }) => name), ["kubelayer-dev"])
+    }))
+})
+
+describe("a node that another create made at the same time", () => {
+  /** What the other one made when ours asked for the node, and what is left of it from the next listing but one on. */
+  const madeByTheOther = Effect.fnUntraced(function*(state: "created" | "running", gone: "before" | "during") {
+    let held: Heard | undefined
+    let listings = 0
+    const engine: FakeEngine = yield* pretend({
+      script: (heard): Reply | undefined => {
+        if (heard.path === "/containers/create" && heard.query["name"] === "dev-worker" && held === undefined) {
+          held = heard
+          const { Labels } = heard.body as { readonly Labels: Record<string, string> }
+          engine.containers.unshift({
+            id: "h".repeat(64),
+            name: "dev-worker",
+            labels: { ...Labels, "kubelayer.operation": "of-somebody-else" },
+            state,
+            image: "node",
+            networks: ["kubelayer-dev"]
+          })
+        }
+        // The first listing after that is the look at who holds the name, the second that at all that is to be started.
+        if (held !== undefined && heard.path === "/containers/json") {
+          const last = gone === "before" ? 2 : 3
+          if (++listings === last) {
+            engine.containers.splice(engine.containers.findIndex(({ name }) => name === "dev-worker"), 1)
+          }
+        }
+        return undefined
+      }
+    })
+    return { engine, docker: yield* serviceAt(engine, { policy }) }
+  })
+
+  for (const state of ["created", "running"] as const) {
+    for (const gone of ["before", "during"] as const) {
+      it.live(`is taken back ${gone} the start, ${state} as it was: the create fails, and leaves nothing`, () =>
+        Effect.gen(function*() {
+          const { docker, engine } = yield* madeByTheOther(state, gone)
+          const error = yield* failureOf(docker.createNodes(spec))
+          assert.strictEqual(error._tag, "NodesNotCreated")
+          if (error._tag !== "NodesNotCreated") return
+          assert.strictEqual(told(error.report)["dev-worker"], "Failed")
+          assert.deepStrictEqual(error.reasons.map(({ _tag }) => _tag), ["NotFoundError"])
+          assert.deepStrictEqual(error.leftovers, [])
+          assert.deepStrictEqual([...engine.containers, ...engine.networks, ...engine.volumes], [])
+        }))
+    }
+  }
+
+  it.live("stays where ours fails", () =>
+    Effect.gen(function*() {
+      let held = false
+      const engine: FakeEngine = yield* pretend({
+        script: (heard): Reply | undefined => {
+          if (heard.path !== "/containers/create") return undefined
+          if (heard.query["name"] === "dev-worker2") return json({ message: "no such thing as a node" }, 501)
+          if (heard.query["name"] === "dev-worker" && !held) {
+            held = true
+            const { Labels } = heard.body as { readonly Labels: Record<string, string> }
+            const labels = { ...Labels, "kubelayer.operation": "of-somebody-else" }
+            engine.containers.unshift({ id: "held", name: "dev-worker", labels, state: "running", image: "node" })
+          }
+          return undefined
+        }
+      })
+      const docker = yield* serviceAt(engine, { policy })
+      const error = yield* failureOf(docker.createNodes(spec))
+      assert.strictEqual(error._tag, "NodesNotCreated")
+      assert.deepStrictEqual(engine.containers.map(({ id, state }) => `${id} ${state}`), ["held running"])
+    }))
+})
