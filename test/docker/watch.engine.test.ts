@@ -5,17 +5,22 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import * as Docker from "kubelayer/layers/Docker"
 import type { ClusterStatus } from "kubelayer/Model"
+import type * as Policy from "kubelayer/Policy"
 import { toJson } from "kubelayer/Provider"
+import { between, oneOf, random } from "kubelayer/testing/faults/Random"
 import { TestedEngine, through } from "kubelayer/testing/TestedEngine"
 import { nodes } from "./support/docker.ts"
 import { container, engineHost, newCluster, remove, start, stop } from "./support/engine.ts"
 import { failing } from "./support/told.ts"
 
-const watched = (scheme: Docker.SchemeChoice = "kubelayer") =>
-  Layer.fresh(through(engineHost, (host) => Docker.layer({ host, scheme, nodes })))
+const watched = (scheme: Docker.SchemeChoice = "kubelayer", policy: Policy.Overrides = {}) =>
+  Layer.fresh(through(engineHost, (host) => Docker.layer({ host, scheme, nodes, policy })))
+
+const cuts = 50
 
 /** A cluster of two, made by hand; both run. */
 const pair = Effect.gen(function*() {
@@ -48,6 +53,17 @@ const watching = Effect.fnUntraced(function*(service: Docker.DockerService, clus
   yield* until(() => true)
   return { seen, fiber, until }
 })
+
+/** Until something holds on the engine's side. */
+const eventually = (what: string, holds: Effect.Effect<boolean>) =>
+  holds.pipe(
+    Effect.filterOrFail((is) => is, () => "not yet" as const),
+    Effect.retry({ schedule: Schedule.spaced("5 millis") }),
+    Effect.timeoutOrElse({
+      duration: "20 seconds",
+      orElse: () => Effect.die(new Error(`it never came to be that ${what}`))
+    })
+  )
 
 const json = (status: ClusterStatus | undefined) => status === undefined ? undefined : toJson(status)
 
@@ -97,6 +113,45 @@ describe.concurrent("watchCluster", () => {
       yield* start(`${c}-control-plane`)
       yield* until((status) => status.nodesReady === 1)
     }).pipe(Effect.scoped, Effect.provide(watched())))
+
+  it.live(
+    `loses nothing and gives nothing twice over ${cuts} cuts, before, after and amid changes`,
+    () =>
+      Effect.gen(function*() {
+        const service = yield* Docker.Docker
+        const engine = yield* TestedEngine
+        const c = yield* pair
+        const { fiber, seen, until } = yield* watching(service, c)
+        const streams = Effect.map(
+          engine.proxy.calls,
+          (calls) => calls.filter(({ template }) => template === "/events").length
+        )
+        const cut = engine.cut(/\/events\?/)
+        const extra = `${c}-worker2`
+        const labels = { "kubelayer.cluster": c, "kubelayer.role": "worker" }
+        const next = random(11)
+        for (let done = 0; done < cuts; done++) {
+          yield* eventually("the events are listened to again", Effect.map(streams, (count) => count > done))
+          const [made, removed] = [container(extra, { labels }), remove(extra)]
+          const restart = Effect.andThen(stop(`${c}-worker`), start(`${c}-worker`))
+          const change = [made, removed, made, restart, removed][done % 5] ?? restart
+          yield* oneOf(next, [
+            Effect.andThen(cut, change),
+            Effect.andThen(change, cut),
+            Effect.all([change, Effect.andThen(Effect.sleep(between(next, 0, 40)), cut)], { concurrency: 2 })
+          ])
+          const present = Option.getOrThrow(yield* service.provider.getClusterStatus(c))
+          yield* until((status) => JSON.stringify(json(status)) === JSON.stringify(json(present)))
+        }
+        assert.isAtLeast(yield* streams, cuts)
+        assert.isUndefined(fiber.pollUnsafe())
+        const twice = seen.filter((status, index) =>
+          JSON.stringify(json(status)) === JSON.stringify(json(seen[index - 1]))
+        )
+        assert.deepStrictEqual(twice, [])
+      }).pipe(Effect.scoped, Effect.provide(watched("kubelayer", { poll: Schedule.spaced("20 millis") }))),
+    120_000
+  )
 
   it.live("fails where the cluster is not there", () =>
     Effect.gen(function*() {
