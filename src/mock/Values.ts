@@ -1,0 +1,152 @@
+/**
+ * Nodes, statuses, reports and errors as a mock answers them, built from what a test cares for; the rest is filled in.
+ *
+ * @since 0.1.0
+ */
+import type * as Effect from "effect/Effect"
+import { failWith } from "../internal/Method.ts"
+import { byRoleThenName } from "../internal/Operation.ts"
+import {
+  AlreadyDone,
+  ClusterName,
+  type ClusterStatus,
+  Done,
+  Failed,
+  NodeInfo,
+  type NodeRole,
+  type NodeState,
+  type OperationName,
+  OperationReport,
+  type Outcome,
+  ResourceOutcome,
+  RolledBack
+} from "../Model.ts"
+import { buildClusterStatus } from "../Provider.ts"
+import { BackendError, ProviderUnavailable, type Reason } from "../ProviderError.ts"
+
+/** The name of the backend in errors, ids and spans. */
+export const backend = "mock"
+
+/**
+ * A node. Without more it is a worker that runs, `dev-worker`.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const node = (
+  cluster: string,
+  fields: Partial<Omit<ConstructorParameters<typeof NodeInfo>[0], "clusterName">> = {}
+): NodeInfo => {
+  const role = fields.role ?? "worker"
+  const state = fields.state ?? "running"
+  const name = fields.name ?? `${cluster}-${role}`
+  return new NodeInfo({
+    id: `${backend}-${name}`,
+    rawRole: role,
+    rawState: state,
+    addresses: { private: [], public: [] },
+    ...fields,
+    clusterName: ClusterName.make(cluster),
+    role,
+    state,
+    name
+  })
+}
+
+/**
+ * The nodes of a cluster: `dev-control-plane`, `dev-worker`, `dev-worker2`, ...
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const nodes = (
+  cluster: string,
+  options: { readonly controlPlanes?: number; readonly workers?: number; readonly state?: NodeState } = {}
+): ReadonlyArray<NodeInfo> => {
+  const { controlPlanes = 1, state = "running", workers = 0 } = options
+  const of = (role: NodeRole, count: number) =>
+    Array.from(
+      { length: count },
+      (_, index) => node(cluster, { role, state, name: `${cluster}-${role}${index === 0 ? "" : index + 1}` })
+    )
+  return [...of("control-plane", controlPlanes), ...of("worker", workers)]
+}
+
+/**
+ * The status that these nodes make.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const status = (
+  nodes: ReadonlyArray<NodeInfo>,
+  extra: { readonly endpoint?: string; readonly rawPhase?: string } = {}
+): ClusterStatus => buildClusterStatus([...nodes].sort(byRoleThenName), "running", extra)
+
+/**
+ * An outcome, the name of one that needs no more, or the reason of a failure.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type OutcomeInput = Outcome | Reason | "Done" | "AlreadyDone" | "RolledBack"
+
+const isOutcome = (input: Outcome | Reason): input is Outcome =>
+  "error" in input || "reason" in input || ["Done", "AlreadyDone", "RolledBack"].includes(input._tag)
+
+const outcomeOf = (operation: OperationName, cluster: string, name: string, input: OutcomeInput): Outcome => {
+  if (input === "Done") return new Done({})
+  if (input === "AlreadyDone") return new AlreadyDone({})
+  if (input === "RolledBack") return new RolledBack({})
+  return isOutcome(input)
+    ? input
+    : new Failed({
+      error: new BackendError({ provider: backend, operation, clusterName: cluster, node: name, reason: input })
+    })
+}
+
+/**
+ * The report of an operation, with an outcome for each node by its name.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const report = (
+  operation: OperationName,
+  cluster: string,
+  outcomes: Readonly<Record<string, OutcomeInput>> | ReadonlyArray<ResourceOutcome> = {}
+): OperationReport =>
+  new OperationReport({
+    operation,
+    clusterName: ClusterName.make(cluster),
+    durationMillis: 0,
+    outcomes: isList(outcomes) ?
+      outcomes :
+      Object.entries(outcomes).map(([name, input]) =>
+        new ResourceOutcome({
+          kind: "node",
+          name,
+          outcome: outcomeOf(operation, cluster, name, input),
+          durationMillis: 0
+        })
+      )
+  })
+
+const isList = (value: object): value is ReadonlyArray<unknown> & object => Array.isArray(value)
+
+/**
+ * The answer of a method that fails with a `BackendError` for this reason.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const failure: (reason: Reason) => Effect.Effect<never, BackendError> = failWith
+
+/**
+ * The error of a backend that does not answer.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const unavailable = (detail = "it was told to be unavailable"): ProviderUnavailable =>
+  new ProviderUnavailable({ provider: backend, detail, advice: "Change the answer given to Mock." })
