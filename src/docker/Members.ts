@@ -40,12 +40,20 @@ export const classify = (
   const members: Array<Member> = []
   const foreignNames = new Set<string>()
   const world = containers.map(factsOf)
+  const namesThatCanBe = new Map<string, boolean>()
+  const canBe = (name: string): boolean => {
+    const known = namesThatCanBe.get(name)
+    if (known !== undefined) return known
+    const can = isDockerClusterName(name)
+    namesThatCanBe.set(name, can)
+    return can
+  }
   containers.forEach((container, index) => {
     const facts = world[index] ?? factsOf(container)
     for (const scheme of schemes) {
       const membership = scheme.recognise(facts, world)
       if (membership === undefined) continue
-      if (isDockerClusterName(membership.cluster)) {
+      if (canBe(membership.cluster)) {
         members.push({ node: toNode(container, membership), ...facts, container, scheme })
       } else if (membership.cluster !== "") {
         foreignNames.add(`${scheme.name}/${membership.cluster}`)
@@ -86,7 +94,7 @@ export const members = (
 ): Effect.Effect<ReadonlyArray<Member>, CallFailure> =>
   Effect.flatMap(client.listContainers(filterOf(schemes, cluster)), (containers) => {
     const found = classify(schemes, containers).members.filter((member) => member.node.clusterName === cluster)
-    const candidates = [...new Set(found.map((member) => `${member.scheme.name}/${cluster}`))]
+    const candidates = [...new Set(found.map((member) => member.scheme.name))].map((scheme) => `${scheme}/${cluster}`)
     return candidates.length > 1
       ? failWith(
         new AmbiguousCluster({

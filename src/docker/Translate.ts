@@ -27,17 +27,39 @@ const states: ReadonlyMap<string, NodeState> = new Map([
 /** The state of a node whose container is in this state. */
 const nodeState = (state: string): NodeState => states.get(state.toLowerCase()) ?? "unknown"
 
-const addresses = (container: ContainerSummary): ReadonlyArray<string> =>
-  Object.values(container.NetworkSettings?.Networks ?? {}).flatMap((endpoint) =>
-    [endpoint?.IPAddress, endpoint?.GlobalIPv6Address].filter((address) =>
-      typeof address === "string" && address !== ""
-    ) as Array<string>
-  )
+const addresses = (container: ContainerSummary): ReadonlyArray<string> => {
+  const found: Array<string> = []
+  for (const endpoint of Object.values(container.NetworkSettings?.Networks ?? {})) {
+    if (endpoint?.IPAddress) found.push(endpoint.IPAddress)
+    if (endpoint?.GlobalIPv6Address) found.push(endpoint.GlobalIPv6Address)
+  }
+  return found
+}
+
+const DAY = 86_400
+const two = (value: number): string => value < 10 ? `0${value}` : String(value)
+/** The days that were asked for last, in ISO 8601; thousands of containers are made on few days. */
+const days = new Map<number, string>()
+
+const dayOf = (day: number): string => {
+  const known = days.get(day)
+  if (known !== undefined) return known
+  const text = new Date(day * DAY * 1000).toISOString().slice(0, 10)
+  if (days.size >= 1000) days.clear()
+  days.set(day, text)
+  return text
+}
 
 /** A time that no date can have is left out. */
 const createdAt = (seconds: number | null | undefined): { readonly createdAt?: string } => {
-  const date = new Date((seconds ?? Number.NaN) * 1000)
-  return Number.isNaN(date.getTime()) ? {} : { createdAt: date.toISOString() }
+  if (typeof seconds !== "number" || Number.isNaN(new Date(seconds * 1000).getTime())) return {}
+  if (!Number.isInteger(seconds) || seconds < 0 || seconds > 250_000_000_000) {
+    return { createdAt: new Date(seconds * 1000).toISOString() }
+  }
+  const day = Math.floor(seconds / DAY)
+  const rest = seconds - day * DAY
+  const minutes = Math.floor(rest / 60)
+  return { createdAt: `${dayOf(day)}T${two(Math.floor(minutes / 60))}:${two(minutes % 60)}:${two(rest % 60)}.000Z` }
 }
 
 /** A container that a scheme has recognised, as a node. */

@@ -9,34 +9,87 @@ import * as Schema from "effect/Schema"
 
 const nullable = <S extends Schema.Constraint>(schema: S) => Schema.optionalKey(Schema.NullOr(schema))
 
-const Labels = nullable(Schema.Record(Schema.String, Schema.String))
+const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null && !Array.isArray(value)
 
-const EndpointSettings = Schema.Struct({
-  NetworkID: nullable(Schema.String),
-  IPAddress: nullable(Schema.String),
-  GlobalIPv6Address: nullable(Schema.String)
-})
+const textOrNothing = (value: unknown): value is string | null | undefined =>
+  value === undefined || value === null || typeof value === "string"
 
-const Networks = Schema.Record(Schema.String, Schema.NullOr(EndpointSettings))
+// What stands in every entry of a long list is looked at where it is, and not copied field by field: thousands of
+// containers are read in the time that an engine needs to write them.
+const recordOf = <A>(expected: string, holds: (value: unknown) => value is A) =>
+  Schema.declare(
+    (value): value is Readonly<Record<string, A>> => {
+      if (!isObject(value)) return false
+      for (const key in value) if (!holds(value[key])) return false
+      return true
+    },
+    { expected }
+  )
+
+const listOf = <A>(expected: string, holds: (value: unknown) => value is A) =>
+  Schema.declare(
+    (value): value is ReadonlyArray<A> => Array.isArray(value) && value.every(holds),
+    { expected }
+  )
+
+const isText = (value: unknown): value is string => typeof value === "string"
+const numberOrNothing = (value: unknown): value is number | null | undefined =>
+  value === undefined || value === null || typeof value === "number"
+
+const Labels = nullable(recordOf("labels", isText))
+
+interface EndpointSettings {
+  readonly NetworkID?: string | null
+  readonly IPAddress?: string | null
+  readonly GlobalIPv6Address?: string | null
+}
+
+const Networks = recordOf(
+  "networks",
+  (value): value is EndpointSettings | null =>
+    value === null ||
+    isObject(value) && textOrNothing(value["NetworkID"]) && textOrNothing(value["IPAddress"]) &&
+      textOrNothing(value["GlobalIPv6Address"])
+)
+
+interface Port {
+  readonly IP?: string | null
+  readonly PrivatePort?: number | null
+  readonly PublicPort?: number | null
+  readonly Type?: string | null
+}
+
+const Ports = listOf(
+  "ports",
+  (value): value is Port =>
+    isObject(value) && textOrNothing(value["IP"]) && numberOrNothing(value["PrivatePort"]) &&
+    numberOrNothing(value["PublicPort"]) && textOrNothing(value["Type"])
+)
+
+interface Mount {
+  readonly Type?: string | null
+  readonly Name?: string | null
+}
+
+const Mounts = listOf(
+  "mounts",
+  (value): value is Mount => isObject(value) && textOrNothing(value["Type"]) && textOrNothing(value["Name"])
+)
 
 /** `GET /containers/json`, one entry. */
 export const ContainerSummary = Schema.Struct({
   Id: Schema.String,
-  Names: nullable(Schema.Array(Schema.String)),
+  Names: nullable(listOf("names", isText)),
   Image: nullable(Schema.String),
   Labels,
   State: Schema.String,
   Status: nullable(Schema.String),
   /** Seconds since the epoch. */
   Created: nullable(Schema.Number),
-  Ports: nullable(Schema.Array(Schema.Struct({
-    IP: nullable(Schema.String),
-    PrivatePort: nullable(Schema.Number),
-    PublicPort: nullable(Schema.Number),
-    Type: nullable(Schema.String)
-  }))),
+  Ports: nullable(Ports),
   NetworkSettings: nullable(Schema.Struct({ Networks: nullable(Networks) })),
-  Mounts: nullable(Schema.Array(Schema.Struct({ Type: nullable(Schema.String), Name: nullable(Schema.String) })))
+  Mounts: nullable(Mounts)
 })
 export type ContainerSummary = typeof ContainerSummary.Type
 

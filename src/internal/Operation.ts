@@ -253,8 +253,48 @@ export const run = Effect.fnUntraced(function*<E, R>(
 const roleRank = new Map<string, number>(NodeRole.literals.map((role, index) => [role, index]))
 const collator = new Intl.Collator("en", { numeric: true })
 
+const isDigit = (code: number): boolean => code >= 48 && code <= 57
+
+/** Lower-case letters, digits, `-` and `.`: their order is that of their codes, and most names have nothing else. */
+const isPlain = (code: number): boolean => isDigit(code) || code >= 97 && code <= 122 || code === 45 || code === 46
+
+/** Where the number that begins here ends, and where its first digit other than zero is. */
+const numberAt = (text: string, from: number): { readonly start: number; readonly end: number } => {
+  let end = from
+  while (isDigit(text.charCodeAt(end))) end++
+  let start = from
+  while (start < end - 1 && text.charCodeAt(start) === 48) start++
+  return { start, end }
+}
+
 /** Names with numbers compared as numbers: `worker2` before `worker10`. */
-export const byName = (a: string, b: string): number => collator.compare(a, b) || (a < b ? -1 : a > b ? 1 : 0)
+export const byName = (a: string, b: string): number => {
+  let i = 0
+  let j = 0
+  while (i < a.length && j < b.length) {
+    const inA = a.charCodeAt(i)
+    const inB = b.charCodeAt(j)
+    if (isDigit(inA) && isDigit(inB)) {
+      const numberA = numberAt(a, i)
+      const numberB = numberAt(b, j)
+      const longer = numberA.end - numberA.start - (numberB.end - numberB.start)
+      if (longer !== 0) return longer
+      for (let k = 0; numberA.start + k < numberA.end; k++) {
+        const digit = a.charCodeAt(numberA.start + k) - b.charCodeAt(numberB.start + k)
+        if (digit !== 0) return digit
+      }
+      i = numberA.end
+      j = numberB.end
+    } else if (inA !== inB) {
+      return isPlain(inA) && isPlain(inB) ? inA - inB : collator.compare(a, b) || (a < b ? -1 : 1)
+    } else {
+      i++
+      j++
+    }
+  }
+  // Names that differ in leading zeros only still have one order.
+  return a.length - i - (b.length - j) || (a < b ? -1 : a > b ? 1 : 0)
+}
 
 /** The order of `listNodes`: control planes, workers, load balancers, helpers; by name within. */
 export const byRoleThenName = (

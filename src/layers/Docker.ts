@@ -19,17 +19,15 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Client from "../docker/Client.ts"
 import { type ConnectionOptions, environment } from "../docker/Connection.ts"
-import { createCluster } from "../docker/Create.ts"
-import { deleteCluster, ownResources } from "../docker/Delete.ts"
-import { exec, type ExecEvent, type ExecOptions } from "../docker/Exec.ts"
-import { type LogLine, type LogOptions, logs } from "../docker/Logs.ts"
+import type { ExecEvent, ExecOptions } from "../docker/Exec.ts"
+import type { LogLine, LogOptions } from "../docker/Logs.ts"
 import { clusters, members } from "../docker/Members.ts"
 import * as Power from "../docker/Power.ts"
-import { type AddNodes, addNodes, removeNodes } from "../docker/Scale.ts"
+import type { AddNodes } from "../docker/Scale.ts"
 import type { SchemeChoice } from "../docker/Scheme.ts"
 import { chosenSchemes, schemeChoices } from "../docker/Schemes.ts"
 import type { DockerClusterSpec, NodeDefaults } from "../docker/Spec.ts"
-import { type Orphan, sweep } from "../docker/Sweep.ts"
+import type { Orphan } from "../docker/Sweep.ts"
 import { portMappingsOf, type PublishedPort } from "../docker/Translate.ts"
 import { watchCluster } from "../docker/Watch.ts"
 import { makeGate } from "../internal/Creation.ts"
@@ -183,6 +181,14 @@ export class Docker extends Context.Service<Docker, DockerService>()("kubelayer/
 // Constructors
 // -----------------------------------------------------------------------------
 
+// A program that lists, starts and stops loads nothing of what makes nodes and looks into them.
+const loadCreate = Effect.promise(() => import("../docker/Create.ts"))
+const loadDelete = Effect.promise(() => import("../docker/Delete.ts"))
+const loadScale = Effect.promise(() => import("../docker/Scale.ts"))
+const loadSweep = Effect.promise(() => import("../docker/Sweep.ts"))
+const loadLogs = Effect.promise(() => import("../docker/Logs.ts"))
+const loadExec = Effect.promise(() => import("../docker/Exec.ts"))
+
 /** What holds for Docker where nobody says otherwise, beside the general defaults. */
 const backendPolicy: Policy.Overrides = {}
 
@@ -215,15 +221,15 @@ export const make = Effect.fnUntraced(function*(
     listAllClusters: clusters(client, schemes),
     start: Power.start(client, schemes),
     stop: Power.stop(client, schemes),
-    delete: deleteCluster(client, schemes),
+    delete: (operation) => Effect.flatMap(loadDelete, ({ deleteCluster }) => deleteCluster(client, schemes)(operation)),
     watch: watchCluster({ client, schemes, policy, status })
   })
 
   const context = { client, schemes, policy, defaults: options, gate: makeGate() }
-  const create = createCluster(context)
-  const add = addNodes(context)
-  const remove = removeNodes(context)
-  const createNodes = (spec: DockerClusterSpec) => create(spec).pipe(method("docker", "createNodes", spec.cluster))
+  const createNodes = (spec: DockerClusterSpec) =>
+    Effect.flatMap(loadCreate, ({ createCluster }) => createCluster(context)(spec)).pipe(
+      method("docker", "createNodes", spec.cluster)
+    )
 
   const read = <A, E>(
     operation: string,
@@ -251,8 +257,14 @@ export const make = Effect.fnUntraced(function*(
     scheme,
     createNodes,
     createNodesScoped: scopedCreate(createNodes, provider.deleteNodes, policy),
-    addNodes: (cluster, nodes) => add(cluster, nodes).pipe(method("docker", "addNodes", cluster)),
-    removeNodes: (cluster, names) => remove(cluster, names).pipe(method("docker", "removeNodes", cluster)),
+    addNodes: (cluster, nodes) =>
+      Effect.flatMap(loadScale, ({ addNodes }) => addNodes(context)(cluster, nodes)).pipe(
+        method("docker", "addNodes", cluster)
+      ),
+    removeNodes: (cluster, names) =>
+      Effect.flatMap(loadScale, ({ removeNodes }) => removeNodes(context)(cluster, names)).pipe(
+        method("docker", "removeNodes", cluster)
+      ),
     portMappings: (cluster) =>
       read(
         "portMappings",
@@ -266,13 +278,28 @@ export const make = Effect.fnUntraced(function*(
     resources: (cluster) =>
       read("resources", cluster, (clusterName) =>
         members(client, schemes, clusterName).pipe(
-          Effect.flatMap((found) => ownResources(client, schemes, clusterName, found)),
+          Effect.flatMap((found) =>
+            Effect.flatMap(loadDelete, ({ ownResources }) => ownResources(client, schemes, clusterName, found))
+          ),
           Effect.map((resources) => resources.map((resource) => resource.subject))
         )),
-    logs: (cluster, node, logging = {}) => inNode("logs", cluster, node, (id) => logs(client, id, logging)),
-    exec: (cluster, node, execution) => inNode("exec", cluster, node, (id) => exec(client, id, execution)),
+    logs: (cluster, node, logging = {}) =>
+      inNode(
+        "logs",
+        cluster,
+        node,
+        (id) => Stream.unwrap(Effect.map(loadLogs, ({ logs }) => logs(client, id, logging)))
+      ),
+    exec: (cluster, node, execution) =>
+      inNode(
+        "exec",
+        cluster,
+        node,
+        (id) => Stream.unwrap(Effect.map(loadExec, ({ exec }) => exec(client, id, execution)))
+      ),
     client: (f) => client.use(f).pipe(method("docker", "client")),
-    sweep: (sweeping) => sweep(client, sweeping).pipe(method("docker", "sweep"))
+    sweep: (sweeping) =>
+      Effect.flatMap(loadSweep, ({ sweep }) => sweep(client, sweeping)).pipe(method("docker", "sweep"))
   }
 })
 
