@@ -243,7 +243,18 @@ export const Outcome = Schema.Union([Done, AlreadyDone, Skipped, Unsupported, Fa
 export type Outcome = typeof Outcome.Type
 
 /** What an outcome, an event or a leftover is about. */
-export const ResourceKind = Schema.Literals(["node", "network", "volume", "image"])
+export const ResourceKind = Schema.Literals([
+  "node",
+  "network",
+  "volume",
+  "image",
+  "firewall",
+  "placement-group",
+  "floating-ip",
+  "primary-ip",
+  "load-balancer",
+  "ssh-key"
+])
 
 /** @category models @since 0.1.0 */
 export type ResourceKind = typeof ResourceKind.Type
@@ -274,7 +285,9 @@ export class ResourceOutcome extends Schema.Class<ResourceOutcome>("kubelayer/Re
   id: Schema.optionalKey(Schema.String),
   outcome: Outcome,
   /** From the first thing done for it to its outcome. */
-  durationMillis: Schema.Int
+  durationMillis: Schema.Int,
+  /** What was decided on the way, in order, such as the places where a server was tried to be made. */
+  notes: Schema.optionalKey(Schema.Array(Schema.String))
 }) {
   /** Why it is not done, in one line; empty where it is. */
   get problem(): string {

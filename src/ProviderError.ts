@@ -377,7 +377,9 @@ export class InvalidSpec extends Data.TaggedError("InvalidSpec")<{
 // -----------------------------------------------------------------------------
 
 const failures = (report: OperationReport): string =>
-  [...report.failed, ...report.unsupported].map((node) => `\n  - ${node.kind} ${node.name}: ${node.problem}`).join("")
+  [...report.failed, ...report.unsupported].map((node) =>
+    [`\n  - ${node.kind} ${node.name}: ${node.problem}`, ...node.notes ?? []].join("\n      ")
+  ).join("")
 
 /**
  * An operation ran to its end and at least one node failed, or none could be acted on. The report has every node.

@@ -9,18 +9,14 @@
  * Source: Docker Engine API reference, `ContainerCreate`, `NetworkCreate`, `VolumeCreate`.
  */
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
-import * as Semaphore from "effect/Semaphore"
+import { makeAtLarge } from "../internal/AtLarge.ts"
+import * as Creation from "../internal/Creation.ts"
 import { failWith } from "../internal/Method.ts"
-import * as Operation from "../internal/Operation.ts"
-import { BoundToProcess, currentSession, randomWord } from "../internal/Session.ts"
 import {
   AlreadyDone,
   checkNewClusterName,
   type ClusterName,
   Done,
-  Failed,
   type OperationName,
   type OperationReport,
   type Outcome
@@ -28,14 +24,7 @@ import {
 import type { Policy } from "../Policy.ts"
 import type { Subject } from "../Progress.ts"
 import type { CreateFailure } from "../Provider.ts"
-import {
-  BackendError,
-  InvalidSpec,
-  type Leftover,
-  NodesNotCreated,
-  OperationTimeout,
-  UnsupportedError
-} from "../ProviderError.ts"
+import { BackendError, InvalidSpec, UnsupportedError } from "../ProviderError.ts"
 import type { Client } from "./Client.ts"
 import { isPortTaken } from "./Errors.ts"
 import { chooseHostPorts } from "./HostPorts.ts"
@@ -46,7 +35,7 @@ import { type Member, members } from "./Members.ts"
 import { ensureNetwork, ensureVolume, networkSubject, volumeSubject } from "./Networks.ts"
 import { addressLabel, createBody, freeAddresses, isOutside, makePlan, type Plan, type PlannedNode } from "./Plan.ts"
 import { inStartOrder, isReason, startOne, startWaves } from "./Power.ts"
-import { makeAtLarge, rollBack, whatIsLeft } from "./Rollback.ts"
+import { rollBack, whatIsLeft } from "./Rollback.ts"
 import { isMade, type PortMapping, type Scheme } from "./Scheme.ts"
 import { kubelayer } from "./schemes/Kubelayer.ts"
 import { type DockerClusterSpec, faults, type NodeDefaults } from "./Spec.ts"
@@ -60,14 +49,10 @@ const alreadyDone = new AlreadyDone({})
 const portAttempts = 3
 
 /** What one create call carries through its steps. */
-interface Call {
+interface Call extends Pick<Creation.Creation, "operation" | "making"> {
   readonly client: Client
   readonly plan: Plan
-  readonly operation: Operation.Operation
-  readonly id: string
   readonly ownership: Readonly<Record<string, string>>
-  /** Sends a request that makes the subject: it is not aborted when the caller is interrupted. */
-  readonly making: <A>(subject: Subject, request: Effect.Effect<A, CallFailure>) => Effect.Effect<A, CallFailure>
 }
 
 const subjectOfPlanned = (node: PlannedNode): Subject => ({ kind: "node", name: node.name })
@@ -218,14 +203,8 @@ const carryOut = Effect.fnUntraced(function*(
   )
 })
 
-/** For a create that has no error to carry them: it was interrupted, or ran out of its time. */
-const tellLeftovers = (cluster: ClusterName, leftovers: ReadonlyArray<Leftover>): Effect.Effect<void> =>
-  leftovers.length === 0
-    ? Effect.void
-    : Effect.logWarning(
-      `a create of cluster ${cluster} did not end and left behind:`,
-      ...leftovers.map((left) => `${left.kind} ${left.name}: ${left.why}`)
-    )
+/** Whether after such an error an engine may still carry the request out. */
+const leavesOpen = (error: CallFailure): boolean => isReason(error, "RequestTimeout")
 
 /** One create call. What it made is removed again unless it succeeds. */
 export const carryOutPlan = (options: {
@@ -235,57 +214,21 @@ export const carryOutPlan = (options: {
   readonly name: OperationName
   readonly plan: Plan
   readonly onFailure: "remove" | "keep"
-}): Effect.Effect<OperationReport, CreateFailure> =>
-  Effect.gen(function*() {
-    const { client, plan, policy, schemes } = options
-    const { cluster: clusterName, scheme } = plan
-    const operation = yield* Operation.make({ provider: "docker", name: options.name, clusterName, policy })
-    const session = yield* Effect.promise(currentSession)
-    const bound = yield* BoundToProcess
-    const id = randomWord(16)
-    const inFlight = new Set<Fiber.Fiber<unknown, unknown>>()
-    const atLarge = makeAtLarge()
-    let touched = false
-    let cleaned = false
-
-    const call: Call = {
-      client,
-      plan,
-      operation,
-      id,
-      ownership: Labels.ownership(scheme.name, clusterName, { session, operation: id, bound }),
-      making: (subject, request) =>
-        Effect.uninterruptibleMask((restore) =>
-          Effect.gen(function*() {
-            touched = true
-            const fiber = yield* Effect.forkDetach(Effect.interruptible(atLarge.sending(subject, request)))
-            inFlight.add(fiber)
-            fiber.addObserver(() => inFlight.delete(fiber))
-            return yield* restore(Fiber.join(fiber))
-          })
-        )
-    }
-
-    const cleanUp = Effect.gen(function*() {
-      yield* Effect.forEach([...inFlight], (fiber) => Fiber.await(fiber), { concurrency: "unbounded", discard: true })
-      if (!touched || cleaned) return []
-      const left = yield* options.onFailure === "keep"
-        ? whatIsLeft(client, operation, id, atLarge)
-        : rollBack(client, operation, id, atLarge)
-      cleaned = true
-      return left
-    }).pipe(
-      Effect.timeoutOrElse({
-        duration: policy.cleanupTimeout,
-        orElse: () =>
-          Effect.sync(() => {
-            cleaned = true
-            return atLarge.leftovers(operation, "it was not removed in time; delete the cluster")
-          })
-      })
-    )
-
-    const body = Effect.gen(function*() {
+}): Effect.Effect<OperationReport, CreateFailure> => {
+  const { client, plan, schemes } = options
+  const { cluster: clusterName, scheme } = plan
+  return Creation.create({
+    provider: "docker",
+    name: options.name,
+    clusterName,
+    policy: options.policy,
+    onFailure: options.onFailure,
+    // A volume's creation is repeated, and each time carried out: seen and removed, it may come once more.
+    atLarge: makeAtLarge({ leavesOpen, mayComeAgain: ({ kind }) => kind === "volume" }),
+    rollBack: ({ atLarge, id, operation }) => rollBack(client, operation, id, atLarge),
+    whatIsLeft: ({ atLarge, id, operation }) => whatIsLeft(client, operation, id, atLarge),
+    body: Effect.fnUntraced(function*(creation) {
+      const { bound, id, operation, session } = creation
       const world = yield* lookAtWorld(client)
       const present = judge(plan, schemes, world)
       if ("_tag" in present) {
@@ -300,39 +243,11 @@ export const carryOutPlan = (options: {
         concurrency: 3,
         discard: true
       })
-      yield* carryOut(call, world, present)
-      const report = yield* operation.report
-      if (report.isFailure) return yield* new NodesNotCreated({ report, leftovers: [] })
-      return report
+      const ownership = Labels.ownership(scheme.name, clusterName, { session, operation: id, bound })
+      yield* carryOut({ ...creation, client, plan, ownership }, world, present)
     })
-
-    return yield* Operation.bounded(operation)(body).pipe(
-      Effect.catch((error) =>
-        Effect.gen(function*() {
-          // Nothing was made, so there is nothing to tell but why.
-          if (!touched) return yield* Effect.fail(error)
-          if (error._tag === "BackendError" || error._tag === "ProviderUnavailable") {
-            const subject: Subject = {
-              kind: "node",
-              name: (error._tag === "BackendError" ? error.node : undefined) ?? clusterName
-            }
-            yield* operation.record(subject, new Failed({ error: Operation.settledError(operation, subject, error) }))
-          }
-          const leftovers = yield* cleanUp
-          const report = yield* operation.report
-          if (error._tag !== "OperationTimeout") return yield* new NodesNotCreated({ report, leftovers })
-          yield* tellLeftovers(clusterName, leftovers)
-          // The report of now also says what was removed again.
-          return yield* new OperationTimeout({ ...error, report })
-        })
-      ),
-      Effect.onExit((exit) =>
-        Exit.isFailure(exit) && !cleaned
-          ? Effect.flatMap(cleanUp, (leftovers) => tellLeftovers(clusterName, leftovers))
-          : Effect.void
-      )
-    )
   })
+}
 
 const unsupported = ({ name, template }: Scheme): string =>
   "unsupported" in template ? template.unsupported : `${name} nodes cannot be made`
@@ -356,18 +271,6 @@ export const planOf = (
   }).pipe(Effect.flatMap((planned) => planned instanceof InvalidSpec ? Effect.fail(planned) : Effect.succeed(planned)))
 }
 
-/** One at a time for each cluster, in this instance. */
-export type Gate = (cluster: ClusterName) => <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-
-export const makeGate = (): Gate => {
-  const gates = new Map<string, Semaphore.Semaphore>()
-  return (cluster) => {
-    const gate = gates.get(cluster) ?? Semaphore.makeUnsafe(1)
-    gates.set(cluster, gate)
-    return gate.withPermits(1)
-  }
-}
-
 /** Builds `createNodes`. */
 export const createCluster = (options: {
   readonly client: Client
@@ -375,7 +278,7 @@ export const createCluster = (options: {
   readonly schemes: ReadonlyArray<Scheme>
   readonly policy: Effect.Effect<Policy>
   readonly defaults: NodeDefaults
-  readonly gate: Gate
+  readonly gate: Creation.Gate
 }): (spec: DockerClusterSpec) => Effect.Effect<OperationReport, CreateFailure> => {
   const { client, defaults, schemes } = options
   const scheme = schemes.length === 1 ? schemes[0] ?? kubelayer : kubelayer

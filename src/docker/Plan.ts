@@ -5,6 +5,7 @@ import * as IpInterface from "effect/net/IpInterface"
 import * as IpNetwork from "effect/net/IpNetwork"
 import * as NetAddress from "effect/net/NetAddress"
 import * as Result from "effect/Result"
+import { canonical, digestOf } from "../internal/Digest.ts"
 import type { ClusterName } from "../Model.ts"
 import type { CreateBody } from "./Client.ts"
 import * as Labels from "./Labels.ts"
@@ -56,27 +57,8 @@ export interface Plan {
   readonly extended?: ReadonlyArray<Labelled>
 }
 
-/** A short digest that is the same everywhere (FNV-1a, 52 bits); it tells a difference and hides a value. */
-const digestOf = (text: string): string => {
-  let hash = 0xcbf29ce484222325n
-  for (const byte of new TextEncoder().encode(text)) {
-    hash = BigInt.asUintN(64, (hash ^ BigInt(byte)) * 0x100000001b3n)
-  }
-  return hash.toString(16).padStart(16, "0").slice(0, 13)
-}
-
 const record = (value: unknown): Record<string, unknown> =>
   typeof value === "object" && value !== null ? value as Record<string, unknown> : {}
-
-const canonical = (value: unknown): unknown =>
-  Array.isArray(value)
-    ? value.map(canonical)
-    : typeof value === "object" && value !== null
-    ? Object.fromEntries(
-      Object.entries(value).filter(([, field]) => field !== undefined).sort(([a], [b]) => a < b ? -1 : 1)
-        .map(([key, field]) => [key, canonical(field)])
-    )
-    : value
 
 /** The image is kept as it is, since people want to read it; of every other field only a digest. */
 const digest = (spec: NodeSpec): string =>

@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Pull from "effect/Pull"
 import * as Schedule from "effect/Schedule"
+import type { AtLarge } from "../internal/AtLarge.ts"
 import type { Operation } from "../internal/Operation.ts"
 import { RolledBack } from "../Model.ts"
 import type { Subject } from "../Progress.ts"
@@ -58,49 +59,6 @@ const gone = (error: CallFailure): boolean => error._tag === "BackendError" && e
 const rounds = 3
 /** How often, where a call is known to have got no answer in time. */
 const lateRounds = 6
-
-/**
- * What the requests of one create call may have made: from the moment that one is sent, for even a request that nobody
- * waits for any more is carried out by the engine.
- */
-export interface AtLarge {
-  readonly sending: <A>(subject: Subject, request: Effect.Effect<A, CallFailure>) => Effect.Effect<A, CallFailure>
-  /** It was seen on the engine, or removed from it. */
-  readonly seen: (subject: Subject) => void
-  readonly removed: (subject: Subject) => void
-  /** Those whose answer did not come in time, and that were not seen since: they may still come. */
-  readonly unanswered: () => ReadonlyArray<Subject>
-  /** Everything that may be there, as leftovers. */
-  readonly leftovers: (operation: Operation, why: string) => ReadonlyArray<Leftover>
-}
-
-export const makeAtLarge = (): AtLarge => {
-  const sent = new Map<string, Subject>()
-  const unanswered = new Map<string, Subject>()
-  const key = ({ kind, name }: Subject) => `${kind}/${name}`
-  return {
-    sending: (subject, request) =>
-      Effect.suspend(() => {
-        sent.set(key(subject), subject)
-        return Effect.tapError(request, (error) =>
-          Effect.sync(() => {
-            if (error._tag === "BackendError" && error.reason._tag === "RequestTimeout") {
-              unanswered.set(key(subject), subject)
-            }
-          }))
-      }),
-    seen: (subject) => {
-      // A volume's creation is repeated, and each time carried out: seen and removed, it may come once more.
-      if (subject.kind !== "volume") unanswered.delete(key(subject))
-    },
-    removed: (subject) => void sent.delete(key(subject)),
-    unanswered: () => [...unanswered.values()],
-    leftovers: (operation, why) =>
-      [...sent.values()]
-        .filter((subject) => operation.outcomeOf(subject)?._tag !== "AlreadyDone")
-        .map((subject) => ({ ...subject, why }))
-  }
-}
 
 const mayStillCome = "its creation was not answered in time, and the engine may still carry it out; delete the cluster"
 

@@ -5,6 +5,7 @@
  * first names that are free. Everything else is as for a create: judged first, and undone where it does not succeed.
  */
 import * as Effect from "effect/Effect"
+import type { Gate } from "../internal/Creation.ts"
 import * as Operation from "../internal/Operation.ts"
 import { AlreadyDone, checkClusterName, type ClusterName, type OperationReport } from "../Model.ts"
 import type { Policy } from "../Policy.ts"
@@ -18,7 +19,7 @@ import {
   type OperationTimeout
 } from "../ProviderError.ts"
 import type { Client } from "./Client.ts"
-import { carryOutPlan, type Gate, planOf } from "./Create.ts"
+import { carryOutPlan, planOf } from "./Create.ts"
 import { removeOne } from "./Delete.ts"
 import { type Member, members, subjectOf } from "./Members.ts"
 import type { Plan } from "./Plan.ts"

@@ -37,6 +37,7 @@ interface Entry {
   readonly startedAt?: number
   readonly outcome?: Outcome
   readonly settledAt?: number
+  readonly notes?: ReadonlyArray<string>
 }
 
 type EventBody = OperationEvent extends infer E ?
@@ -54,6 +55,8 @@ export interface Operation {
   /** Sets or replaces the outcome of a subject. */
   readonly record: (subject: Subject, outcome: Outcome) => Effect.Effect<void>
   readonly outcomeOf: (subject: Subject) => Outcome | undefined
+  /** Adds to what was decided for a subject. It stands in the report beside the outcome. */
+  readonly note: (subject: Subject, text: string) => Effect.Effect<void>
   /** Makes an error of this operation, about a subject where one is named. */
   readonly error: (reason: Reason, subject?: Subject) => BackendError
   /**
@@ -179,14 +182,15 @@ export const make = Effect.fnUntraced(function*(options: {
       operation: name,
       clusterName,
       durationMillis: now - startedAt,
-      outcomes: [...entries.values()].flatMap(({ outcome, scheduledAt, settledAt, startedAt: began, subject }) =>
+      outcomes: [...entries.values()].flatMap(({ notes, outcome, scheduledAt, settledAt, startedAt: began, subject }) =>
         outcome === undefined
           ? []
           : [
             new ResourceOutcome({
               ...subject,
               outcome,
-              durationMillis: (settledAt ?? scheduledAt) - (began ?? scheduledAt)
+              durationMillis: (settledAt ?? scheduledAt) - (began ?? scheduledAt),
+              ...(notes === undefined ? {} : { notes })
             })
           ]
       )
@@ -201,6 +205,11 @@ export const make = Effect.fnUntraced(function*(options: {
     schedule,
     record,
     outcomeOf: (subject) => entries.get(key(subject))?.outcome,
+    note: (subject, text) =>
+      Effect.map(wholeMillis, (now) => {
+        const entry = entries.get(key(subject)) ?? { subject, scheduledAt: now }
+        entries.set(key(subject), { ...entry, notes: [...entry.notes ?? [], text] })
+      }),
     error,
     settle,
     wave,
