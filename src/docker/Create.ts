@@ -35,7 +35,7 @@ import { type Member, members } from "./Members.ts"
 import { ensureNetwork, ensureVolume, networkSubject, volumeSubject } from "./Networks.ts"
 import { addressLabel, createBody, freeAddresses, isOutside, makePlan, type Plan, type PlannedNode } from "./Plan.ts"
 import { inStartOrder, isReason, startOne, startWaves } from "./Power.ts"
-import { rollBack, whatIsLeft } from "./Rollback.ts"
+import { madeBy } from "./Rollback.ts"
 import { isMade, type PortMapping, type Scheme } from "./Scheme.ts"
 import { kubelayer } from "./schemes/Kubelayer.ts"
 import { type DockerClusterSpec, faults, type NodeDefaults } from "./Spec.ts"
@@ -225,8 +225,7 @@ export const carryOutPlan = (options: {
     onFailure: options.onFailure,
     // A volume's creation is repeated, and each time carried out: seen and removed, it may come once more.
     atLarge: makeAtLarge({ leavesOpen, mayComeAgain: ({ kind }) => kind === "volume" }),
-    rollBack: ({ atLarge, id, operation }) => rollBack(client, operation, id, atLarge),
-    whatIsLeft: ({ atLarge, id, operation }) => whatIsLeft(client, operation, id, atLarge),
+    madeBy: ({ id }) => madeBy(client, id),
     body: Effect.fnUntraced(function*(creation) {
       const { bound, id, operation, session } = creation
       const world = yield* lookAtWorld(client)

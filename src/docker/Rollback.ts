@@ -1,31 +1,14 @@
 /**
- * Removing what one create call made, and nothing else: everything that carries the call's own label.
- *
- * A request whose answer did not come in time may still be carried out by the engine. It is looked for a while longer,
- * and named as a leftover where it has not turned up by then.
+ * What one create call made on an engine: everything that carries the call's own label.
  */
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
-import * as Pull from "effect/Pull"
-import * as Schedule from "effect/Schedule"
-import type { AtLarge } from "../internal/AtLarge.ts"
-import type { Operation } from "../internal/Operation.ts"
-import { RolledBack } from "../Model.ts"
-import type { Subject } from "../Progress.ts"
-import type { Leftover } from "../ProviderError.ts"
+import type { Made, MadeBy } from "../internal/Rollback.ts"
 import type { Client } from "./Client.ts"
 import * as Labels from "./Labels.ts"
-import type { CallFailure } from "./Transport.ts"
 import { labelsOf, nameOf } from "./Wire.ts"
 
-interface Made {
-  readonly subject: Subject
-  readonly remove: Effect.Effect<void, CallFailure>
-}
-
-/** What on the engine carries the label of a create call: containers, then networks and volumes. */
-const madeBy = (client: Client, call: string): Effect.Effect<ReadonlyArray<ReadonlyArray<Made>>, CallFailure> =>
+/** Containers, then networks and volumes. */
+export const madeBy = (client: Client, call: string): MadeBy =>
   Effect.map(
     Effect.all([
       client.listContainers({ label: [`${Labels.operation}=${call}`] }),
@@ -52,99 +35,3 @@ const madeBy = (client: Client, call: string): Effect.Effect<ReadonlyArray<Reado
       ]
     }
   )
-
-const gone = (error: CallFailure): boolean => error._tag === "BackendError" && error.reason._tag === "NotFoundError"
-
-/** How often it is looked again for what an engine carried out late. */
-const rounds = 3
-/** How often, where a call is known to have got no answer in time. */
-const lateRounds = 6
-
-const mayStillCome = "its creation was not answered in time, and the engine may still carry it out; delete the cluster"
-
-/**
- * Looks for what a create call made, long enough for what was not answered to turn up. `enough` ends it before, where
- * there is something to be done already.
- */
-const look = Effect.fnUntraced(function*(
-  client: Client,
-  operation: Operation,
-  call: string,
-  atLarge: AtLarge,
-  enough: (made: ReadonlyArray<Made>) => boolean
-): Effect.fn.Return<ReadonlyArray<ReadonlyArray<Made>>, CallFailure> {
-  const pace = yield* Schedule.toStep(operation.policy.poll)
-  for (let round = 1;; round++) {
-    const made = yield* madeBy(client, call)
-    for (const { subject } of made.flat()) atLarge.seen(subject)
-    if (atLarge.unanswered().length === 0 || round === lateRounds || enough(made.flat())) return made
-    const delay = yield* Effect.flatMap(Clock.currentTimeMillis, (now) => pace(now, undefined)).pipe(
-      Effect.map(([, delay]) => Option.some(delay)),
-      Pull.catchDone(() => Effect.succeedNone)
-    )
-    if (Option.isNone(delay)) return made
-    yield* Effect.sleep(delay.value)
-  }
-})
-
-/** What a create call made and was asked to keep. Fails never: what could not be asked is told as it was sent. */
-export const whatIsLeft = (
-  client: Client,
-  operation: Operation,
-  call: string,
-  atLarge: AtLarge
-): Effect.Effect<ReadonlyArray<Leftover>> =>
-  look(client, operation, call, atLarge, () => false).pipe(
-    Effect.map((made) => [
-      ...made.flat().map(({ subject }) => ({ ...subject, why: "kept, as asked" })),
-      ...atLarge.unanswered().map((subject) => ({ ...subject, why: mayStillCome }))
-    ]),
-    Effect.catch((error) =>
-      Effect.succeed(
-        atLarge.leftovers(operation, `kept, as asked; whether it is there could not be asked (${error.message})`)
-      )
-    )
-  )
-
-/** Removes what a create call made. Fails never: what is left, or could not be asked, is given back. */
-export const rollBack = Effect.fnUntraced(function*(
-  client: Client,
-  operation: Operation,
-  call: string,
-  atLarge: AtLarge
-): Effect.fn.Return<ReadonlyArray<Leftover>> {
-  const left = new Map<string, Leftover>()
-  for (let round = 0; round < rounds; round++) {
-    const made = yield* Effect.result(look(client, operation, call, atLarge, (found) => found.length > 0))
-    if (made._tag === "Failure") {
-      return [{
-        kind: "node",
-        name: operation.clusterName,
-        why: `what is left could not be asked (${made.failure.message}); delete the cluster when the engine answers`
-      }]
-    }
-    left.clear()
-    if (made.success.every((wave) => wave.length === 0)) break
-    for (const wave of made.success) {
-      yield* Effect.forEach(wave, ({ remove, subject }) =>
-        remove.pipe(
-          Effect.catchIf(gone, () => Effect.void),
-          // Why a node failed is what the caller needs to know; that it is gone again goes without saying.
-          Effect.andThen(
-            Effect.suspend(() => {
-              atLarge.removed(subject)
-              return operation.outcomeOf(subject)?._tag === "Failed"
-                ? Effect.void
-                : operation.record(subject, new RolledBack({}))
-            })
-          ),
-          Effect.catch((error) =>
-            Effect.sync(() => {
-              left.set(`${subject.kind}/${subject.name}`, { ...subject, why: error.message })
-            })
-          )
-        ), { concurrency: operation.policy.concurrency.delete, discard: true })
-    }
-  }
-  return [...left.values(), ...atLarge.unanswered().map((subject) => ({ ...subject, why: mayStillCome }))]
-})

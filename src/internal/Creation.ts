@@ -20,6 +20,7 @@ import {
 } from "../ProviderError.ts"
 import type { AtLarge } from "./AtLarge.ts"
 import * as Operation from "./Operation.ts"
+import { type MadeBy, rollBack, whatIsLeft } from "./Rollback.ts"
 import { BoundToProcess, currentSession, randomWord } from "./Session.ts"
 
 type CallFailure = ProviderUnavailable | BackendError
@@ -53,10 +54,8 @@ export const create = (options: {
   readonly atLarge: AtLarge
   /** Judges, then makes. Where it fails before anything was sent, its error is the call's. */
   readonly body: (creation: Creation) => Effect.Effect<void, CallFailure>
-  /** Removes what the call made; gives what is left. */
-  readonly rollBack: (creation: Creation) => Effect.Effect<ReadonlyArray<Leftover>>
-  /** What the call made, where it is to be kept. */
-  readonly whatIsLeft: (creation: Creation) => Effect.Effect<ReadonlyArray<Leftover>>
+  /** Finds what the call made. */
+  readonly madeBy: (creation: Creation) => MadeBy
 }): Effect.Effect<OperationReport, NodesNotCreated | OperationTimeout | CallFailure> =>
   Effect.gen(function*() {
     const { atLarge, clusterName, policy } = options
@@ -86,7 +85,8 @@ export const create = (options: {
     const cleanUp = Effect.gen(function*() {
       yield* Effect.forEach([...inFlight], (fiber) => Fiber.await(fiber), { concurrency: "unbounded", discard: true })
       if (!touched || cleaned) return []
-      const left = yield* options.onFailure === "keep" ? options.whatIsLeft(creation) : options.rollBack(creation)
+      const undoing = { operation, atLarge, madeBy: options.madeBy(creation) }
+      const left = yield* options.onFailure === "keep" ? whatIsLeft(undoing) : rollBack(undoing)
       cleaned = true
       return left
     }).pipe(
