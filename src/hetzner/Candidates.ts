@@ -16,6 +16,8 @@ export const wordsOf = ({ location, serverType }: Candidate): string => `${serve
 
 const firstRest = 60_000
 const longestRest = 30 * 60_000
+/** After such a time without a new one, a shortage counts as the first again. */
+const forgottenAfter = 2 * 60 * 60_000
 
 /** What a layer remembers of places that were sold out. */
 export interface Shortages {
@@ -32,7 +34,8 @@ export const makeShortages = (): Shortages => {
       const before = known.get(keyOf(candidate))
       // Many servers that find the same place sold out at once are one shortage.
       if (before !== undefined && before.until - before.rest + firstRest / 2 > now) return
-      const rest = Math.min(longestRest, before === undefined ? firstRest : before.rest * 2)
+      const isFirst = before === undefined || now - before.until > forgottenAfter
+      const rest = isFirst ? firstRest : Math.min(longestRest, before.rest * 2)
       known.set(keyOf(candidate), { until: now + rest, rest })
     },
     forget: (candidate) => void known.delete(keyOf(candidate)),
@@ -44,22 +47,22 @@ export const makeShortages = (): Shortages => {
 }
 
 /** What a call knows of a role's candidates, shared by all servers of the role. */
-export interface Choice {
+export interface Choice<C extends Candidate> {
   /** The next candidate to try for a server that has tried these; undefined where none is left. */
-  readonly next: (tried: ReadonlySet<string>, now: number) => Candidate | undefined
+  readonly next: (tried: ReadonlySet<string>, now: number) => C | undefined
   readonly soldOut: (candidate: Candidate, now: number) => void
   readonly made: (candidate: Candidate) => void
   /** Candidates that this server passes over, and why. */
-  readonly passedOver: (tried: ReadonlySet<string>) => ReadonlyArray<Candidate>
+  readonly passedOver: (tried: ReadonlySet<string>) => ReadonlyArray<C>
 }
 
 /** Ranked as given, those that rest last. */
-export const makeChoice = (ranked: ReadonlyArray<Candidate>, shortages: Shortages): Choice => {
+export const makeChoice = <C extends Candidate>(ranked: ReadonlyArray<C>, shortages: Shortages): Choice<C> => {
   const refused = new Set<string>()
   return {
     next: (tried, now) => {
       const open = ranked.filter((each) => !tried.has(keyOf(each)) && !refused.has(keyOf(each)))
-      const rests = (each: Candidate) => shortages.restsUntil(each, now)
+      const rests = (each: C) => shortages.restsUntil(each, now)
       return open.find((each) => rests(each) === undefined) ??
         open.sort((a, b) => (rests(a) ?? 0) - (rests(b) ?? 0))[0]
     },

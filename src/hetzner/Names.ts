@@ -11,6 +11,7 @@ export const namesOf = (cluster: ClusterName) => ({
   network: `${cluster}-network`,
   firewall: `${cluster}-firewall`,
   floatingIp: `${cluster}-ip`,
+  groupPrefix: `${cluster}-placement-`,
   group: (number: number) => `${cluster}-placement-${number}`,
   volume: (name: string) => `${cluster}-${name}`
 })
