@@ -2,7 +2,7 @@
  * What the handlers of several kinds of resources do alike: names, limits, locks, protection.
  */
 import { Refusal } from "./Refusal.ts"
-import { type Asked, bare, begun, post, put, type Reply, type Route, uniqueName } from "./Route.ts"
+import { begun, post, put, type Reply, type Route, uniqueName } from "./Route.ts"
 import { checkedLabels, type Labels } from "./Selector.ts"
 import * as Shape from "./Shape.ts"
 import { type Json } from "./Show.ts"
@@ -90,7 +90,3 @@ export const protects = <A extends { readonly id: number; protected: boolean }>(
       })
     )
   })
-
-/** A POST without a body that begins one action. @internal */
-export const commands = (template: string, handle: (asked: Asked<unknown, undefined>) => Reply): Route =>
-  bare(template, handle)

@@ -205,11 +205,11 @@ const ofActions = {
   ...paging
 }
 
-const listed = (
+const chosen = (
   world: World,
   query: Shape.Parameters<typeof ofActions>,
   about: (action: Action) => boolean
-): Json => {
+): ReadonlyArray<Json> => {
   const found: Array<Action> = []
   const wanted = query.id === undefined
     ? world.actions.values()
@@ -217,9 +217,14 @@ const listed = (
   for (const action of wanted) {
     if (about(action) && (query.status === undefined || query.status.includes(action.status))) found.push(action)
   }
-  const shown = sorted(found.map((action) => showAction(world, action)), query.sort ?? [], actionSorts)
-  return page("actions", shown, query, (action) => action)
+  return sorted(found.map((action) => showAction(world, action)), query.sort ?? [], actionSorts)
 }
+
+const listed = (
+  world: World,
+  query: Shape.Parameters<typeof ofActions>,
+  about: (action: Action) => boolean
+): Json => page("actions", chosen(world, query, about), query, (action) => action)
 
 const oneAction = (world: World, id: number, about: (action: Action) => boolean): Json => {
   const action = need(world.actions, id, "action")
@@ -255,7 +260,8 @@ export const actions: ReadonlyArray<Route> = [
         { announcement: "https://docs.hetzner.cloud/changelog" }
       )
     }
-    return ok(listed(world, query, () => true))
+    // All of them at once, and without a word on pages: a client must not wait for one.
+    return ok({ actions: chosen(world, query, () => true) })
   }),
   get("/actions/{id}", {}, ({ id, world }) => ok(oneAction(world, id, () => true)))
 ]

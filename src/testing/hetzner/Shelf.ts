@@ -3,10 +3,10 @@
  */
 import { unprotected } from "./Common.ts"
 import { Refusal } from "./Refusal.ts"
-import { begun, type Collection, emptied, get, post, put, reads, remove, type Route } from "./Route.ts"
+import { begun, type Collection, emptied, get, ok, post, put, reads, remove, type Route } from "./Route.ts"
 import { checkedLabels } from "./Selector.ts"
 import * as Shape from "./Shape.ts"
-import { showImage, showIso, showLocation, showServerType } from "./Show.ts"
+import { showImage, showIso, showLocation, showPricing, showServerType } from "./Show.ts"
 import { type Image, type Iso, type Location, need, type ServerType, type World } from "./World.ts"
 
 const architecture = Shape.many(Shape.oneOf("x86", "arm"))
@@ -124,6 +124,7 @@ export const shelf: ReadonlyArray<Route> = [
   ...reads(isos),
   ...reads(serverTypes),
   ...reads(locations),
+  get("/pricing", {}, ({ world }) => ok({ pricing: showPricing(world) })),
   get("/datacenters", {}, ended),
   get("/datacenters/{id}", {}, ended)
 ]

@@ -70,6 +70,30 @@ export const showAction = (world: World, action: Action): Json => {
   }
 }
 
+/** What everything costs, of the order of the real prices. @internal */
+export const showPricing = (world: World): Json => {
+  const everywhere = Array.from(world.locations.values(), ({ name }) => name)
+  const monthly = (net: number) => everywhere.map((location) => ({ location, price_monthly: amount(net) }))
+  const hourly = (net: number) =>
+    everywhere.map((location) => ({ location, price_hourly: amount(net / 624), price_monthly: amount(net) }))
+  return {
+    currency: "EUR",
+    vat_rate: "19.000000",
+    floating_ip: { price_monthly: amount(3) },
+    floating_ips: [{ type: "ipv4", prices: monthly(3) }, { type: "ipv6", prices: monthly(1) }],
+    image: { price_per_gb_month: amount(0.011) },
+    load_balancer_types: [{ id: 1, name: "lb11", prices: prices(0.0088, everywhere) }],
+    primary_ips: [{ type: "ipv4", prices: hourly(0.5) }, { type: "ipv6", prices: hourly(0) }],
+    server_backup: { percentage: "20.0000000000" },
+    server_types: Array.from(world.serverTypes.values(), ({ id, locations, name, price }) => ({
+      id,
+      name,
+      prices: prices(price, locations.keys())
+    })),
+    volume: { price_per_gb_month: amount(0.044) }
+  }
+}
+
 /** @internal */
 export const showLocation = (_: World, { ...location }: Location): Json => location
 
