@@ -13,10 +13,13 @@ import * as Semaphore from "effect/Semaphore"
 import { makeAtLarge } from "../internal/AtLarge.ts"
 import * as Creation from "../internal/Creation.ts"
 import { failWith } from "../internal/Method.ts"
+import { settledError } from "../internal/Operation.ts"
+import type { Made } from "../internal/Rollback.ts"
 import {
   AlreadyDone,
   checkNewClusterName,
   type ClusterName,
+  Failed,
   type OperationName,
   type OperationReport,
   type Outcome
@@ -24,7 +27,7 @@ import {
 import type { Policy } from "../Policy.ts"
 import type { Subject } from "../Progress.ts"
 import type { CreateFailure } from "../Provider.ts"
-import { type BackendFailure, InvalidInput, InvalidSpec } from "../ProviderError.ts"
+import { type BackendFailure, InvalidInput, InvalidSpec, NotFoundError, ServerFault } from "../ProviderError.ts"
 import { type Choice, makeChoice, type Shortages } from "./Candidates.ts"
 import { offer, type Offered, type Place, readCatalogue, type WantedRole } from "./Catalogue.ts"
 import type { CallFailure } from "./Client.ts"
@@ -224,6 +227,26 @@ const awaitCreation = (call: Call, server: Wire.Server): Effect.Effect<Outcome, 
     )
     : Effect.succeed(new AlreadyDone({}))
 
+/** Looks once more at the end: who made a server meanwhile may have removed it again, and one that was made has to run. */
+const closingLook = Effect.fnUntraced(function*(call: Call): Effect.fn.Return<void> {
+  const { client, operation, ownership, plan } = call
+  const look = client.list(Wire.servers, { label_selector: ownership.selectorFor(plan.cluster) })
+  const now = yield* Effect.result(look)
+  for (const planned of plan.servers) {
+    const subject = nodeSubject(planned)
+    const outcome = operation.outcomeOf(subject)
+    const held = now._tag === "Success" ? now.success.find(({ name }) => name === planned.name) : undefined
+    const why = now._tag === "Failure"
+      ? settledError(operation, subject, now.failure)
+      : held === undefined || held.status === "deleting"
+      ? operation.error(new NotFoundError({ detail: "the server was removed meanwhile" }), subject)
+      : held.status === "off" && outcome?._tag === "Done"
+      ? operation.error(new ServerFault({ detail: "it was created but does not run" }), subject)
+      : undefined
+    if (why !== undefined) yield* operation.record(subject, new Failed({ error: why }))
+  }
+})
+
 /** Makes the servers. Gives those that are there, by name; undefined where one failed. */
 const makeServers = Effect.fnUntraced(function*(
   call: Call,
@@ -241,7 +264,6 @@ const makeServers = Effect.fnUntraced(function*(
     choices: new Map<Role, Choice<Place>>(
       [...judged.offered.places].map(([role, places]) => [role, makeChoice(places, shortages)])
     ),
-    world: judged.world,
     sending: Semaphore.makeUnsafe(concurrency.create),
     stopped: undefined
   }
@@ -259,6 +281,8 @@ const makeServers = Effect.fnUntraced(function*(
         : awaitCreation(call, present)
     }
   )
+  if (yield* anyFailed(call)) return undefined
+  yield* closingLook(call)
   return (yield* anyFailed(call)) ? undefined : held
 })
 
@@ -352,6 +376,7 @@ export const carryOutPlan = (
   }
 ): Effect.Effect<OperationReport, CreateFailure> => {
   const { actions, client, ownership, shortages } = context
+  const given = new Set<Made>()
   return Creation.create({
     provider: "hetzner",
     name: options.name,
@@ -360,7 +385,7 @@ export const carryOutPlan = (
     onFailure: options.onFailure,
     // Names are unique, so what was seen and removed does not come a second time.
     atLarge: makeAtLarge({ leavesOpen, mayComeAgain: () => false }),
-    madeBy: ({ id, operation }) => madeBy(context, operation, id),
+    madeBy: ({ id, operation }) => madeBy(context, operation, id, given),
     body: Effect.fnUntraced(function*(creation) {
       const judged = yield* judge(context, options.plan)
       const refusal = refusalOf(judged.steps)
@@ -372,6 +397,7 @@ export const carryOutPlan = (
         ownership,
         plan: judged.plan,
         isPending: pendingOf(judged.steps),
+        given,
         pending: new Map()
       }
       const marks = marksIn(call, judged.world)

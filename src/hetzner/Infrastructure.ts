@@ -8,13 +8,14 @@
  */
 import * as Effect from "effect/Effect"
 import { retrying } from "../internal/Retry.ts"
+import type { Made } from "../internal/Rollback.ts"
 import { AlreadyDone, Done, type Outcome } from "../Model.ts"
 import type { Subject } from "../Progress.ts"
 import type { CallFailure } from "./Client.ts"
 import { isReason } from "./Errors.ts"
 import { findPublicKey, networkDifferences, rulesDifferences, volumeDifferences } from "./Judge.ts"
 import * as Labels from "./Labels.ts"
-import { awaitMade, type Call, labelsOfNew, leavesOpen, type Made, makeNamed } from "./Making.ts"
+import { awaitMade, type Call, labelsOfNew, leavesOpen, makeNamed, type Told } from "./Making.ts"
 import type { PlannedNetwork, PlannedVolume } from "./Plan.ts"
 import * as Replies from "./Replies.ts"
 import type { FirewallRule } from "./Spec.ts"
@@ -40,7 +41,7 @@ export interface Ensured<A> {
   readonly held: A
 }
 
-const ensured = <A>(made: Made<A>): Ensured<A> => ({ outcome: outcomeOf(made), held: made.held })
+const ensured = <A>(made: Told<A>): Ensured<A> => ({ outcome: outcomeOf(made), held: made.held })
 
 const subnetBody = (planned: PlannedNetwork, zone: string) => ({
   type: "cloud",
@@ -77,6 +78,17 @@ const addSubnet = (
     Effect.flatMap((reply) => actions.await(Replies.actionsIn(reply), {})),
     Effect.as(network)
   )
+  const given: Made = {
+    subject,
+    remove: client.post(`/networks/${network.id}/actions/delete_subnet`, { ip_range: planned.subnet }, Replies.Started)
+      .pipe(
+        Effect.flatMap((reply) => actions.await(Replies.actionsIn(reply), {})),
+        // It was not given after all.
+        Effect.catchIf((error) => isReason(error, "InvalidInput"), () => Effect.void),
+        Effect.tap(Effect.sync(() => call.given.delete(given)))
+      )
+  }
+  call.given.add(given)
   return retrying(operation.policy)(
     Effect.catchIf(
       send,

@@ -132,7 +132,9 @@ export const serverDifferences = (
     ...digestDifferences(held.labels[Labels.spec], planned.digest),
     ...Object.entries(planned.spec.labels ?? {})
       .flatMap(([key, value]) => differs(`label ${key}`, held.labels[key] ?? "not there", value)),
-    ...(plan.network !== undefined && !(held.private_net ?? []).some((joined) => joined.network === network?.id)
+    // While a server is being created, it is not in its network yet.
+    ...(plan.network !== undefined && held.status !== "initializing" &&
+        !(held.private_net ?? []).some((joined) => joined.network === network?.id)
       ? ["network (it is not in it)"]
       : []),
     ...(planned.group !== undefined &&

@@ -8,6 +8,7 @@
 import * as Effect from "effect/Effect"
 import type { Creation } from "../internal/Creation.ts"
 import { retrying } from "../internal/Retry.ts"
+import type { Made } from "../internal/Rollback.ts"
 import type { Subject } from "../Progress.ts"
 import { Conflict, NameTaken } from "../ProviderError.ts"
 import type { Actions } from "./Actions.ts"
@@ -26,6 +27,8 @@ export interface Call extends Creation {
   readonly ownership: Labels.Ownership
   /** Whether what is made of this kind carries the mark of an unfinished create. */
   readonly isPending: (kind: Subject["kind"], name: string) => boolean
+  /** What this call gave to something that was there, for a clean-up: it carries no label of its own. */
+  readonly given: Set<Made>
   /** The labels of what carries that mark, by path. */
   readonly pending: Map<string, Labels.LabelMap>
 }
@@ -46,7 +49,7 @@ export const labelsOfNew = (call: Call, subject: Subject, role?: Role): Record<s
   ...(call.isPending(subject.kind, subject.name) ? { [Labels.pending]: "true" } : {})
 })
 
-export interface Made<A> {
+export interface Told<A> {
   readonly held: A
   /** By this call. */
   readonly made: boolean
@@ -63,15 +66,15 @@ export const makeNamed = <A extends Labels.Labelled>(call: Call, subject: Subjec
   readonly find: Effect.Effect<A | undefined, CallFailure>
   /** In what it differs from what is asked, where it is the cluster's but not of this call. */
   readonly differences: (held: A) => ReadonlyArray<string>
-}): Effect.Effect<Made<A>, CallFailure> => {
+}): Effect.Effect<Told<A>, CallFailure> => {
   const { atLarge, making, operation, ownership, plan } = call
   const send = Effect.andThen(
     operation.emit({ _tag: "Sent", subject, call: "create" }),
     making(subject, how.request)
-  ).pipe(Effect.map((told): Made<A> => ({ ...told, made: true })))
+  ).pipe(Effect.map((told): Told<A> => ({ ...told, made: true })))
 
-  const resolve = (error: CallFailure): Effect.Effect<Made<A>, CallFailure> =>
-    Effect.flatMap(how.find, (held): Effect.Effect<Made<A>, CallFailure> => {
+  const resolve = (error: CallFailure): Effect.Effect<Told<A>, CallFailure> =>
+    Effect.flatMap(how.find, (held): Effect.Effect<Told<A>, CallFailure> => {
       if (held === undefined) {
         // Whoever held the name let go of it meanwhile.
         return Effect.fail(
@@ -123,7 +126,7 @@ const actionsOf = (path: string): Wire.Collection<Wire.Action> => ({
 /** Waits until what was made is ready. Where the reply was lost, its actions are asked for. */
 export const awaitMade = <A extends Labels.Labelled>(
   call: Call,
-  made: Made<A>,
+  made: Told<A>,
   path: string,
   who: { readonly server?: string }
 ): Effect.Effect<void, CallFailure> =>

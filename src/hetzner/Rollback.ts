@@ -8,8 +8,8 @@ import * as Labels from "./Labels.ts"
 import { type Removable, removeOne, type Removing } from "./Removal.ts"
 import * as Wire from "./Wire.ts"
 
-/** Servers; then what they used; then networks. */
-export const madeBy = (context: Removing, operation: Operation, id: string): MadeBy => {
+/** Servers; then what they used; then networks; then what was given to something that was there. */
+export const madeBy = (context: Removing, operation: Operation, id: string, given: Iterable<Made>): MadeBy => {
   const { client } = context
   const labelled = <A extends Labels.Labelled>(kind: Removable["kind"], collection: Wire.Collection<A>) =>
     Effect.map(
@@ -30,6 +30,6 @@ export const madeBy = (context: Removing, operation: Operation, id: string): Mad
       labelled("placement-group", Wire.placementGroups),
       labelled("ssh-key", Wire.sshKeys)
     ], { concurrency: 7 }),
-    ([servers, networks, ...others]) => [servers, others.flat(), networks]
+    ([servers, networks, ...others]) => [servers, others.flat(), networks, [...given]]
   )
 }

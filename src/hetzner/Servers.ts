@@ -19,7 +19,7 @@ import { isReason } from "./Errors.ts"
 import { ensureGroup, once } from "./Infrastructure.ts"
 import { serverDifferences } from "./Judge.ts"
 import * as Labels from "./Labels.ts"
-import { awaitMade, type Call, labelsOfNew, type Made, makeNamed } from "./Making.ts"
+import { awaitMade, type Call, labelsOfNew, makeNamed, type Told } from "./Making.ts"
 import { namesOf } from "./Names.ts"
 import { type Group, groupWithRoom } from "./Placement.ts"
 import type { PlannedServer } from "./Plan.ts"
@@ -35,6 +35,7 @@ export interface Groups {
   readonly release: (group: Wire.PlacementGroup) => void
   /** The API calls it full, whatever its count says. */
   readonly isFull: (group: Wire.PlacementGroup) => void
+  readonly all: () => ReadonlyArray<Wire.PlacementGroup>
 }
 
 export const makeGroups = (call: Call, known: ReadonlyArray<Wire.PlacementGroup>): Groups => {
@@ -65,7 +66,8 @@ export const makeGroups = (call: Call, known: ReadonlyArray<Wire.PlacementGroup>
       const entry = groups.get(group.name)
       if (entry !== undefined) entry.members--
     },
-    isFull: (group) => void full.add(group.name)
+    isFull: (group) => void full.add(group.name),
+    all: () => [...groups.values()].map(({ group }) => group)
   }
 }
 
@@ -77,10 +79,6 @@ export interface Common {
   readonly network: Wire.Network | undefined
   readonly firewall: Wire.Firewall | undefined
   readonly sshKeys: ReadonlyArray<number>
-  readonly world: {
-    readonly networks: ReadonlyArray<Wire.Network>
-    readonly groups: ReadonlyArray<Wire.PlacementGroup>
-  }
   /** So many requests are sent at once; the waiting is not counted. */
   readonly sending: Semaphore.Semaphore
   /** Why no more servers are bought: one was refused for a reason that holds for all. */
@@ -151,8 +149,8 @@ const attempt = (
   server: PlannedServer,
   place: Place,
   group: Wire.PlacementGroup | undefined
-): Effect.Effect<Made<Wire.Server>, CallFailure> => {
-  const { call, sending, world } = common
+): Effect.Effect<Told<Wire.Server>, CallFailure> => {
+  const { call, groups, network, sending } = common
   return sending.withPermits(1)(Effect.suspend(() =>
     common.stopped !== undefined
       ? Effect.fail(call.operation.error(common.stopped.reason, subjectOf(server)))
@@ -163,7 +161,11 @@ const attempt = (
           (reply) => ({ held: reply.server, actions: Replies.actionsIn(reply) })
         ),
         find: holder(call, server),
-        differences: (held) => serverDifferences(call, server, held, world)
+        differences: (held) =>
+          serverDifferences(call, server, held, {
+            networks: network === undefined ? [] : [network],
+            groups: groups.all()
+          })
       })
   ))
 }
@@ -210,6 +212,7 @@ export const makeServer = Effect.fnUntraced(function*(
       if (!made.made) {
         if (group !== undefined) groups.release(group)
         yield* operation.note(subject, "was made by another call meanwhile")
+        yield* awaitMade(call, made, "/servers", { server: server.name })
         return { outcome: new AlreadyDone({}), held: made.held }
       }
       yield* operation.emit({ _tag: "Waiting", subject, reason: "the server is being created" })
