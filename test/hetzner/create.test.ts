@@ -100,7 +100,7 @@ describe("createNodes", () => {
       })))
 
   it.live("waits for a server of its name that is being deleted", () =>
-    onFake({ fake: { durations: { delete_server: "20 seconds" } } }, ({ fake, hetzner }) =>
+    onFake({ fake: { durations: { delete_server: "20 seconds" } } }, ({ hetzner }) =>
       Effect.gen(function*() {
         yield* hetzner.createNodes({ ...spec, workers: 1 })
         yield* Effect.forkChild(Effect.ignore(hetzner.provider.deleteNodes("dev")))
@@ -177,7 +177,7 @@ describe("a create is refused, with nothing written,", () => {
         nodes: { ...nodes, serverTypes: ["cx33"], image: "debian-12", userData: "new" },
         labels: { team: "red" },
         sshKeys: [key],
-        firewall: { rules: [{ ...rules[0], port: "6443" }] }
+        firewall: { rules: rules.map((rule) => ({ ...rule, port: "6443" })) }
       },
       ({ hetzner }) => hetzner.createNodes({ ...spec, sshKeys: [], firewall: { rules } }),
       new RegExp(

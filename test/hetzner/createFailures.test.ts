@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Logger from "effect/Logger"
 import type { FaultRule } from "kubelayer/testing/HetznerFake"
-import { failure, inventory, nodes, onFake, ours, rolledBack, rules, spec, told, writes } from "./support/rig.ts"
+import { expectNothing, failure, inventory, nodes, onFake, ours, rules, spec, told, writes } from "./support/rig.ts"
 
 const key = { name: "me", publicKey: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIExampleKeyThatIsNobodys me@here" }
 const everything = {
@@ -58,7 +58,7 @@ describe("places that are sold out", () => {
             assert.include(error.message, place)
           }
           assert.include(told(error.report), "network dev-network RolledBack")
-          yield* rolledBack(fake)
+          yield* expectNothing(fake)
         })
     ))
 
@@ -131,7 +131,7 @@ describe("a reply that never came", () => {
             assert.isTrue(servers.every(({ location, status }) => location === "fsn1" && status === "running"))
             // Whatever was lost, all of it is the cluster's and goes with it.
             yield* hetzner.provider.deleteNodes("dev")
-            yield* rolledBack(fake)
+            yield* expectNothing(fake)
           })))
     }
   }
@@ -174,7 +174,7 @@ describe("a server whose creation fails half-way", () => {
         yield* fake.failAction({ command: "start_server", times: 2 })
         const error = yield* failure(hetzner.createNodes(one))
         assert.include(error.message, "dev-control-plane-1")
-        yield* rolledBack(fake)
+        yield* expectNothing(fake)
       })))
 })
 
@@ -194,7 +194,7 @@ describe("what is refused for good", () => {
           assert.strictEqual(error._tag, "NodesNotCreated")
           if (error._tag === "NodesNotCreated") assert.deepStrictEqual(error.reasons.map(({ _tag }) => _tag), [reason])
           assert.strictEqual((yield* fake.counts)["POST /servers"], 1)
-          yield* rolledBack(fake)
+          yield* expectNothing(fake)
         })))
   }
 
@@ -206,7 +206,7 @@ describe("what is refused for good", () => {
           const error = yield* failure(hetzner.createNodes({ ...spec, workers: 19 }))
           assert.strictEqual(error._tag, "NodesNotCreated")
           assert.isAtMost((yield* fake.counts)["POST /servers"] ?? 0, 6)
-          yield* rolledBack(fake)
+          yield* expectNothing(fake)
         })
     ))
 
@@ -243,11 +243,11 @@ describe("a create that is interrupted", () => {
         const fiber = yield* Effect.forkChild(hetzner.createNodes(one))
         yield* Effect.sleep("5 seconds")
         yield* Fiber.interrupt(fiber)
-        yield* rolledBack(fake)
+        yield* expectNothing(fake)
       })))
 
   it.live("names in a warning what it could not remove in time", () =>
-    onFake({ fake: { durations: { delete_server: "2 minutes" } } }, ({ fake, hetzner }) =>
+    onFake({ fake: { durations: { delete_server: "10 minutes" } } }, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         const warnings: Array<string> = []
         const logger = Logger.make<unknown, void>(({ message }) => void warnings.push(String(message)))

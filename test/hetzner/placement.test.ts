@@ -1,6 +1,6 @@
 /** Groups of at most ten, and the order in which places are tried. */
 import { assert, describe, it } from "@effect/vitest"
-import { makeChoice, makeShortages } from "../../src/hetzner/Candidates.ts"
+import { keyOfCandidate, makeChoice, makeShortages } from "../../src/hetzner/Candidates.ts"
 import { groupSize, groupWithRoom, spread } from "../../src/hetzner/Placement.ts"
 
 const sizes = (servers: number) => {
@@ -46,7 +46,7 @@ describe("places to try", () => {
     const tried = new Set<string>()
     const order = ranked.map(() => {
       const next = choice.next(tried, 0)
-      tried.add(`${next?.serverType}@${next?.location}`)
+      if (next !== undefined) tried.add(keyOfCandidate(next))
       return next
     })
     assert.deepStrictEqual(order, ranked)
@@ -55,7 +55,8 @@ describe("places to try", () => {
 
   it("are not tried by the others of a call once one was sold out", () => {
     const choice = makeChoice(ranked, makeShortages())
-    choice.soldOut(ranked[0]!, 0)
+    const [first = { serverType: "", location: "" }] = ranked
+    choice.soldOut(first, 0)
     assert.strictEqual(choice.next(new Set(), 0), ranked[1])
     assert.deepStrictEqual(choice.passedOver(new Set()), [ranked[0]])
   })
