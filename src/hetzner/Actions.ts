@@ -85,8 +85,10 @@ export const makeActions = (
     const id = action.resources?.find(({ type }) => type === "server")?.id
     return id === undefined
       ? Effect.succeed(true)
-      : Effect.map(client.get(Wire.servers, id), (server) =>
-        endings[action.command]?.(server) ?? server?.locked !== true)
+      : Effect.map(
+        client.get(Wire.servers, id),
+        (server) => endings[action.command]?.(server) ?? server?.locked !== true
+      )
   }
 
   const failed = ({ command, error }: Wire.Action, server: string | undefined): Effect.Effect<never, BackendError> => {
@@ -120,7 +122,10 @@ export const makeActions = (
       const stretch = Math.min(longestStretch, yield* governor.stretch)
       const seen = yield* Effect.result(poller.next(action.id, (yield* delay) * stretch))
       if (seen._tag === "Failure") {
-        yield* Effect.logDebug(`action ${action.id} could not be asked for; it is asked for again`, seen.failure.message)
+        yield* Effect.logDebug(
+          `action ${action.id} could not be asked for; it is asked for again`,
+          seen.failure.message
+        )
       } else if (seen.success === undefined) {
         const settled = yield* Effect.result(isSettled(action))
         if (settled._tag === "Success" && settled.success) return

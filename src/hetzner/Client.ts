@@ -19,13 +19,7 @@ import * as Schema from "effect/Schema"
 import { countCall, failWith } from "../internal/Method.ts"
 import { latest, retrying } from "../internal/Retry.ts"
 import type { Policy } from "../Policy.ts"
-import {
-  type BackendError,
-  InvalidResponse,
-  ProviderUnavailable,
-  RequestTimeout,
-  Transport
-} from "../ProviderError.ts"
+import { type BackendError, InvalidResponse, ProviderUnavailable, RequestTimeout, Transport } from "../ProviderError.ts"
 import { connectionFailure, isReason, oneLine, reasonOf } from "./Errors.ts"
 import type { Governor, Urgency } from "./Quota.ts"
 import type { Credential } from "./Token.ts"
@@ -40,6 +34,8 @@ export interface How {
   /** Whether it may be sent again by itself; it may where nothing is said. */
   readonly retry?: boolean
   readonly urgency?: Urgency
+  /** The page with which a list begins; the first where none is given. */
+  readonly from?: number
 }
 
 export interface Client {
@@ -51,6 +47,10 @@ export interface Client {
     query?: Query,
     how?: How
   ) => Effect.Effect<ReadonlyArray<A>, CallFailure>
+  /** The first page alone, and whether there are more. */
+  readonly firstPage: <A>(
+    collection: Wire.Collection<A>
+  ) => Effect.Effect<{ readonly found: ReadonlyArray<A>; readonly hasMore: boolean }, CallFailure>
   /** One by its id; undefined where there is none. */
   readonly get: <A>(collection: Wire.Collection<A>, id: number) => Effect.Effect<A | undefined, CallFailure>
   /** Anything else that is read. */
@@ -89,7 +89,8 @@ interface Answer {
   readonly correlationId: string | undefined
 }
 
-const perPage = 50
+/** The most that the API gives at once. */
+export const perPage = 50
 
 const queryText = (query: Query): string => {
   const parameters = new URLSearchParams()
@@ -153,7 +154,10 @@ export const make = Effect.fnUntraced(function*(options: {
   const lost = (request: Request, error: HttpClientError): Effect.Effect<never, CallFailure> => {
     const { reason } = error
     const description = "description" in reason ? reason.description : undefined
-    const { detail, isUnconnected, ...code } = connectionFailure(description, "cause" in reason ? reason.cause : undefined)
+    const { detail, isUnconnected, ...code } = connectionFailure(
+      description,
+      "cause" in reason ? reason.cause : undefined
+    )
     return isUnconnected
       ? Effect.fail(
         new ProviderUnavailable({
@@ -179,7 +183,9 @@ export const make = Effect.fnUntraced(function*(options: {
     if (status >= 200 && status < 300) return Effect.succeed(answer)
     const refusal = Option.flatMap(parseJson(text), decodeRefusal)
     const told = Option.isSome(refusal) ? refusal.value.error : undefined
-    const message = told === undefined ? text.replace(/<[^>]*>/g, " ") : `${told.message ?? ""}${fieldsIn(told.details)}`
+    const message = told === undefined
+      ? text.replace(/<[^>]*>/g, " ")
+      : `${told.message ?? ""}${fieldsIn(told.details)}`
     const code = told?.code ?? undefined
     const facts = {
       status,
@@ -199,7 +205,9 @@ export const make = Effect.fnUntraced(function*(options: {
       Effect.andThen(countCall),
       Effect.andThen(
         Effect.suspend(() => http.execute(authorized(request))).pipe(
-          Effect.flatMap((response) => Effect.map(answerOf(response), (answer) => ({ answer, headers: response.headers }))),
+          Effect.flatMap((response) =>
+            Effect.map(answerOf(response), (answer) => ({ answer, headers: response.headers }))
+          ),
           // A span of the HttpClient would have the URL, and the API nothing of ours to follow.
           Effect.provideService(HttpClientModule.TracerDisabledWhen, () => true),
           Effect.provideService(HttpClientModule.TracerPropagationEnabled, false),
@@ -227,9 +235,7 @@ export const make = Effect.fnUntraced(function*(options: {
     Effect.flatMap(options.policy, (policy) => {
       if (!retry) return send(request, policy, urgency)
       let last: CallFailure | undefined
-      const once = Effect.suspend(() =>
-        last === undefined ? Effect.succeed(true) : governor.mayRetry
-      ).pipe(
+      const once = Effect.suspend(() => last === undefined ? Effect.succeed(true) : governor.mayRetry).pipe(
         Effect.flatMap((may): Effect.Effect<Answer | CallFailure, CallFailure> =>
           !may && last !== undefined ? Effect.succeed(last) : Effect.catchIf(
             send(request, policy, urgency),
@@ -271,7 +277,27 @@ export const make = Effect.fnUntraced(function*(options: {
 
   const read = <A>(path: string, reply: Schema.ConstraintDecoder<A>, query: Query = {}, how?: How) => {
     const request: Request = { method: "GET", path, query }
-    return Effect.flatMap(call(request, how), (answer) => Effect.map(decoded(request, reply, answer), ({ value }) => value))
+    return Effect.flatMap(
+      call(request, how),
+      (answer) => Effect.map(decoded(request, reply, answer), ({ value }) => value)
+    )
+  }
+
+  const onePage = <A>(collection: Wire.Collection<A>, page: number, query: Query, how: How | undefined) => {
+    const reply = Schema.Struct({ [collection.key]: Schema.Array(collection.schema) })
+    const request: Request = { method: "GET", path: collection.path, query: { ...query, page, per_page: perPage } }
+    return Effect.flatMap(
+      call(request, how),
+      (answer) =>
+        Effect.map(decoded(request, reply, answer), ({ json, value }) => {
+          const next = Option.getOrUndefined(decodePage(json))?.meta?.pagination?.next_page
+          return {
+            found: value[collection.key] as ReadonlyArray<A>,
+            // An API that names an earlier page would be read for ever.
+            next: typeof next === "number" && next > page ? next : undefined
+          }
+        })
+    )
   }
 
   const list = Effect.fnUntraced(function*<A>(
@@ -279,39 +305,48 @@ export const make = Effect.fnUntraced(function*(options: {
     query: Query = {},
     how?: How
   ): Effect.fn.Return<ReadonlyArray<A>, CallFailure> {
-    const reply = Schema.Struct({ [collection.key]: Schema.Array(collection.schema) })
     const all: Array<A> = []
-    let page = 1
-    while (true) {
-      const request: Request = { method: "GET", path: collection.path, query: { ...query, page, per_page: perPage } }
-      const { json, value } = yield* decoded(request, reply, yield* call(request, how))
-      all.push(...value[collection.key] as ReadonlyArray<A>)
-      const next = Option.getOrUndefined(decodePage(json))?.meta?.pagination?.next_page
-      if (typeof next !== "number" || next <= page) return all
+    let page: number | undefined = how?.from ?? 1
+    while (page !== undefined) {
+      const { found, next }: { readonly found: ReadonlyArray<A>; readonly next: number | undefined } = yield* onePage(
+        collection,
+        page,
+        query,
+        how
+      )
+      all.push(...found)
       page = next
     }
+    return all
   })
 
   const write = <A>(request: Request, reply: Schema.ConstraintDecoder<A>, how?: How) =>
-    Effect.flatMap(call(request, how), (answer) =>
-      Effect.map(decoded(request, reply, answer), ({ value }) => value))
+    Effect.flatMap(call(request, how), (answer) => Effect.map(decoded(request, reply, answer), ({ value }) => value))
 
   return {
     endpoint,
-    ping: Effect.flatMap(options.policy, (policy) =>
-      send({ method: "GET", path: "/servers", query: { page: 1, per_page: 1 } }, policy, "usual").pipe(
-        Effect.catchTag("BackendError", ({ reason }) =>
-          Effect.fail(
-            new ProviderUnavailable({
-              provider: "hetzner",
-              address: endpoint,
-              detail: reason.detail,
-              advice: reason.advice
-            })
-          )),
-        Effect.asVoid
-      )),
+    ping: Effect.flatMap(
+      options.policy,
+      (policy) =>
+        send({ method: "GET", path: "/servers", query: { page: 1, per_page: 1 } }, policy, "usual").pipe(
+          Effect.catchTag("BackendError", ({ reason }) =>
+            Effect.fail(
+              new ProviderUnavailable({
+                provider: "hetzner",
+                address: endpoint,
+                detail: reason.detail,
+                advice: reason.advice
+              })
+            )),
+          Effect.asVoid
+        )
+    ),
     list,
+    firstPage: (collection) =>
+      Effect.map(
+        onePage(collection, 1, {}, undefined),
+        ({ found, next }) => ({ found, hasMore: next !== undefined })
+      ),
     get: <A>(collection: Wire.Collection<A>, id: number) =>
       read(`${collection.path}/${id}`, Schema.Struct({ [collection.one]: collection.schema })).pipe(
         Effect.map((reply): A | undefined => reply[collection.one] as A),
@@ -332,4 +367,3 @@ export const make = Effect.fnUntraced(function*(options: {
     }
   }
 })
-

@@ -145,6 +145,25 @@ export const oneLine = (text: string): string => {
   return line.length > 300 ? `${line.slice(0, 300)}…` : line
 }
 
+/** Reasons that have nothing but what every reason has. */
+const plain = {
+  Unauthorized: Reason.Unauthorized,
+  ReadOnlyCredential: Reason.ReadOnlyCredential,
+  CapacityUnavailable: Reason.CapacityUnavailable,
+  PlacementFailed: Reason.PlacementFailed,
+  QuotaExceeded: Reason.QuotaExceeded,
+  Locked: Reason.Locked,
+  Conflict: Reason.Conflict,
+  InUse: Reason.InUse,
+  InvalidInput: Reason.InvalidInput,
+  NotFoundError: Reason.NotFoundError,
+  Protected: Reason.Protected,
+  UnsupportedError: Reason.UnsupportedError,
+  Transport: Reason.Transport,
+  InvalidResponse: Reason.InvalidResponse,
+  UnknownError: Reason.UnknownError
+}
+
 /** The reason for an answer that is not a success, or for an action that ended in error. */
 export const reasonOf = (answer: Answer): Reason.Reason => {
   const { code, correlationId, retryAfterMillis, status } = answer
@@ -164,7 +183,7 @@ export const reasonOf = (answer: Answer): Reason.Reason => {
     case "ServerFault":
       return new Reason.ServerFault(delayed)
     default:
-      return new Reason[tag](fields)
+      return new plain[tag](fields)
   }
 }
 
@@ -209,7 +228,7 @@ export const connectionFailure = (description: string | undefined, cause: unknow
 } => {
   const words = wordsOf(cause)
   const code = words.find((word) => /^[A-Z][A-Z0-9_]+$/.test(word))
-  const last = words.filter((word) => word !== code && word !== "fetch failed").at(-1)
+  const last = words.findLast((word) => word !== code && word !== "fetch failed")
   const detail = [...new Set([last ?? description ?? words[0] ?? "no answer came", code ?? ""])]
     .filter((word) => word !== "").join(", ")
   return {

@@ -43,15 +43,13 @@ export const reserved: ReadonlyArray<string> = ["kubelayer.", "ksail.", "hetzner
 
 export const isAutoscaled = (labels: LabelMap): boolean => labels[nodeGroup] !== undefined
 
-/** The node group's own name is what an autoscaler calls a role. */
-export const groupOf = (labels: LabelMap): string => labels[nodeGroup] ?? ""
-
 // -----------------------------------------------------------------------------
 // Selectors and sessions
 // -----------------------------------------------------------------------------
 
 const isValue = (text: string): boolean => /^(?:[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$/.test(text)
-const isKey = (text: string): boolean => /^(?:[a-z0-9.-]{1,253}\/)?[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$/.test(text)
+const isKey = (text: string): boolean =>
+  /^(?:[a-z0-9.-]{1,253}\/)?[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$/.test(text)
 
 /**
  * The selector for resources that have all of these labels; where a value is undefined, with any value. A key or a value
@@ -63,6 +61,9 @@ export const selector = (labels: Readonly<Record<string, string | undefined>>): 
     ? terms.map(([key, value]) => value === undefined ? key : `${key}=${value}`).join(",")
     : `${cluster},!${cluster}`
 }
+
+/** Selects what an autoscaler added, of whatever cluster. */
+export const autoscaled = selector({ [nodeGroup]: undefined })
 
 const mostOfValue = 63
 
@@ -120,7 +121,9 @@ const kubelayer: Ownership = {
   selectorFor: (name) => selector({ [cluster]: name }),
   classify: (labels) => {
     const name = labels[cluster]
-    return name === undefined ? undefined : { cluster: name, ...(labels[role] === undefined ? {} : { role: labels[role] }) }
+    return name === undefined
+      ? undefined
+      : { cluster: name, ...(labels[role] === undefined ? {} : { role: labels[role] }) }
   },
   labelsFor: (name, as) => ({ [cluster]: name, ...(as === undefined ? {} : { [role]: as }) })
 }

@@ -42,9 +42,16 @@ const withNetworks = (
     (networks) => ({ servers, networks })
   )
 
-/** The whole Project. */
-export const worldOf = (client: Client, how: How = {}): Effect.Effect<World, CallFailure> =>
-  Effect.flatMap(client.list(Wire.servers, {}, how), (servers) => withNetworks(client, servers, how))
+/** The whole Project; `first` is its first page, where that is known. */
+export const worldOf = (
+  client: Client,
+  how: How = {},
+  first: ReadonlyArray<Wire.Server> = []
+): Effect.Effect<World, CallFailure> =>
+  Effect.flatMap(
+    client.list(Wire.servers, {}, { ...how, ...(first.length === 0 ? {} : { from: 2 }) }),
+    (servers) => withNetworks(client, [...first, ...servers], how)
+  )
 
 const ownerOf = (
   ownership: Labels.Ownership,
@@ -89,13 +96,39 @@ export const membersIn = (
   cluster: ClusterName
 ): ReadonlyArray<Member> => judged(ownership, world).members.filter(({ node }) => node.clusterName === cluster)
 
+/** The clusters that are a small part of a large Project, as far as a client has seen. */
+const small = new WeakMap<Client, Set<ClusterName>>()
+
+/** What of the Project can concern one cluster. */
+const worldFor = Effect.fnUntraced(function*(
+  client: Client,
+  ownership: Labels.Ownership,
+  cluster: ClusterName
+): Effect.fn.Return<World, CallFailure> {
+  const known = small.get(client) ?? new Set()
+  if (!known.has(cluster)) {
+    const { found, hasMore } = yield* client.firstPage(Wire.servers)
+    if (!hasMore) return yield* withNetworks(client, found, {})
+    const ours = found.filter(({ labels }) => ownership.classify(labels)?.cluster === cluster)
+    // Where most is the cluster's, asking for the rest as it is costs less.
+    if (ours.length * 2 >= found.length) return yield* worldOf(client, {}, found)
+    small.set(client, known.add(cluster))
+  }
+  const selected = (label_selector: string) => client.list(Wire.servers, { label_selector })
+  const [labelled, autoscaled] = yield* Effect.all(
+    [selected(ownership.selectorFor(cluster)), selected(Labels.autoscaled)],
+    { concurrency: 2 }
+  )
+  return yield* withNetworks(client, [...labelled, ...autoscaled], {})
+})
+
 /** The nodes of one cluster, in the order of `listNodes`. */
 export const members = (
   client: Client,
   ownership: Labels.Ownership,
   cluster: ClusterName
 ): Effect.Effect<ReadonlyArray<Member>, CallFailure> =>
-  Effect.map(worldOf(client), (world) => membersIn(ownership, world, cluster))
+  Effect.map(worldFor(client, ownership, cluster), (world) => membersIn(ownership, world, cluster))
 
 const warned = new Set<string>()
 

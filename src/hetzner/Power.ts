@@ -35,7 +35,8 @@ export interface Powering {
 const done = new Done({})
 const alreadyDone = new AlreadyDone({})
 
-const look = ({ client, ownership }: Powering, operation: Operation) => members(client, ownership, operation.clusterName)
+const look = ({ client, ownership }: Powering, operation: Operation) =>
+  members(client, ownership, operation.clusterName)
 
 const lookOrNoNodes = (context: Powering, operation: Operation) =>
   Effect.flatMap(look(context, operation), (found): Effect.Effect<ReadonlyArray<Member>, NoNodes> =>

@@ -58,7 +58,7 @@ const numberIn = (text: string | undefined): number | undefined => {
 
 const millisPerHour = 3_600_000
 
-const makeGovernor = (): Governor => {
+export const makeGovernor = (): Governor => {
   let limit: number | undefined
   let tokens = 0
   let at = 0
@@ -159,21 +159,3 @@ const makeGovernor = (): Governor => {
     })
   }
 }
-
-const governors = new Map<string, { readonly governor: Governor; users: number }>()
-
-/** The governor of a credential, shared by all who hold it in this process. */
-export const governorOf = (key: string) =>
-  Effect.acquireRelease(
-    Effect.sync(() => {
-      const held = governors.get(key) ?? { governor: makeGovernor(), users: 0 }
-      governors.set(key, held)
-      held.users++
-      return held.governor
-    }),
-    () =>
-      Effect.sync(() => {
-        const held = governors.get(key)
-        if (held !== undefined && --held.users === 0) governors.delete(key)
-      })
-  )

@@ -16,7 +16,7 @@ import type { ClusterName, ClusterStatus } from "../Model.ts"
 import type { Policy } from "../Policy.ts"
 import { ClusterNotFound } from "../ProviderError.ts"
 import { delaysOf } from "./Actions.ts"
-import type { CallFailure, Client } from "./Client.ts"
+import { type CallFailure, type Client, perPage } from "./Client.ts"
 import type { Ownership } from "./Labels.ts"
 import { membersIn, type World, worldOf } from "./Members.ts"
 import { makePoller, type Poller } from "./Poller.ts"
@@ -45,8 +45,7 @@ export interface Watching {
 }
 
 export const watchCluster =
-  (context: Watching) =>
-  (cluster: ClusterName): Stream.Stream<ClusterStatus, ClusterNotFound | CallFailure> => {
+  (context: Watching) => (cluster: ClusterName): Stream.Stream<ClusterStatus, ClusterNotFound | CallFailure> => {
     const { client, governor, looks, ownership } = context
     const statusIn = (world: World): ClusterStatus | undefined =>
       Option.getOrUndefined(
@@ -58,14 +57,20 @@ export const watchCluster =
       let last: ClusterStatus | undefined
       let delay = yield* delaysOf(policy)
       let heardAt = yield* Clock.currentTimeMillis
+      let pages = 1
 
+      // A look costs as many requests as it has pages, and is worth as much waiting.
+      const judging = (world: World): World => {
+        pages = Math.max(1, Math.ceil(world.servers.length / perPage))
+        return world
+      }
       const first = Effect.gen(function*() {
-        last = statusIn(yield* worldOf(client))
+        last = statusIn(judging(yield* worldOf(client)))
         return last ?? (yield* new ClusterNotFound({ provider: "hetzner", clusterName: cluster }))
       })
       const change: Effect.Effect<ClusterStatus, CallFailure | Cause.Done> = Effect.gen(function*() {
         const stretch = yield* governor.stretch
-        const seen = yield* Effect.result(looks.next(client, (yield* delay) * stretch))
+        const seen = yield* Effect.result(looks.next(client, (yield* delay) * stretch * pages))
         const now = yield* Clock.currentTimeMillis
         if (seen._tag === "Failure") {
           const error = seen.failure
@@ -74,7 +79,7 @@ export const watchCluster =
           return yield* change
         }
         heardAt = now
-        const status = seen.success === undefined ? last : statusIn(seen.success)
+        const status = seen.success === undefined ? last : statusIn(judging(seen.success))
         if (status === undefined) return yield* Cause.done()
         if (last !== undefined && Equal.equals(status, last)) return yield* change
         last = status

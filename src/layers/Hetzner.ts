@@ -199,8 +199,7 @@ const makeWith = Effect.fnUntraced(function*(
     policy,
     endpoint: Effect.succeed(client.endpoint),
     ping: client.ping,
-    listNodes: (cluster) =>
-      Effect.map(members(client, ownership, cluster), (found) => found.map(({ node }) => node)),
+    listNodes: (cluster) => Effect.map(members(client, ownership, cluster), (found) => found.map(({ node }) => node)),
     listAllClusters: clusters(client, ownership),
     start: Power.start(powering),
     stop: Power.stop(powering),
@@ -356,4 +355,3 @@ export const layerConfig = (
       return everything(yield* make({ ...found, ...overrides }))
     })
   )
-
