@@ -45,7 +45,9 @@ const holding = Effect.gen(function*() {
   const made: Array<string> = []
   const { steer } = steering((event) => {
     if (event._tag !== "Sent" || event.subject.kind !== "node") return Effect.void
-    if (!made.includes(event.subject.name)) made.push(event.subject.name)
+    // What is sent for it later may be a part of the clean-up.
+    if (made.includes(event.subject.name)) return Effect.void
+    made.push(event.subject.name)
     return made.length > 1 ? gate.arrive : Effect.void
   })
   return { gate, steer }
