@@ -41,7 +41,17 @@ import {
   ensureNetwork,
   ensureVolume
 } from "./Infrastructure.ts"
-import { diff, findKey, findPublicKey, joining, keyFaults, type PlanStep, refusalOf, type World } from "./Judge.ts"
+import {
+  diff,
+  findKey,
+  findPublicKey,
+  isBeingMade,
+  joining,
+  keyFaults,
+  type PlanStep,
+  refusalOf,
+  type World
+} from "./Judge.ts"
 import * as Labels from "./Labels.ts"
 import { awaitMade, type Call, leavesOpen } from "./Making.ts"
 import { makePlan, type Plan, type PlannedServer } from "./Plan.ts"
@@ -220,7 +230,7 @@ const nodeSubject = ({ name }: { readonly name: string }): Subject => ({ kind: "
 
 /** Servers that somebody is still creating are waited for, so that a success means that all are there. */
 const awaitCreation = (call: Call, server: Wire.Server): Effect.Effect<Outcome, CallFailure> =>
-  server.status === "initializing" || server.status === "starting"
+  isBeingMade(server)
     ? Effect.as(
       awaitMade(call, { held: server, made: false, actions: undefined }, "/servers", { server: server.name }),
       new AlreadyDone({})
@@ -228,7 +238,7 @@ const awaitCreation = (call: Call, server: Wire.Server): Effect.Effect<Outcome, 
     : Effect.succeed(new AlreadyDone({}))
 
 /** Looks once more at the end: who made a server meanwhile may have removed it again, and one that was made has to run. */
-const closingLook = Effect.fnUntraced(function*(call: Call): Effect.fn.Return<void> {
+const closingLook = Effect.fnUntraced(function*(call: Call, network: Wire.Network | undefined): Effect.fn.Return<void> {
   const { client, operation, ownership, plan } = call
   const look = client.list(Wire.servers, { label_selector: ownership.selectorFor(plan.cluster) })
   const now = yield* Effect.result(look)
@@ -240,6 +250,11 @@ const closingLook = Effect.fnUntraced(function*(call: Call): Effect.fn.Return<vo
       ? settledError(operation, subject, now.failure)
       : held === undefined || held.status === "deleting"
       ? operation.error(new NotFoundError({ detail: "the server was removed meanwhile" }), subject)
+      : network !== undefined && !(held.private_net ?? []).some((joined) => joined.network === network.id)
+      ? operation.error(
+        new ServerFault({ detail: `it was created but is not in the network ${network.name}` }),
+        subject
+      )
       : held.status === "off" && outcome?._tag === "Done"
       ? operation.error(new ServerFault({ detail: "it was created but does not run" }), subject)
       : undefined
@@ -282,7 +297,7 @@ const makeServers = Effect.fnUntraced(function*(
     }
   )
   if (yield* anyFailed(call)) return undefined
-  yield* closingLook(call)
+  yield* closingLook(call, shared.network)
   return (yield* anyFailed(call)) ? undefined : held
 })
 

@@ -115,6 +115,9 @@ export const volumeDifferences = ({ spec }: PlannedVolume, held: Wire.Volume): R
   ...(spec.location === undefined ? [] : differs("location", held.location?.name, spec.location))
 ]
 
+/** Until its actions have ended, a server is not in its network yet. */
+export const isBeingMade = ({ status }: Wire.Server): boolean => status === "initializing" || status === "starting"
+
 /** What a server that is there differs in from what is asked. */
 export const serverDifferences = (
   judge: Judge,
@@ -132,8 +135,7 @@ export const serverDifferences = (
     ...digestDifferences(held.labels[Labels.spec], planned.digest),
     ...Object.entries(planned.spec.labels ?? {})
       .flatMap(([key, value]) => differs(`label ${key}`, held.labels[key] ?? "not there", value)),
-    // While a server is being created, it is not in its network yet.
-    ...(plan.network !== undefined && held.status !== "initializing" &&
+    ...(plan.network !== undefined && !isBeingMade(held) &&
         !(held.private_net ?? []).some((joined) => joined.network === network?.id)
       ? ["network (it is not in it)"]
       : []),

@@ -1,8 +1,10 @@
 /** A fake Project, the layer that acts on it, and time that passes by itself. */
 import { assert } from "@effect/vitest"
 import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import { HttpClient } from "effect/http/HttpClient"
+import { HttpClient, transform } from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Hetzner from "kubelayer/layers/Hetzner"
@@ -21,17 +23,47 @@ export interface Rig {
   readonly hetzner: Hetzner.HetznerService
   /** A second layer, as of another process. */
   readonly another: Hetzner.HetznerService
+  /**
+   * A layer of a process that dies at its `n`th call, before it is sent or after its work was done: of that call and all
+   * later ones it hears nothing more. `died` ends when it has.
+   */
+  readonly mortal: (
+    n: number,
+    when: "before" | "after"
+  ) => Effect.Effect<
+    { readonly hetzner: Hetzner.HetznerService; readonly died: Effect.Effect<void> },
+    never,
+    Scope.Scope
+  >
 }
 
-const service = (fake: Fake, { fake: _, ...options }: Settings) =>
+const service = (fake: Fake, { fake: _, ...options }: Settings, http: HttpClient = fake.httpClient) =>
   Effect.map(
     Layer.build(
       Layer.fresh(Hetzner.layerHttpClient({ token: fake.token, endpoint: fake.endpoint, ...options })).pipe(
-        Layer.provide(Layer.succeed(HttpClient, fake.httpClient))
+        Layer.provide(Layer.succeed(HttpClient, http))
       )
     ),
     (context) => Context.get(context, Hetzner.Hetzner)
   )
+
+const mortal = (fake: Fake, settings: Settings): Rig["mortal"] => (n, when) =>
+  Effect.gen(function*() {
+    const died = yield* Deferred.make<void>()
+    let calls = 0
+    const http = transform(fake.httpClient, (send) =>
+      Effect.suspend(() => {
+        if (++calls < n) return send
+        const last = calls === n && when === "after" ? Effect.ignore(send) : Effect.void
+        return last.pipe(Effect.andThen(Deferred.succeed(died, undefined)), Effect.andThen(Effect.never))
+      }))
+    // Nobody is there any more to whom time could run out.
+    const policy = { ...settings.policy, requestTimeout: Duration.infinity, cleanupTimeout: Duration.infinity } as const
+    // Another name of the same endpoint, since what the layers of one process share would be shared here too.
+    const endpoint = fake.endpoint.replace("127.0.0.1", "localhost")
+    const hetzner = yield* Effect.orDie(service(fake, { ...settings, policy, endpoint }, http))
+    return { hetzner, died: Deferred.await(died) }
+  })
 
 /** Runs a test on a Project of its own; a request that the API has no reading for fails it. */
 export const onFake = <A, E>(settings: Settings, body: (rig: Rig) => Effect.Effect<A, E, Scope.Scope>) =>
@@ -40,7 +72,8 @@ export const onFake = <A, E>(settings: Settings, body: (rig: Rig) => Effect.Effe
     const result = yield* body({
       fake,
       hetzner: yield* service(fake, settings),
-      another: yield* service(fake, settings)
+      another: yield* service(fake, settings),
+      mortal: mortal(fake, settings)
     })
     assert.deepStrictEqual(yield* fake.violations, [])
     return result
