@@ -90,6 +90,13 @@ export const steps: ReadonlyArray<Step> = [
   { name: "documents", run: commands(["node", "scripts/docs.ts"]) },
   { name: "quickstart on memory", run: commands(["node", "scripts/quickstart.ts", "--engine", "none", "--plain"]) },
   {
+    name: "quickstart on a fake Hetzner Cloud",
+    run: (context) =>
+      runCommands([["node", "scripts/quickstart.ts", "--backend", "hetzner", "--plain"]], context, {
+        HCLOUD_TOKEN: undefined
+      })
+  },
+  {
     name: "engine tests",
     needsEngine: true,
     alone: true,
