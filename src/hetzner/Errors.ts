@@ -199,7 +199,7 @@ export const isReason = (
 
 /** Codes that say that no connection came to be. After every other failure the API may have done the work. */
 const unconnected =
-  /ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|EADDRNOTAVAIL|UND_ERR_CONNECT_TIMEOUT|EPROTO|CERT|SSL|TLS|SELF_SIGNED|UNABLE_TO_VERIFY|connection refused/i
+  /ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|EADDRNOTAVAIL|UND_ERR_CONNECT_TIMEOUT|EPROTO|CERT|SSL|TLS|SELF_SIGNED|UNABLE_TO_VERIFY|connection refused|bad port/i
 
 /** The words and codes of an error and of what caused it, the outermost first. */
 const wordsOf = (error: unknown): ReadonlyArray<string> => {

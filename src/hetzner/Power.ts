@@ -218,9 +218,13 @@ export const stop = (context: Powering) =>
           Effect.andThen(
             operation.emit({ _tag: "Waiting", subject: subjectOf(member), reason: "it may take its grace to obey" })
           ),
-          Effect.andThen(awaitOff(operation, ticks, member)),
-          Effect.as<Outcome>(done),
-          Effect.timeoutOrElse({ duration: context.grace, orElse: () => force(member) }),
+          Effect.andThen(
+            // Its grace begins when it was told, however long that had to wait.
+            awaitOff(operation, ticks, member).pipe(
+              Effect.as<Outcome>(done),
+              Effect.timeoutOrElse({ duration: context.grace, orElse: () => force(member) })
+            )
+          ),
           Effect.catchIf((error) => isReason(error, "NotFoundError"), () => Effect.succeed<Outcome>(alreadyDone)),
           Effect.ensuring(settled(member))
         )

@@ -175,6 +175,11 @@ export class Hetzner extends Context.Service<Hetzner, HetznerService>()("kubelay
 
 /** What holds for Hetzner where nobody says otherwise. A server takes its time, and a request burns none of it. */
 const backendPolicy: Policy.Overrides = {
+  // Long enough that a request of which nothing was heard is sent once more.
+  retry: Schedule.min([Schedule.exponential("200 millis"), Schedule.spaced("5 seconds")]).pipe(
+    Schedule.jittered,
+    Schedule.upTo({ times: 5, duration: "1 minute" })
+  ),
   poll: Schedule.min([Schedule.exponential("500 millis", 1.5), Schedule.spaced("3 seconds")]),
   nodeTimeout: { create: "10 minutes", start: "5 minutes", stop: "5 minutes", delete: "5 minutes" },
   cleanupTimeout: "5 minutes",
