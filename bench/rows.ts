@@ -15,4 +15,10 @@ export const rowsOnEngine: Effect.Effect<ReadonlyArray<Row<Stage>>> = Effect.map
   ...callRows
 ])
 
-export const rowsWithoutEngine: ReadonlyArray<Row> = [...decodeRows, ...watchRows, ...importRows, ...hetznerMakingRows]
+export const rowsWithoutEngine: ReadonlyArray<Row> = [
+  ...decodeRows,
+  ...watchRows,
+  ...hetznerRows,
+  ...hetznerMakingRows,
+  ...importRows
+]
