@@ -378,7 +378,11 @@ const claim = (call: Call, marks: ReadonlyArray<readonly [string, Labels.LabelMa
 
 /** From now on the cluster is whole. */
 const unmark = (call: Call, marks: ReadonlyArray<readonly [string, Labels.LabelMap]>) =>
-  putLabels(call, [...marks, ...call.pending], ({ [Labels.pending]: _, ...labels }) => labels)
+  putLabels(
+    call,
+    [...marks, ...call.pending],
+    (labels) => Object.fromEntries(Object.entries(labels).filter(([key]) => key !== Labels.pending))
+  )
 
 /** One create call. */
 export const carryOutPlan = (

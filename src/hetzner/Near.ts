@@ -23,7 +23,7 @@ const distance = (a: string, b: string): number => {
 const mostShown = 5
 
 /** The nearest first; all of a few where none is near. */
-export const nearMatches = (word: string, known: ReadonlyArray<string>): ReadonlyArray<string> => {
+const nearMatches = (word: string, known: ReadonlyArray<string>): ReadonlyArray<string> => {
   const names = [...new Set(known)]
   const near = names
     .map((name) => ({ name, away: distance(word.toLowerCase(), name.toLowerCase()) }))

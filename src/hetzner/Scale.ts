@@ -6,16 +6,10 @@
  */
 import * as Effect from "effect/Effect"
 import * as Operation from "../internal/Operation.ts"
-import { AlreadyDone, checkClusterName, type ClusterName, type OperationReport } from "../Model.ts"
-import type { Subject } from "../Progress.ts"
+import * as Scaling from "../internal/Scaling.ts"
+import { checkClusterName, type ClusterName, type OperationReport } from "../Model.ts"
 import type { CreateFailure } from "../Provider.ts"
-import {
-  type BackendFailure,
-  ClusterNotFound,
-  InvalidSpec,
-  type NodesFailed,
-  type OperationTimeout
-} from "../ProviderError.ts"
+import { type BackendFailure, ClusterNotFound, type NodesFailed, type OperationTimeout } from "../ProviderError.ts"
 import type { CallFailure } from "./Client.ts"
 import { carryOutPlan, type Context, planOf } from "./Create.ts"
 import { deleteServers } from "./Delete.ts"
@@ -30,23 +24,7 @@ import { type HetznerClusterSpec, type NodeDefaults, type Role, roles } from "./
  * @category models
  * @since 0.1.0
  */
-export interface AddNodes extends NodeDefaults {
-  readonly controlPlanes?: number
-  readonly workers?: number
-  readonly labels?: Readonly<Record<string, string>>
-  readonly onFailure?: "remove" | "keep"
-}
-
-const notAdded = (added: AddNodes): InvalidSpec | undefined => {
-  const issues = (["controlPlanes", "workers"] as const).flatMap((path) => {
-    const value = added[path] ?? 0
-    return Number.isInteger(value) && value >= 0 ? [] : [{ path, message: `${value} is not a whole number from 0 on` }]
-  })
-  if (issues.length === 0 && (added.controlPlanes ?? 0) + (added.workers ?? 0) === 0) {
-    return new InvalidSpec({ issues: [{ path: "workers", message: "no node is to be added" }] })
-  }
-  return issues.length === 0 ? undefined : new InvalidSpec({ issues })
-}
+export interface AddNodes extends NodeDefaults, Scaling.Added {}
 
 const present = Effect.fnUntraced(function*(
   { client, ownership }: Context,
@@ -84,7 +62,7 @@ export const addNodes = (context: Context) =>
     added: AddNodes
   ): Effect.fn.Return<OperationReport, CreateFailure | ClusterNotFound> {
     const cluster = yield* checkClusterName(name)
-    const fault = notAdded(added)
+    const fault = Scaling.faultOfAdded(added)
     if (fault !== undefined) return yield* fault
     const policy = yield* context.policy
     return yield* context.gate(cluster)(Effect.gen(function*() {
@@ -132,13 +110,7 @@ export const removeNodes = (context: Context) =>
       { provider: "hetzner", name: "removeNodes", clusterName, policy },
       Effect.fnUntraced(function*(operation) {
         const found = yield* present(context, clusterName)
-        const wanted = new Set(names)
-        const going = found.filter(({ node }) => wanted.has(node.name))
-        const there = new Set(going.map(({ node }) => node.name))
-        for (const absent of wanted) {
-          const subject: Subject = { kind: "node", name: absent }
-          if (!there.has(absent)) yield* operation.record(subject, new AlreadyDone({}))
-        }
+        const going = yield* Scaling.named(operation, found, names, ({ node }) => node.name)
         yield* deleteServers(context, operation, going)
       })
     )

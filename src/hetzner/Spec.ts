@@ -141,7 +141,7 @@ export const merged = (role: Role, defaults: NodeDefaults, spec: HetznerClusterS
       labels: { ...result.labels, ...next?.labels }
     }), {})
 
-export const defaultRange = "10.0.0.0/16"
+const defaultRange = "10.0.0.0/16"
 
 /** The first /24 of a range, which itself is no smaller. */
 const firstSubnet = (range: string): string => range.replace(/\/\d+$/, "/24")

@@ -8,10 +8,11 @@
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { failWith } from "../internal/Method.ts"
 import { isDead, parseSession } from "../internal/Session.ts"
 import type { Policy } from "../Policy.ts"
 import type { Subject } from "../Progress.ts"
-import type { BackendError } from "../ProviderError.ts"
+import { type BackendError, RequestTimeout } from "../ProviderError.ts"
 import type { CallFailure } from "./Client.ts"
 import type { Deleting } from "./Delete.ts"
 import * as Labels from "./Labels.ts"
@@ -100,7 +101,15 @@ export const sweep = Effect.fnUntraced(function*(
   const { client, ownership } = context
   const [found, servers] = yield* Effect.all([everything(client), client.list(Wire.servers)], { concurrency: 2 })
   const latest = (yield* Clock.currentTimeMillis) - Duration.toMillis(Duration.fromInputUnsafe(options.olderThan))
-  const clusterOf = (labels: Labels.LabelMap): string | undefined => ownership.classify(labels)?.cluster
+  // What another layer made, in another scheme, is found too.
+  const schemes = [ownership, Labels.ownershipOf("kubelayer"), Labels.ownershipOf("ksail")]
+  const clusterOf = (labels: Labels.LabelMap): string | undefined => {
+    for (const scheme of schemes) {
+      const owner = scheme.classify(labels)
+      if (owner !== undefined) return owner.cluster
+    }
+    return undefined
+  }
   const sessions = new Map<string, boolean>()
   for (const { labels } of found) {
     const text = labels[Labels.session] ?? ""
@@ -139,6 +148,16 @@ export const sweep = Effect.fnUntraced(function*(
       orphans.filter(({ subject }) => kinds(subject.kind)),
       ({ orphan, subject }) =>
         removeOne(context, quiet, subject).pipe(
+          Effect.timeoutOrElse({
+            duration: policy.nodeTimeout.delete,
+            orElse: () =>
+              failWith(
+                new RequestTimeout({
+                  detail: "it was not removed in time",
+                  durationMillis: Math.round(Duration.toMillis(policy.nodeTimeout.delete))
+                })
+              )
+          }),
           Effect.as<Orphan>({ ...orphan, removed: true }),
           Effect.catchTag("BackendError", (error) => Effect.succeed<Orphan>({ ...orphan, removed: error }))
         ),

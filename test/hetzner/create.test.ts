@@ -48,7 +48,7 @@ describe("createNodes", () => {
           assert.strictEqual(server.placementGroup, state.placementGroups[0]?.id)
         }
         assert.strictEqual(state.floatingIps[0]?.json["server"], first?.id)
-        const made = [...Object.values(state)].flat() as ReadonlyArray<
+        const made = Object.values(state).flat() as ReadonlyArray<
           { name: string; labels?: Record<string, string> }
         >
         for (const { labels, name } of made.filter(({ name }) => name?.startsWith("dev-"))) {

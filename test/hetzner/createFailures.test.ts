@@ -24,7 +24,7 @@ describe("places that are sold out", () => {
         const { placementGroups, servers } = yield* fake.state
         assert.deepStrictEqual([...new Set(servers.map(({ location }) => location))], ["nbg1"])
         assert.isTrue(servers.every(({ placementGroup }) => placementGroup === placementGroups[0]?.id))
-        const [first] = report.outcomes.filter(({ kind }) => kind === "node")
+        const first = report.outcomes.find(({ kind }) => kind === "node")
         assert.match(first?.notes?.join("\n") ?? "", /cx23 in fsn1, dev-placement-1: CapacityUnavailable: error during/)
         assert.match(first?.notes?.join("\n") ?? "", /cx23 in nbg1, dev-placement-1: made/)
       })))

@@ -35,10 +35,10 @@ describe("placement groups", () => {
 })
 
 describe("places to try", () => {
-  const ranked = [["cx23", "fsn1"], ["cx23", "nbg1"], ["cx33", "fsn1"]].map(([serverType = "", location = ""]) => ({
-    serverType,
-    location
-  }))
+  const first = { serverType: "cx23", location: "fsn1" }
+  const second = { serverType: "cx23", location: "nbg1" }
+  const third = { serverType: "cx33", location: "fsn1" }
+  const ranked = [first, second, third]
   const minute = 60_000
 
   it("come as they are ranked, each once", () => {
@@ -55,40 +55,39 @@ describe("places to try", () => {
 
   it("are not tried by the others of a call once one was sold out", () => {
     const choice = makeChoice(ranked, makeShortages())
-    const [first = { serverType: "", location: "" }] = ranked
     choice.soldOut(first, 0)
-    assert.strictEqual(choice.next(new Set(), 0), ranked[1])
-    assert.deepStrictEqual(choice.passedOver(new Set()), [ranked[0]])
+    assert.strictEqual(choice.next(new Set(), 0), second)
+    assert.deepStrictEqual(choice.passedOver(new Set()), [first])
   })
 
   it("come last in the next calls, for a time that grows with each shortage", () => {
     const shortages = makeShortages()
-    const isFirst = (now: number) => makeChoice(ranked, shortages).next(new Set(), now) === ranked[0]
-    shortages.remember(ranked[0]!, 0)
+    const isFirst = (now: number) => makeChoice(ranked, shortages).next(new Set(), now) === first
+    shortages.remember(first, 0)
     assert.isFalse(isFirst(minute - 1))
     assert.isTrue(isFirst(minute))
-    shortages.remember(ranked[0]!, minute)
+    shortages.remember(first, minute)
     assert.isFalse(isFirst(3 * minute - 1))
     assert.isTrue(isFirst(3 * minute))
-    for (let i = 0; i < 20; i++) shortages.remember(ranked[0]!, (i + 10) * 60 * minute)
+    for (let i = 0; i < 20; i++) shortages.remember(first, (i + 10) * 60 * minute)
     assert.isFalse(isFirst((29 * 60 + 29) * minute))
     assert.isTrue(isFirst((29 * 60 + 30) * minute))
-    shortages.remember(ranked[0]!, 9000 * minute)
-    shortages.forget(ranked[0]!)
+    shortages.remember(first, 9000 * minute)
+    shortages.forget(first)
     assert.isTrue(isFirst(9000 * minute))
   })
 
   it("count a shortage that many servers find at once as one", () => {
     const shortages = makeShortages()
-    for (let i = 0; i < 23; i++) shortages.remember(ranked[0]!, i)
-    assert.strictEqual(shortages.restsUntil(ranked[0]!, minute), undefined)
+    for (let i = 0; i < 23; i++) shortages.remember(first, i)
+    assert.strictEqual(shortages.restsUntil(first, minute), undefined)
   })
 
   it("are tried after all, when every one was sold out before", () => {
     const shortages = makeShortages()
-    shortages.remember(ranked[1]!, 0)
-    shortages.remember(ranked[2]!, 10)
-    shortages.remember(ranked[0]!, 20)
-    assert.strictEqual(makeChoice(ranked, shortages).next(new Set(), 30), ranked[1])
+    shortages.remember(second, 0)
+    shortages.remember(third, 10)
+    shortages.remember(first, 20)
+    assert.strictEqual(makeChoice(ranked, shortages).next(new Set(), 30), second)
   })
 })

@@ -37,10 +37,10 @@ export interface Rig {
   >
 }
 
-const service = (fake: Fake, { fake: _, ...options }: Settings, http: HttpClient = fake.httpClient) =>
+const service = (fake: Fake, settings: Settings, http: HttpClient = fake.httpClient) =>
   Effect.map(
     Layer.build(
-      Layer.fresh(Hetzner.layerHttpClient({ token: fake.token, endpoint: fake.endpoint, ...options })).pipe(
+      Layer.fresh(Hetzner.layerHttpClient({ token: fake.token, endpoint: fake.endpoint, ...settings })).pipe(
         Layer.provide(Layer.succeed(HttpClient, http))
       )
     ),
