@@ -35,16 +35,9 @@ const program = Effect.gen(function*() {
   console.log(`deleted ${deleted.done.length} things, left ${deleted.skipped.length}`)
 })
 
-const onFake = Layer.unwrap(
-  HetznerFake.HetznerFake.use((fake) =>
-    Effect.succeed(
-      Hetzner.layer({
-        token: fake.token,
-        endpoint: fake.endpoint,
-        policy: { poll: Schedule.spaced("20 millis") }
-      })
-    )
-  )
-).pipe(Layer.provide(HetznerFake.layer()))
+const onFake = Layer.unwrap(Effect.map(
+  HetznerFake.HetznerFake,
+  ({ endpoint, token }) => Hetzner.layer({ endpoint, token, policy: { poll: Schedule.spaced("20 millis") } })
+)).pipe(Layer.provide(HetznerFake.layer()))
 
 await Effect.runPromise(program.pipe(Effect.provide(onFake)))

@@ -33,8 +33,9 @@ const program = Effect.gen(function*() {
   console.log(`${quota.limit - quota.remaining} of ${quota.limit} requests are spent`)
 })
 
-const onFake = Layer.unwrap(
-  HetznerFake.HetznerFake.use((fake) => Effect.succeed(Hetzner.layer({ token: fake.token, endpoint: fake.endpoint })))
-).pipe(Layer.provideMerge(HetznerFake.layer()))
+const onFake = Layer.unwrap(Effect.map(
+  HetznerFake.HetznerFake,
+  ({ endpoint, token }) => Hetzner.layer({ endpoint, token })
+)).pipe(Layer.provideMerge(HetznerFake.layer()))
 
 await Effect.runPromise(program.pipe(Effect.provide(onFake)))

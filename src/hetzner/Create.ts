@@ -31,7 +31,6 @@ import { type BackendFailure, InvalidInput, InvalidSpec, NotFoundError, ServerFa
 import { type Choice, makeChoice, type Shortages } from "./Candidates.ts"
 import { offer, type Offered, type Place, readCatalogue, type WantedRole } from "./Catalogue.ts"
 import type { CallFailure } from "./Client.ts"
-import type { Deleting } from "./Delete.ts"
 import {
   type Ensured,
   ensureFirewall,
@@ -55,6 +54,7 @@ import {
 import * as Labels from "./Labels.ts"
 import { awaitMade, type Call, leavesOpen } from "./Making.ts"
 import { makePlan, type Plan, type PlannedServer } from "./Plan.ts"
+import type { Deleting } from "./Removal.ts"
 import * as Replies from "./Replies.ts"
 import { madeBy } from "./Rollback.ts"
 import { type Common, makeGroups, makeServer } from "./Servers.ts"

@@ -11,14 +11,9 @@ import * as Latch from "effect/Latch"
 import * as Semaphore from "effect/Semaphore"
 import type { Operation } from "../internal/Operation.ts"
 import type { CallFailure } from "./Client.ts"
-import type * as Labels from "./Labels.ts"
 import { removeInfrastructure } from "./Leftovers.ts"
 import { type Member, members, subjectOf } from "./Members.ts"
-import { removeOne, type Removing } from "./Removal.ts"
-
-export interface Deleting extends Removing {
-  readonly ownership: Labels.Ownership
-}
+import { type Deleting, removeOne, type Removing } from "./Removal.ts"
 
 /** Deletes servers: requests of control planes first, and all waits at once. */
 export const deleteServers = Effect.fnUntraced(function*(

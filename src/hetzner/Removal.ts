@@ -15,10 +15,16 @@ import type { Subject } from "../Progress.ts"
 import type { Actions } from "./Actions.ts"
 import type { CallFailure, Client } from "./Client.ts"
 import { isReason } from "./Errors.ts"
+import type { Ownership } from "./Labels.ts"
 
 export interface Removing {
   readonly client: Client
   readonly actions: Actions
+}
+
+/** Removing what is a cluster's. */
+export interface Deleting extends Removing {
+  readonly ownership: Ownership
 }
 
 /** Where a kind of resource is at the API. */

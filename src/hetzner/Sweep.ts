@@ -14,10 +14,9 @@ import type { Policy } from "../Policy.ts"
 import type { Subject } from "../Progress.ts"
 import { type BackendError, RequestTimeout } from "../ProviderError.ts"
 import type { CallFailure } from "./Client.ts"
-import type { Deleting } from "./Delete.ts"
 import * as Labels from "./Labels.ts"
 import { serversBehind } from "./Leftovers.ts"
-import { type Removable, removeOne } from "./Removal.ts"
+import { type Deleting, type Removable, removeOne } from "./Removal.ts"
 import * as Wire from "./Wire.ts"
 
 /**
