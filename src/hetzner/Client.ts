@@ -127,6 +127,10 @@ const RemoveReply = Schema.Struct({
   actions: Schema.optionalKey(Schema.NullOr(Schema.Array(Wire.Action)))
 })
 
+/** The least that can be asked with a token; whatever else answers in its place does not look like this. */
+const pinging: Request = { method: "GET", path: "/servers", query: { page: 1, per_page: 1 } }
+const Pong = Schema.Struct({ servers: Schema.Array(Schema.Unknown) })
+
 export const make = Effect.fnUntraced(function*(options: {
   readonly credential: Credential
   readonly http: HttpClient
@@ -171,11 +175,14 @@ export const make = Effect.fnUntraced(function*(options: {
   }
 
   const answerOf = (response: HttpClientResponse): Effect.Effect<Answer, HttpClientError> =>
-    Effect.map(response.text, (text) => ({
-      status: response.status,
-      text,
-      correlationId: response.headers["x-correlation-id"]
-    }))
+    Effect.map(response.text, (text) => {
+      const id = response.headers["x-correlation-id"]
+      return {
+        status: response.status,
+        text: withoutToken(text),
+        correlationId: id === undefined ? undefined : withoutToken(id)
+      }
+    })
 
   // 4. Classify: what is no success is a reason.
   const classify = (request: Request) => (answer: Answer): Effect.Effect<Answer, BackendError> => {
@@ -189,7 +196,7 @@ export const make = Effect.fnUntraced(function*(options: {
     const code = told?.code ?? undefined
     const facts = {
       status,
-      message: withoutToken(message),
+      message,
       isWrite: request.method !== "GET",
       ...(code === undefined ? {} : { code }),
       ...(correlationId === undefined ? {} : { correlationId })
@@ -254,7 +261,7 @@ export const make = Effect.fnUntraced(function*(options: {
   const invalid = (request: Request, answer: Answer, why: string) =>
     failWith(
       new InvalidResponse({
-        detail: withoutToken(`${request.method} ${request.path}: ${oneLine(why)}`),
+        detail: `${request.method} ${request.path}: ${oneLine(why)}`,
         status: answer.status,
         ...(answer.correlationId === undefined ? {} : { correlationId: answer.correlationId })
       })
@@ -328,7 +335,8 @@ export const make = Effect.fnUntraced(function*(options: {
     ping: Effect.flatMap(
       options.policy,
       (policy) =>
-        send({ method: "GET", path: "/servers", query: { page: 1, per_page: 1 } }, policy, "usual").pipe(
+        send(pinging, policy, "usual").pipe(
+          Effect.flatMap((answer) => decoded(pinging, Pong, answer)),
           Effect.catchTag("BackendError", ({ reason }) =>
             Effect.fail(
               new ProviderUnavailable({

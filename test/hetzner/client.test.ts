@@ -58,7 +58,7 @@ describe("a read", () => {
           code: "unavailable",
           status: 503,
           detail: "down for an hour",
-          correlationId: last?.correlationId
+          correlationId: last?.correlationId ?? ""
         })
         assert.deepInclude(error, { provider: "hetzner", operation: "nodesExist", clusterName: "dev" })
       })))

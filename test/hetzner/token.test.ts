@@ -6,7 +6,7 @@ import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Hetzner from "kubelayer/layers/Hetzner"
 import { Provider } from "kubelayer/Provider"
-import type { InvalidSpec } from "kubelayer/ProviderError"
+import type { BackendFailure, InvalidSpec } from "kubelayer/ProviderError"
 import { HetznerFake } from "kubelayer/testing"
 import { failure, nodes } from "./support/rig.ts"
 
@@ -129,7 +129,7 @@ describe("an endpoint", () => {
 describe("layerConfig", () => {
   const from = (environment: Record<string, string>) => ConfigProvider.layer(ConfigProvider.fromUnknown(environment))
   const listed = (overrides: Partial<Hetzner.Options>, environment: Record<string, string>) =>
-    Provider.use((provider) => provider.listAllClusters).pipe(
+    Provider.use((provider): Effect.Effect<ReadonlyArray<string>, BackendFailure> => provider.listAllClusters).pipe(
       Effect.provide(Layer.provide(Hetzner.layerConfig(overrides), from(environment)))
     )
 
