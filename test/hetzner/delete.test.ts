@@ -98,6 +98,36 @@ describe("deleteNodes", () => {
         })
     ))
 
+  it.live("removes what the autoscaler added, which is the cluster's by its network alone", () =>
+    onFake({}, ({ fake, hetzner }) =>
+      Effect.gen(function*() {
+        const { network } = yield* seedCluster(fake)
+        const labels = { "hcloud/node-group": "pool" }
+        yield* fake.seed.server({ name: "pool-1", labels, networks: [network] })
+        yield* fake.seed.server({ name: "pool-2", labels })
+        yield* hetzner.provider.deleteNodes("dev")
+        assert.deepStrictEqual(yield* inventory(fake), ["server pool-2"])
+      })))
+
+  it.live("knows what KSail made, and makes, adds and deletes in its labels", () =>
+    onFake({ ownership: "ksail" }, ({ fake, hetzner }) =>
+      Effect.gen(function*() {
+        const labels = { "ksail.owned": "true", "ksail.cluster.name": "dev" }
+        const network = yield* fake.seed.network({ name: "dev-network", labels })
+        yield* fake.seed.firewall({ name: "dev-firewall", labels })
+        yield* fake.seed.placementGroup({ name: "dev-placement", labels })
+        const server = { ...labels, "ksail.node.type": "controlplane" }
+        yield* fake.seed.server({ name: "dev-controlplane-1", labels: server, networks: [network] })
+        yield* fake.seed.network({ name: "ours-network", labels: ours("ours") })
+        yield* hetzner.addNodes("dev", { workers: 1, nodes })
+        const [, added] = (yield* fake.state).servers
+        assert.include(added?.labels, { ...labels, "ksail.node.type": "worker" })
+        assert.deepStrictEqual(added?.networks, [network])
+        assert.deepStrictEqual(added?.firewalls, (yield* fake.state).firewalls.map(({ id }) => id))
+        yield* hetzner.provider.deleteNodes("dev")
+        assert.deepStrictEqual(yield* inventory(fake), ["network ours-network"])
+      })))
+
   it.live("releases the servers that a firewall of its own selects by label", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
