@@ -13,7 +13,7 @@ import { byRoleThenName } from "../internal/Operation.ts"
 import type { NodeState } from "../Model.ts"
 import { type Call, Harness, type HarnessService, make as makeHarness, type TrueNode } from "./Harness.ts"
 import {
-  type CallRecord,
+  type Arrival,
   HetznerFake,
   type HetznerFakeService,
   type ResourceView,
@@ -34,10 +34,12 @@ export const capabilities: ReadonlyArray<Capability> = [
   "fail-start",
   "fail-stop",
   "fail-delete",
+  "rate-limit",
   "exit-at-once",
   "outage",
   "cut-watches",
   "bystanders",
+  "name-held",
   "leftovers",
   "create",
   "secrets"
@@ -80,7 +82,7 @@ const verbs: Readonly<Record<string, Call["call"]>> = {
 }
 
 /** The call on a server that a request is. */
-const callOf = ({ method, path, template }: Pick<CallRecord, "method" | "path" | "template">) => {
+const callOf = ({ method, path, template }: Arrival) => {
   const call = verbs[`${method} ${template}`]
   return call === undefined ? undefined : { call, id: Number(path.split("/")[2]) }
 }
@@ -117,8 +119,19 @@ export const make = (fake: HetznerFakeService, options: Options = {}): HarnessSe
   const scoped = <A>(make: Effect.Effect<A>, undo: (made: A) => Effect.Effect<unknown>) =>
     Effect.acquireRelease(make, undo)
 
+  const patience = Duration.fromInputUnsafe(options.patience ?? "1 second")
+  const addForeign = (seed: Effect.Effect<number>) =>
+    Effect.asVoid(scoped(Effect.tap(seed, (id) => Effect.sync(() => foreign.add(id))), (id) => {
+      foreign.delete(id)
+      return fake.vanish(id)
+    }))
+  const isCallOn = (call: Call["call"], node: TrueNode) => (arrival: Arrival) => {
+    const found = callOf(arrival)
+    return found?.call === call && String(found.id) === node.id
+  }
+
   return makeHarness({
-    patience: Duration.fromInputUnsafe(options.patience ?? "1 second"),
+    patience,
     uniqueName: Effect.sync(() => `law-${alphabet[Math.trunc(names / 26) % 26]}${alphabet[names++ % 26]}`),
     nodes,
     seed: (cluster, { controlPlanes, state, workers }) =>
@@ -152,15 +165,25 @@ export const make = (fake: HetznerFakeService, options: Options = {}): HarnessSe
     failing: (call, node) =>
       Effect.asVoid(scoped(
         fake.fault({
-          on: (arrival) => {
-            const found = callOf(arrival)
-            return found?.call === call && String(found.id) === node.id
-          },
+          on: isCallOn(call, node),
           times: Infinity,
           fault: { _tag: "Refuse", code: "invalid_input", message: `the harness refuses to ${call} it` }
         }),
         (undo) => undo
       )),
+    rateLimited: (call, node) => {
+      // A Project's bucket is full after an hour, so one with a large limit lets the next call come soon.
+      const wait = Duration.divideUnsafe(patience, 10)
+      const refillPerSecond = 1 / Duration.toSeconds(wait)
+      const limit = Math.max(100, Math.round(refillPerSecond * 3600))
+      const quota = { limit, remaining: limit, refillPerSecond }
+      return fake.quota.set(quota).pipe(
+        Effect.andThen(
+          fake.fault({ on: isCallOn(call, node), fault: { _tag: "Refuse", code: "rate_limit_exceeded" } })
+        ),
+        Effect.as(wait)
+      )
+    },
     exitAtOnce: (node) =>
       Effect.asVoid(scoped(
         fake.change(Number(node.id), { guest: { exits: true } }),
@@ -170,17 +193,12 @@ export const make = (fake: HetznerFakeService, options: Options = {}): HarnessSe
     cutWatches: fake.cut,
     addBystanders: (cluster) =>
       Effect.gen(function*() {
-        const add = (seed: Effect.Effect<number>) =>
-          scoped(Effect.tap(seed, (id) => Effect.sync(() => foreign.add(id))), (id) => {
-            foreign.delete(id)
-            return fake.vanish(id)
-          })
-        yield* add(fake.seed.server({ name: `${cluster}-worker-9` }))
-        yield* add(fake.seed.server({ name: `${cluster}-worker-8`, labels: { cluster, role: "worker" } }))
-        yield* add(fake.seed.network({ name: `${cluster}-network` }))
-        yield* add(fake.seed.firewall({ name: `${cluster}-firewall`, labels: { team: "other" } }))
-        yield* add(fake.seed.placementGroup({ name: `${cluster}-placement-1` }))
-        yield* add(fake.seed.floatingIp({ name: `${cluster}-ip` }))
+        yield* addForeign(fake.seed.server({ name: `${cluster}-worker-9` }))
+        yield* addForeign(fake.seed.server({ name: `${cluster}-worker-8`, labels: { cluster, role: "worker" } }))
+        yield* addForeign(fake.seed.network({ name: `${cluster}-network` }))
+        yield* addForeign(fake.seed.firewall({ name: `${cluster}-firewall`, labels: { team: "other" } }))
+        yield* addForeign(fake.seed.placementGroup({ name: `${cluster}-placement-1` }))
+        yield* addForeign(fake.seed.floatingIp({ name: `${cluster}-ip` }))
       }),
     bystanders: Effect.gen(function*() {
       const { servers } = yield* fake.state
@@ -189,6 +207,7 @@ export const make = (fake: HetznerFakeService, options: Options = {}): HarnessSe
         ...(yield* beside).flatMap(({ id, line }) => foreign.has(id) ? [line] : [])
       ].sort()
     }),
+    holdName: (cluster) => addForeign(fake.seed.server({ name: `${cluster}-worker-1`, labels: { team: "other" } })),
     addLeftovers: (cluster) =>
       Effect.gen(function*() {
         const labels = labelsOf(cluster)

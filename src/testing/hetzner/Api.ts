@@ -45,8 +45,7 @@ export interface Violation {
   readonly faults: ReadonlyArray<string>
 }
 
-/** @internal */
-export interface Request {
+interface Request {
   readonly method: string
   /** With `/v1` and the query. */
   readonly target: string

@@ -35,8 +35,7 @@ const statuses = [
   "unknown"
 ] as const
 
-/** @internal */
-export const collection = {
+const collection = {
   path: "servers",
   one: "server",
   what: "server",
@@ -51,8 +50,7 @@ export const collection = {
 const HOSTNAME =
   /^(?=.{1,253}$)[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$/
 
-/** @internal */
-export const serverName = (name: string): string => {
+const serverName = (name: string): string => {
   if (!HOSTNAME.test(name)) throw invalid("name", "Name must be a valid hostname.")
   return name
 }

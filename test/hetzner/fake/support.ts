@@ -8,7 +8,7 @@ import { contract } from "./contract.ts"
 // oxlint-disable-next-line typescript/no-explicit-any
 export type Loose = any
 
-export interface Reply {
+interface Reply {
   readonly status: number
   readonly json: Loose
   readonly headers: Headers
@@ -22,7 +22,7 @@ export interface Fake extends HetznerFake.HetznerFakeService {
 }
 
 /** Judges every call of a fake against the document, where one is named. */
-export const judged = (fake: HetznerFake.HetznerFakeService): Effect.Effect<void> =>
+const judged = (fake: HetznerFake.HetznerFakeService): Effect.Effect<void> =>
   Effect.flatMap(fake.calls, (calls) => {
     const judge = contract()
     if (judge === undefined) return Effect.void
