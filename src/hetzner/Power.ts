@@ -44,7 +44,13 @@ const lookOrNoNodes = (context: Powering, operation: Operation) =>
       ? Effect.succeed(found)
       : Effect.fail(new NoNodes({ provider: operation.provider, clusterName: operation.clusterName })))
 
-/** Sends the requests of one kind of server before those of the rest, so many at once; the waiting is not counted. */
+/** How one request is sent: in its turn, and by itself each time. */
+type Send = <A, E>(request: Effect.Effect<A, E>) => Effect.Effect<A, E>
+
+/**
+ * Sends the requests of one kind of server before those of the rest, so many at once. The rest begins when each of the
+ * first was answered or given up; that one is locked, or takes its time, holds nobody up.
+ */
 const inOrder = (all: ReadonlyArray<Member>, isFirst: (member: Member) => boolean, width: number) => {
   const first = new Set(all.filter(isFirst).map(({ node }) => node.id))
   const permits = Semaphore.makeUnsafe(width)
@@ -53,32 +59,38 @@ const inOrder = (all: ReadonlyArray<Member>, isFirst: (member: Member) => boolea
     Effect.suspend(() => first.delete(member.node.id) && first.size === 0 ? answered.open : Effect.void)
   return {
     settled,
-    send: <A, E>(member: Member, request: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+    send: (member: Member): Send => (request) =>
       isFirst(member)
         ? Effect.ensuring(permits.withPermits(1)(request), settled(member))
         : Effect.andThen(answered.await, permits.withPermits(1)(request))
   }
 }
 
-/** Asks for something of a server, as long as another action holds it. */
+const atOnce: Send = (request) => request
+
+/** Asks for something of a server; again, as long as another action holds it. */
 const act = (
   context: Powering,
   operation: Operation,
   member: Member,
-  what: "poweron" | "poweroff" | "shutdown"
-): Effect.Effect<ReadonlyArray<Wire.Action>, CallFailure> =>
-  Effect.andThen(
-    operation.emit({ _tag: "Sent", subject: subjectOf(member), call: what }),
+  what: "poweron" | "poweroff" | "shutdown",
+  send: Send = atOnce
+): Effect.Effect<ReadonlyArray<Wire.Action>, CallFailure> => {
+  const subject = subjectOf(member)
+  const request = Effect.andThen(
+    operation.emit({ _tag: "Sent", subject, call: what }),
     context.client.post(`/servers/${member.server.id}/actions/${what}`, undefined, Replies.Started)
-  ).pipe(
+  )
+  return send(request).pipe(
     Effect.map(Replies.actionsIn),
     Effect.tapError((error) =>
       isReason(error, "Locked")
-        ? operation.emit({ _tag: "Waiting", subject: subjectOf(member), reason: "another action holds the server" })
+        ? operation.emit({ _tag: "Waiting", subject, reason: "another action holds the server" })
         : Effect.void
     ),
     Effect.retry({ schedule: operation.policy.poll, while: (error) => isReason(error, "Locked") })
   )
+}
 
 const isRunning = ({ server }: Member) => server.status === "running"
 const isControlPlane = ({ node }: Member) => node.role === "control-plane"
@@ -114,7 +126,8 @@ const closingLook = Effect.fnUntraced(function*(
     const seen = yield* Effect.result(look(context, operation))
     const isLast = (yield* Clock.currentTimeMillis) >= until
     if (seen._tag === "Failure") {
-      if (isLast || !(seen.failure instanceof BackendError) || !seen.failure.isRetryable) {
+      // The servers go on starting where nobody can look.
+      if (isLast || seen.failure instanceof BackendError && !seen.failure.isRetryable) {
         yield* Effect.forEach(left, (member) => fail(member, seen.failure), { discard: true })
         return
       }
@@ -148,7 +161,7 @@ export const start = (context: Powering) =>
         const subject = subjectOf(member)
         // It comes by itself; the closing look sees to it.
         if (onItsWay.has(member.server.status)) return Effect.succeed(alreadyDone)
-        return send(member, act(context, operation, member, "poweron")).pipe(
+        return act(context, operation, member, "poweron", send(member)).pipe(
           Effect.tap(() => operation.emit({ _tag: "Waiting", subject, reason: "the server is starting" })),
           Effect.flatMap((actions) => context.actions.await(actions, { server: member.node.name })),
           Effect.as<Outcome>(done),
@@ -214,7 +227,7 @@ export const stop = (context: Powering) =>
     const stopOne = (member: Member): Effect.Effect<Outcome, CallFailure> =>
       (member.server.status === "stopping"
         ? Effect.void
-        : send(member, act(context, operation, member, "shutdown"))).pipe(
+        : act(context, operation, member, "shutdown", send(member))).pipe(
           Effect.andThen(
             operation.emit({ _tag: "Waiting", subject: subjectOf(member), reason: "it may take its grace to obey" })
           ),

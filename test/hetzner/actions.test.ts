@@ -1,5 +1,6 @@
 /** Waiting for actions: how often is asked, by whom, and what becomes of a poll that fails. */
 import { assert, describe, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import { make } from "effect/http/HttpClient"
@@ -84,6 +85,18 @@ describe("polling actions", () => {
         yield* Effect.sleep("1 minute")
         assert.lengthOf(yield* fake.calls, 0)
         assert.deepStrictEqual((yield* fake.state).servers.map(({ status }) => status), Array(4).fill("running"))
+      })))
+
+  it.live("ends with the wait also while a poll gets no answer", () =>
+    onFake({ fake: { duration: "20 seconds" } }, ({ fake, hetzner }) =>
+      Effect.gen(function*() {
+        yield* seed(fake, "dev", 2)
+        yield* fake.fault({ on: /GET \/actions/, times: Infinity, fault: { _tag: "HangBefore" } })
+        const start = yield* Effect.forkChild(hetzner.provider.startNodes("dev"))
+        yield* Effect.sleep("5 seconds")
+        const before = yield* Clock.currentTimeMillis
+        yield* Fiber.interrupt(start)
+        assert.strictEqual(yield* Clock.currentTimeMillis, before)
       })))
 
   it.live("settles what the API knows no more by reading the server", () =>

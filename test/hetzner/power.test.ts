@@ -48,6 +48,21 @@ describe("startNodes", () => {
         assert.lengthOf((yield* hetzner.provider.startNodes("dev")).done, 2)
       })))
 
+  it.live("starts the workers also where a control plane is held by another action for longer than a node may take", () =>
+    onFake({ policy: { nodeTimeout: { start: "30 seconds" } } }, ({ fake, hetzner }) =>
+      Effect.gen(function*() {
+        const [first] = yield* seed(fake, 4, "off")
+        yield* fake.fault({
+          on: ({ path }) => path === `/servers/${first}/actions/poweron`,
+          times: Infinity,
+          fault: { _tag: "Refuse", code: "locked" }
+        })
+        const error = yield* failure(hetzner.provider.startNodes("dev"))
+        assert(error._tag === "NodesFailed")
+        assert.deepStrictEqual(error.report.failed.map(({ name }) => name), ["dev-control-plane-1"])
+        assert.lengthOf(error.report.done, 3)
+      })))
+
   it.live("goes on with the others where one action fails, and names the server", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
