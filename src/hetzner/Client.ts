@@ -122,6 +122,18 @@ const fieldsIn = (details: unknown): string => {
   return words.length === 0 ? "" : ` (${words.join("; ")})`
 }
 
+const answeredWithin = (limit: Duration.Duration, { method, path }: Request) =>
+  Effect.timeoutOrElse({
+    duration: limit,
+    orElse: () =>
+      failWith(
+        new RequestTimeout({
+          detail: `${method} ${path} was not answered within ${Duration.format(limit)}`,
+          durationMillis: Math.round(Duration.toMillis(limit))
+        })
+      )
+  })
+
 const RemoveReply = Schema.Struct({
   action: Schema.optionalKey(Schema.NullOr(Wire.Action)),
   actions: Schema.optionalKey(Schema.NullOr(Schema.Array(Wire.Action)))
@@ -206,35 +218,25 @@ export const make = Effect.fnUntraced(function*(options: {
       : failWith(reasonOf(facts))
   }
 
+  // 3. Send, and tell the governor what became of it.
+  const exchanged = (request: Request, policy: Policy): Effect.Effect<Answer, CallFailure> =>
+    Effect.suspend(() => http.execute(authorized(request))).pipe(
+      Effect.flatMap((response) => Effect.map(answerOf(response), (answer) => ({ answer, headers: response.headers }))),
+      // A span of the HttpClient would have the URL, and the API nothing of ours to follow.
+      Effect.provideService(HttpClientModule.TracerDisabledWhen, () => true),
+      Effect.provideService(HttpClientModule.TracerPropagationEnabled, false),
+      Effect.onExit((exit) => governor.heard(Exit.isSuccess(exit) ? exit.value.headers : undefined)),
+      Effect.map(({ answer }) => answer),
+      Effect.catch((error) => lost(request, error)),
+      answeredWithin(policy.requestTimeout, request)
+    )
+
   /** One request, sent once. */
   const send = (request: Request, policy: Policy, urgency: Urgency): Effect.Effect<Answer, CallFailure> =>
     Effect.flatMap(latest(policy), (until) => governor.take(urgency, until)).pipe(
       Effect.andThen(countCall),
-      Effect.andThen(
-        Effect.suspend(() => http.execute(authorized(request))).pipe(
-          Effect.flatMap((response) =>
-            Effect.map(answerOf(response), (answer) => ({ answer, headers: response.headers }))
-          ),
-          // A span of the HttpClient would have the URL, and the API nothing of ours to follow.
-          Effect.provideService(HttpClientModule.TracerDisabledWhen, () => true),
-          Effect.provideService(HttpClientModule.TracerPropagationEnabled, false),
-          Effect.onExit((exit) => governor.heard(Exit.isSuccess(exit) ? exit.value.headers : undefined)),
-          Effect.catch((error) => lost(request, error)),
-          Effect.timeoutOrElse({
-            duration: policy.requestTimeout,
-            orElse: () =>
-              failWith(
-                new RequestTimeout({
-                  detail: `${request.method} ${request.path} was not answered within ${
-                    Duration.format(policy.requestTimeout)
-                  }`,
-                  durationMillis: Math.round(Duration.toMillis(policy.requestTimeout))
-                })
-              )
-          })
-        )
-      ),
-      Effect.flatMap(({ answer }) => classify(request)(answer))
+      Effect.andThen(exchanged(request, policy)),
+      Effect.flatMap(classify(request))
     )
 
   /** 5. Retry: what may be said twice, as long as the budget lasts. */
@@ -337,6 +339,8 @@ export const make = Effect.fnUntraced(function*(options: {
       (policy) =>
         send(pinging, policy, "usual").pipe(
           Effect.flatMap((answer) => decoded(pinging, Pong, answer)),
+          // Who asks whether it answers does not want to wait for the quota.
+          answeredWithin(policy.requestTimeout, pinging),
           Effect.catchTag("BackendError", ({ reason }) =>
             Effect.fail(
               new ProviderUnavailable({
