@@ -34,10 +34,10 @@ const perRequest = 25
 
 const Reply = Schema.Struct({ actions: Schema.Array(Wire.Action) })
 
-/** What a server looks like when a command is done, where that can be seen. */
+/** What a server looks like when a command is done, where that can be seen. One that is gone will not come to it. */
 const endings: Readonly<Record<string, (server: Wire.Server | undefined) => boolean>> = {
-  start_server: (server) => server?.status === "running",
-  stop_server: (server) => server?.status === "off",
+  start_server: (server) => server === undefined || server.status === "running",
+  stop_server: (server) => server === undefined || server.status === "off",
   delete_server: (server) => server === undefined,
   create_server: (server) => server !== undefined && server.status !== "initializing"
 }

@@ -16,21 +16,6 @@ const crowd = (fake: Rig["fake"], count: number) =>
   )
 
 describe("a cluster in a Project of many servers", () => {
-  it.live("is asked for by its labels, and the autoscaler's servers with it", () =>
-    onFake({}, ({ fake, hetzner }) =>
-      Effect.gen(function*() {
-        yield* crowd(fake, 120)
-        const network = yield* fake.seed.network({ name: "dev-network", labels: ours("dev") })
-        yield* fake.seed.server({ name: "dev-1", labels: ours("dev"), networks: [network] })
-        yield* fake.seed.server({ name: "pool-1", labels: { "hcloud/node-group": "pool" }, networks: [network] })
-        assert.deepStrictEqual(names(yield* hetzner.provider.listNodes("dev")), ["dev-1", "pool-1"])
-        yield* fake.clearCalls
-        assert.deepStrictEqual(names(yield* hetzner.provider.listNodes("dev")), ["dev-1", "pool-1"])
-        assert.isAtMost((yield* fake.calls).length, 3)
-        assert.lengthOf(yield* hetzner.provider.listNodes("other"), 120)
-        assert.deepStrictEqual<ReadonlyArray<string>>(yield* hetzner.provider.listAllClusters, ["dev", "other"])
-      })))
-
   it.live("is acted on alone", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {

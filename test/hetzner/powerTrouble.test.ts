@@ -2,8 +2,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import { transform } from "effect/http/HttpClient"
+import * as HttpClientResponse from "effect/http/HttpClientResponse"
 import type { OperationReport } from "kubelayer/Model"
 import type { HetznerFake } from "kubelayer/testing"
+import { over } from "./support/over.ts"
 import { failure, onFake, ours, type Rig, told } from "./support/rig.ts"
 
 type Fake = Rig["fake"]
@@ -85,6 +88,21 @@ describe("startNodes", () => {
         yield* fake.vanish(first)
         const report = yield* Fiber.join(fiber)
         assert.deepStrictEqual(told(report).toSorted(), ["node w-1 Failed", "node w-2 Done"])
+      })))
+
+  it.live("of a server that vanishes with its action is Failed soon, not at its deadline", () =>
+    onFake({ fake: { duration: "20 seconds" } }, ({ fake }) =>
+      Effect.gen(function*() {
+        const [id = 0] = yield* servers(fake, 0, 1, { status: "off" })
+        const forgetful = transform(fake.httpClient, (send, request) =>
+          request.url.includes("/actions?")
+            ? Effect.as(send, HttpClientResponse.fromWeb(request, Response.json({ actions: [] })))
+            : send)
+        const hetzner = yield* over(forgetful, { token: fake.token, endpoint: fake.endpoint })
+        yield* Effect.forkChild(Effect.andThen(Effect.sleep("2 seconds"), fake.vanish(id)))
+        const report = yield* failedReport(hetzner.provider.startNodes("dev"))
+        assert.deepStrictEqual(failures(report), [["w-1", "NotFoundError"]])
+        assert.isAtMost(report.durationMillis, 10_000)
       })))
 
   it.live("sends a request whose reply was lost again, without harm", () =>
