@@ -108,8 +108,8 @@ export const codes: Readonly<Record<string, Tag>> = {
   ca_too_many_duplicate_certificates: "QuotaExceeded"
 }
 
-/** What a status means where no known code is beside it, such as in a page of a proxy. Exported for its own test. */
-export const statuses: ReadonlyArray<readonly [from: number, to: number, tag: Tag]> = [
+/** What a status means where no known code is beside it, such as in a page of a proxy. */
+const statuses: ReadonlyArray<readonly [from: number, to: number, tag: Tag]> = [
   [400, 400, "InvalidInput"],
   [401, 401, "Unauthorized"],
   [403, 403, "ReadOnlyCredential"],
