@@ -8,6 +8,7 @@ import * as Hetzner from "kubelayer/layers/Hetzner"
 import { HetznerFake } from "kubelayer/testing"
 import { spawn } from "node:child_process"
 import { fileURLToPath } from "node:url"
+import { judged } from "./fake/support.ts"
 import { inventory, nodes, rules, spec as usual } from "./support/rig.ts"
 
 type Fake = HetznerFake.HetznerFakeService
@@ -80,6 +81,7 @@ const onSocket = <A, E>(
         .map(({ json }) => json)
     assert.deepStrictEqual(untouched(after), untouched(before))
     assert.deepStrictEqual(yield* fake.violations, [])
+    yield* judged(fake)
   }))
 
 const everything = (...own: ReadonlyArray<string>) => [...foreign, ...own].sort()

@@ -108,6 +108,14 @@ const unreadable = (faults: ReadonlyArray<Shape.Fault>, where: "query" | "body")
   })
 }
 
+/** A fault of the fake's own is as loud as one of a client's. */
+const broken = (error: unknown): Broken =>
+  new Broken(
+    [`the fake itself: ${error instanceof Error ? error.stack : String(error)}`],
+    "server_error",
+    "fake broken"
+  )
+
 interface Found {
   readonly route: Route
   readonly numbers: ReadonlyArray<number>
@@ -276,8 +284,8 @@ export const makeApi = (options: ApiOptions): Api => {
       record.status = status
       if (keepReplies && body !== undefined) record.reply = body
       answered = reply(status, body, fault?._tag === "Delay" ? fault.millis : 0)
-    } catch (refusal) {
-      if (!(refusal instanceof Refusal)) throw refusal
+    } catch (error) {
+      const refusal = error instanceof Refusal ? error : broken(error)
       if (refusal instanceof Broken) {
         violations.push({ index: call.index, method: call.method, path, faults: refusal.faults })
       }

@@ -22,7 +22,7 @@ export interface Fake extends HetznerFake.HetznerFakeService {
 }
 
 /** Judges every call of a fake against the document, where one is named. */
-const judged = (fake: HetznerFake.HetznerFakeService): Effect.Effect<void> =>
+export const judged = (fake: HetznerFake.HetznerFakeService): Effect.Effect<void> =>
   Effect.flatMap(fake.calls, (calls) => {
     const judge = contract()
     if (judge === undefined) return Effect.void

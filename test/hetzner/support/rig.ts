@@ -11,6 +11,7 @@ import * as Hetzner from "kubelayer/layers/Hetzner"
 import type { OperationReport } from "kubelayer/Model"
 import * as HetznerFake from "kubelayer/testing/HetznerFake"
 import { simulated } from "kubelayer/testing/SimulatedTime"
+import { judged } from "../fake/support.ts"
 
 type Fake = HetznerFake.HetznerFakeService
 
@@ -76,6 +77,7 @@ export const onFake = <A, E>(settings: Settings, body: (rig: Rig) => Effect.Effe
       mortal: mortal(fake, settings)
     })
     assert.deepStrictEqual(yield* fake.violations, [])
+    yield* judged(fake)
     return result
   })))
 
