@@ -8,9 +8,16 @@
 import * as Schema from "effect/Schema"
 
 const orNull = <S extends Schema.Constraint>(schema: S) => Schema.optionalKey(Schema.NullOr(schema))
-const Labels = Schema.Record(Schema.String, Schema.String)
 const Named = Schema.Struct({ name: Schema.String })
 const Ids = Schema.Array(Schema.Number)
+
+/** What everything has that can be labelled. */
+const labelled = {
+  id: Schema.Number,
+  name: Schema.String,
+  created: orNull(Schema.String),
+  labels: Schema.Record(Schema.String, Schema.String)
+}
 
 /** Something that the API goes on doing after its answer. */
 export const Action = Schema.Struct({
@@ -25,11 +32,8 @@ export type Action = typeof Action.Type
 const Address = Schema.Struct({ id: orNull(Schema.Number), ip: Schema.String })
 
 const Server = Schema.Struct({
-  id: Schema.Number,
-  name: Schema.String,
+  ...labelled,
   status: Schema.String,
-  created: orNull(Schema.String),
-  labels: Labels,
   locked: orNull(Schema.Boolean),
   server_type: orNull(Named),
   location: orNull(Named),
@@ -41,10 +45,7 @@ const Server = Schema.Struct({
 export type Server = typeof Server.Type
 
 const Network = Schema.Struct({
-  id: Schema.Number,
-  name: Schema.String,
-  created: orNull(Schema.String),
-  labels: Labels,
+  ...labelled,
   ip_range: Schema.String,
   subnets: Schema.Array(Schema.Struct({ ip_range: Schema.String, network_zone: Schema.String })),
   servers: Ids,
@@ -62,10 +63,7 @@ const FirewallRule = Schema.Struct({
 export type FirewallRule = typeof FirewallRule.Type
 
 const Firewall = Schema.Struct({
-  id: Schema.Number,
-  name: Schema.String,
-  created: orNull(Schema.String),
-  labels: Labels,
+  ...labelled,
   rules: Schema.Array(FirewallRule),
   applied_to: Schema.Array(Schema.Struct({
     type: Schema.String,
@@ -76,19 +74,13 @@ const Firewall = Schema.Struct({
 export type Firewall = typeof Firewall.Type
 
 const PlacementGroup = Schema.Struct({
-  id: Schema.Number,
-  name: Schema.String,
-  created: orNull(Schema.String),
-  labels: Labels,
+  ...labelled,
   servers: Ids
 })
 export type PlacementGroup = typeof PlacementGroup.Type
 
 const FloatingIp = Schema.Struct({
-  id: Schema.Number,
-  name: Schema.String,
-  created: orNull(Schema.String),
-  labels: Labels,
+  ...labelled,
   type: Schema.String,
   server: Schema.NullOr(Schema.Number),
   home_location: orNull(Named)
@@ -96,10 +88,7 @@ const FloatingIp = Schema.Struct({
 export type FloatingIp = typeof FloatingIp.Type
 
 const Volume = Schema.Struct({
-  id: Schema.Number,
-  name: Schema.String,
-  created: orNull(Schema.String),
-  labels: Labels,
+  ...labelled,
   size: Schema.Number,
   server: Schema.NullOr(Schema.Number),
   location: orNull(Named)
@@ -107,10 +96,7 @@ const Volume = Schema.Struct({
 export type Volume = typeof Volume.Type
 
 const LoadBalancer = Schema.Struct({
-  id: Schema.Number,
-  name: Schema.String,
-  created: orNull(Schema.String),
-  labels: Labels,
+  ...labelled,
   private_net: Schema.Array(Schema.Struct({ network: Schema.Number })),
   load_balancer_type: orNull(Named),
   location: orNull(Named)
@@ -118,10 +104,7 @@ const LoadBalancer = Schema.Struct({
 export type LoadBalancer = typeof LoadBalancer.Type
 
 const PrimaryIp = Schema.Struct({
-  id: Schema.Number,
-  name: Schema.String,
-  created: orNull(Schema.String),
-  labels: Labels,
+  ...labelled,
   type: Schema.String,
   auto_delete: Schema.Boolean,
   location: orNull(Named)
@@ -129,10 +112,7 @@ const PrimaryIp = Schema.Struct({
 export type PrimaryIp = typeof PrimaryIp.Type
 
 const SshKey = Schema.Struct({
-  id: Schema.Number,
-  name: Schema.String,
-  created: orNull(Schema.String),
-  labels: Labels,
+  ...labelled,
   fingerprint: Schema.String,
   public_key: Schema.String
 })
