@@ -62,6 +62,21 @@ describe("places that are sold out", () => {
         })
     ))
 
+  it.live("cost no place in a group", () =>
+    onFake({ fake: { capacity: { "cx23@fsn1": 0 } } }, ({ fake, hetzner }) =>
+      Effect.gen(function*() {
+        yield* hetzner.createNodes({ ...spec, workers: 9 })
+        assert.strictEqual((yield* fake.state).placementGroups.length, 1)
+      })))
+
+  it.live("by the catalogue's own word are tried all the same, where there is no other", () =>
+    onFake({}, ({ fake, hetzner }) =>
+      Effect.gen(function*() {
+        for (const place of nodes.locations) yield* fake.offer("cx23", place, { available: false })
+        yield* failure(hetzner.createNodes(one))
+        assert.strictEqual((yield* fake.counts)["POST /servers"], 2)
+      })))
+
   it.live("by the catalogue's own word come last", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
@@ -167,6 +182,23 @@ describe("a server whose creation fails half-way", () => {
         const { servers } = yield* fake.state
         assert.deepStrictEqual(servers.map(({ location, name }) => `${name} ${location}`), ["dev-control-plane-1 nbg1"])
         assert.match(report.outcomes.at(-1)?.notes?.[0] ?? "", /cx23 in fsn1.*what it left is removed/)
+      })))
+
+  it.live("is removed, and forgotten, where nothing else carries the mark of an unfinished create", () =>
+    onFake({}, ({ fake, hetzner }) =>
+      Effect.gen(function*() {
+        yield* fake.failAction({ command: "create_server" })
+        yield* hetzner.createNodes({ ...one, network: false, placementGroups: false })
+        assert.deepStrictEqual((yield* fake.state).servers.map(({ labels }) => labels["kubelayer.pending"]), [
+          undefined
+        ])
+      })))
+
+  it.live("is told where its machine goes off at once", () =>
+    onFake({ fake: { guest: { exits: true } } }, ({ fake, hetzner }) =>
+      Effect.gen(function*() {
+        assert.match((yield* failure(hetzner.createNodes(one))).message, /it was created but does not run/)
+        yield* expectNothing(fake)
       })))
 
   it.live("is removed where it cannot be started, too", () =>
