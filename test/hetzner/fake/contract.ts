@@ -17,10 +17,10 @@ type Json = { [key: string]: Loose }
 
 const root = new URL("../../../", import.meta.url)
 
+const named = process.env["HCLOUD_OPENAPI"] ?? ""
+
 /** Where the document is, if somebody says so. */
-export const documentPath: string | undefined = process.env["HCLOUD_OPENAPI"] === undefined
-  ? undefined
-  : fileURLToPath(new URL(process.env["HCLOUD_OPENAPI"], root))
+export const documentPath: string | undefined = named === "" ? undefined : fileURLToPath(new URL(named, root))
 
 /** OpenAPI 3.0 has `nullable`; JSON Schema has a type for it. Objects are closed, so that nothing unknown passes. */
 const modern = (schema: Loose): Loose => {
