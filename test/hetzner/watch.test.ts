@@ -66,7 +66,7 @@ describe("watchCluster", () => {
         for (const cluster of ["a", "b", "c"]) yield* seed(fake, cluster)
         const first = yield* watching(hetzner, "a")
         yield* Effect.sleep("1 minute")
-        const alone = yield* lists(fake, "10 minutes")
+        const alone = yield* lists(fake, "3 minutes")
         const others = yield* Effect.all([
           watching(hetzner, "a"),
           watching(hetzner, "b"),
@@ -74,9 +74,9 @@ describe("watchCluster", () => {
           watching(another, "a")
         ])
         yield* Effect.sleep("1 minute")
-        assert.isAtMost(yield* lists(fake, "10 minutes"), alone * 1.05)
+        assert.isAtMost(yield* lists(fake, "3 minutes"), alone * 1.05)
         yield* Effect.forEach([first, ...others], ({ fiber }) => Fiber.interrupt(fiber))
-        assert.strictEqual(yield* lists(fake, "10 minutes"), 0)
+        assert.strictEqual(yield* lists(fake, "3 minutes"), 0)
       })))
 
   it.live("looks less often the emptier the quota is, and leaves requests to those who act", () =>
@@ -85,10 +85,10 @@ describe("watchCluster", () => {
         yield* seed(fake, "dev")
         const { fiber } = yield* watching(hetzner, "dev")
         yield* Effect.sleep("1 minute")
-        const usual = yield* lists(fake, "10 minutes")
+        const usual = yield* lists(fake, "3 minutes")
         yield* fake.quota.set({ remaining: 0, refillPerSecond: 0.1 })
         yield* Effect.sleep("1 minute")
-        const scarce = yield* lists(fake, "10 minutes")
+        const scarce = yield* lists(fake, "3 minutes")
         assert.isBelow(scarce, usual / 2)
         yield* Fiber.interrupt(fiber)
       })))
