@@ -93,7 +93,7 @@ const judgeNetwork = (judge: Judge, planned: PlannedNetwork, world: World): Plan
 }
 
 /** A rule as the wire has it, in our words. */
-export const ruleOfWire = (rule: Wire.FirewallRule): FirewallRule => ({
+const ruleOfWire = (rule: Wire.FirewallRule): FirewallRule => ({
   direction: rule.direction as FirewallRule["direction"],
   protocol: rule.protocol as FirewallRule["protocol"],
   ...(rule.port === undefined || rule.port === null ? {} : { port: rule.port }),

@@ -287,20 +287,6 @@ describe("a delete that meets trouble", () => {
         })
     ))
 
-  it.live("is not held up by a network that still counts a server which somebody else deleted", () =>
-    onFake({ fake: { detach: "1 minute" } }, ({ fake, hetzner }) =>
-      Effect.gen(function*() {
-        const { servers } = yield* seedCluster(fake)
-        for (const id of servers) yield* fake.vanish(id)
-        const { failed } = yield* Effect.flip(hetzner.provider.deleteNodes("dev")).pipe(
-          Effect.flatMap((error) => error._tag === "NodesFailed" ? Effect.succeed(error.report) : Effect.fail(error)),
-          Effect.catch(() => Effect.succeed({ failed: [] }))
-        )
-        // What is in use for longer than a list lags is a failure; that somebody else deletes is none.
-        assert.isTrue(failed.every(({ kind }) => kind === "firewall" || kind === "floating-ip"))
-        assert.deepStrictEqual((yield* fake.state).networks, [])
-      })))
-
   const lookUps = [
     "/networks",
     "/firewalls",
