@@ -2,6 +2,8 @@
 import * as Effect from "effect/Effect"
 import { callRows } from "./calls.ts"
 import { decodeRows } from "./decode.ts"
+import { hetznerRows } from "./hetzner.ts"
+import { hetznerMakingRows } from "./hetznerMaking.ts"
 import { importRows } from "./imports.ts"
 import { powerRows } from "./power.ts"
 import type { Row } from "./row.ts"
@@ -13,4 +15,10 @@ export const rowsOnEngine: Effect.Effect<ReadonlyArray<Row<Stage>>> = Effect.map
   ...callRows
 ])
 
-export const rowsWithoutEngine: ReadonlyArray<Row> = [...decodeRows, ...watchRows, ...importRows]
+export const rowsWithoutEngine: ReadonlyArray<Row> = [
+  ...decodeRows,
+  ...watchRows,
+  ...hetznerRows,
+  ...hetznerMakingRows,
+  ...importRows
+]

@@ -5,6 +5,7 @@
  * @since 0.1.0
  */
 export * as Docker from "./layers/Docker.ts"
+export * as Hetzner from "./layers/Hetzner.ts"
 export * as Memory from "./layers/Memory.ts"
 export * as Mock from "./layers/Mock.ts"
 export * as Model from "./Model.ts"

@@ -1,5 +1,5 @@
 /**
- * What a private engine needs installed, on Debian and its kin.
+ * What a private engine needs installed, on Debian and its kin; and how a package is installed there.
  */
 import * as Effect from "effect/Effect"
 import { accessSync, constants, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs"
@@ -22,18 +22,28 @@ const isExecutable = (path: string): boolean => {
   }
 }
 
-const hasCommand = (name: string): boolean => PATH.split(delimiter).some((folder) => isExecutable(join(folder, name)))
+export const hasCommand = (name: string): boolean =>
+  PATH.split(delimiter).some((folder) => isExecutable(join(folder, name)))
 
 export const BUSYBOX = "/bin/busybox"
 
-const NEEDS: ReadonlyArray<{ readonly package: string; readonly present: () => boolean }> = [
+/** A package, and how it is known that it is there. */
+export interface Need {
+  readonly package: string
+  readonly present: () => boolean
+}
+
+const NEEDS: ReadonlyArray<Need> = [
   { package: "docker.io", present: () => hasCommand("dockerd") && hasCommand("runc") && hasCommand("containerd") },
   { package: "iptables", present: () => hasCommand("iptables") },
   { package: "iproute2", present: () => hasCommand("ip") },
   { package: "busybox-static", present: () => existsSync(BUSYBOX) }
 ]
 
-const missingPackages = (): ReadonlyArray<string> => NEEDS.filter((need) => !need.present()).map((need) => need.package)
+export const missingOf = (needs: ReadonlyArray<Need>): ReadonlyArray<string> =>
+  needs.filter((need) => !need.present()).map((need) => need.package)
+
+const missingPackages = () => missingOf(NEEDS)
 
 const CAP_NET_ADMIN = 12
 const CAP_SYS_ADMIN = 21
@@ -45,12 +55,18 @@ export const whyNotHere = (): string | undefined => {
   if (!hasCapability(CAP_SYS_ADMIN) || !hasCapability(CAP_NET_ADMIN)) {
     return "root may not mount and make bridges here (an unprivileged container?)"
   }
-  if (missingPackages().length === 0) return undefined
+  return whyNotInstalled(missingPackages())
+}
+
+/** Why these packages cannot be installed here; undefined where they can, or where there are none. */
+export const whyNotInstalled = (missing: ReadonlyArray<string>): string | undefined => {
+  if (missing.length === 0) return undefined
+  if (process.getuid?.() !== 0) return `root has to install ${missing.join(", ")}`
   const release = existsSync("/etc/os-release") ? readFileSync("/etc/os-release", "utf8") : ""
   const kin = /^ID(?:_LIKE)?=.*\b(?:debian|ubuntu)\b/m.test(release)
   return kin && hasCommand("apt-get")
     ? undefined
-    : `it can install ${missingPackages().join(", ")} on Debian and Ubuntu only`
+    : `it can install ${missing.join(", ")} on Debian and Ubuntu only`
 }
 
 const POLICY_FILE = "/usr/sbin/policy-rc.d"
@@ -74,19 +90,21 @@ const apt = (...args: ReadonlyArray<string>) =>
     env: { DEBIAN_FRONTEND: "noninteractive", PATH }
   }] as const
 
+export const installMissing = (say: (line: string) => void) => install(missingPackages(), say)
+
 /** Cannot be interrupted: a package manager that is stopped half-way leaves a broken system. */
-export const installMissing = (
+export const install = (
+  missing: ReadonlyArray<string>,
   say: (line: string) => void
 ): Effect.Effect<void, CommandNotStarted | CommandFailed> => {
-  const missing = missingPackages()
   if (missing.length === 0) return Effect.void
-  const install = apt("install", "--no-install-recommends", "--no-remove", ...missing)
+  const command = apt("install", "--no-install-recommends", "--no-remove", ...missing)
   return Effect.gen(function*() {
     say(`Installing ${missing.join(", ")}`)
-    const first = yield* run(...install)
+    const first = yield* run(...command)
     if (first.code === 0) return
     // A fresh machine has no package lists, or has old ones.
     yield* runOrFail(...apt("update"))
-    yield* runOrFail(...install)
+    yield* runOrFail(...command)
   }).pipe(withoutServices, Effect.uninterruptible)
 }

@@ -6,6 +6,7 @@ import { endpointOf } from "../engine/api.ts"
 import { withNodeImages } from "../engine/image.ts"
 import { CommandFailed, run, type RunOptions } from "../lib/exec.ts"
 import { pack, ROOT } from "../lib/pack.ts"
+import { stockClients } from "./clients.ts"
 import type { Outcome, Step, StepContext } from "./step.ts"
 import { runTests } from "./vitest.ts"
 
@@ -82,11 +83,19 @@ export const steps: ReadonlyArray<Step> = [
         return runCommands([["npm", "run", "build"]], context)
       })
   },
-  { name: "unit tests", run: (context) => runTests("unit", context) },
+  { name: "stock clients", run: stockClients },
+  { name: "unit tests", after: ["stock clients"], run: (context) => runTests("unit", context) },
   { name: "package", after: ["build"], run: packageChecks },
   { name: "smoke", after: ["package"], run: smoke },
   { name: "documents", run: commands(["node", "scripts/docs.ts"]) },
   { name: "quickstart on memory", run: commands(["node", "scripts/quickstart.ts", "--engine", "none", "--plain"]) },
+  {
+    name: "quickstart on a fake Hetzner Cloud",
+    run: (context) =>
+      runCommands([["node", "scripts/quickstart.ts", "--backend", "hetzner", "--plain"]], context, {
+        HCLOUD_TOKEN: undefined
+      })
+  },
   {
     name: "engine tests",
     needsEngine: true,

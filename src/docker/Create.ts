@@ -17,7 +17,6 @@ import {
   checkNewClusterName,
   type ClusterName,
   Done,
-  Failed,
   type OperationName,
   type OperationReport,
   type Outcome

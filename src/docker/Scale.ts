@@ -7,17 +7,11 @@
 import * as Effect from "effect/Effect"
 import type { Gate } from "../internal/Creation.ts"
 import * as Operation from "../internal/Operation.ts"
-import { AlreadyDone, checkClusterName, type ClusterName, type OperationReport } from "../Model.ts"
+import * as Scaling from "../internal/Scaling.ts"
+import { checkClusterName, type ClusterName, type OperationReport } from "../Model.ts"
 import type { Policy } from "../Policy.ts"
-import type { Subject } from "../Progress.ts"
 import type { CreateFailure } from "../Provider.ts"
-import {
-  type BackendFailure,
-  ClusterNotFound,
-  InvalidSpec,
-  type NodesFailed,
-  type OperationTimeout
-} from "../ProviderError.ts"
+import { type BackendFailure, ClusterNotFound, type NodesFailed, type OperationTimeout } from "../ProviderError.ts"
 import type { Client } from "./Client.ts"
 import { carryOutPlan, planOf } from "./Create.ts"
 import { removeOne } from "./Delete.ts"
@@ -33,12 +27,7 @@ import type { CallFailure } from "./Transport.ts"
  * @category models
  * @since 0.1.0
  */
-export interface AddNodes extends NodeDefaults {
-  readonly controlPlanes?: number
-  readonly workers?: number
-  readonly labels?: Readonly<Record<string, string>>
-  readonly onFailure?: "remove" | "keep"
-}
+export interface AddNodes extends NodeDefaults, Scaling.Added {}
 
 interface Context {
   readonly client: Client
@@ -59,17 +48,6 @@ const newNodes = (plan: Plan, found: ReadonlyArray<Member>, wanted: { readonly [
   )
 }
 
-const notAdded = (added: AddNodes): InvalidSpec | undefined => {
-  const issues = (["controlPlanes", "workers"] as const).flatMap((path) => {
-    const value = added[path] ?? 0
-    return Number.isInteger(value) && value >= 0 ? [] : [{ path, message: `${value} is not a whole number from 0 on` }]
-  })
-  if (issues.length === 0 && (added.controlPlanes ?? 0) + (added.workers ?? 0) === 0) {
-    return new InvalidSpec({ issues: [{ path: "workers", message: "no node is to be added" }] })
-  }
-  return issues.length === 0 ? undefined : new InvalidSpec({ issues })
-}
-
 const present = Effect.fnUntraced(function*(
   { client, schemes }: Context,
   cluster: ClusterName
@@ -86,7 +64,7 @@ export const addNodes = (context: Context) =>
     added: AddNodes
   ): Effect.fn.Return<OperationReport, CreateFailure | ClusterNotFound> {
     const cluster = yield* checkClusterName(name)
-    const fault = notAdded(added)
+    const fault = Scaling.faultOfAdded(added)
     if (fault !== undefined) return yield* fault
     const policy = yield* context.policy
     return yield* context.gate(cluster)(Effect.gen(function*() {
@@ -129,13 +107,7 @@ export const removeNodes = (context: Context) =>
       { provider: "docker", name: "removeNodes", clusterName, policy },
       Effect.fnUntraced(function*(operation) {
         const found = yield* present(context, clusterName)
-        const wanted = new Set(names)
-        const going = found.filter((member) => wanted.has(member.name))
-        const there = new Set(going.map((member) => member.name))
-        for (const absent of wanted) {
-          const subject: Subject = { kind: "node", name: absent }
-          if (!there.has(absent)) yield* operation.record(subject, new AlreadyDone({}))
-        }
+        const going = yield* Scaling.named(operation, found, names, (member) => member.name)
         yield* operation.wave(
           going,
           { subject: subjectOf, timeout: policy.nodeTimeout.delete, width: policy.concurrency.delete },

@@ -13,6 +13,7 @@ import type { Policy } from "../Policy.ts"
 import type { Subject } from "../Progress.ts"
 import {
   type BackendError,
+  type InvalidSpec,
   type Leftover,
   NodesNotCreated,
   OperationTimeout,
@@ -53,10 +54,10 @@ export const create = (options: {
   readonly onFailure: "remove" | "keep"
   readonly atLarge: AtLarge
   /** Judges, then makes. Where it fails before anything was sent, its error is the call's. */
-  readonly body: (creation: Creation) => Effect.Effect<void, CallFailure>
+  readonly body: (creation: Creation) => Effect.Effect<void, InvalidSpec | CallFailure>
   /** Finds what the call made. */
   readonly madeBy: (creation: Creation) => MadeBy
-}): Effect.Effect<OperationReport, NodesNotCreated | OperationTimeout | CallFailure> =>
+}): Effect.Effect<OperationReport, InvalidSpec | NodesNotCreated | OperationTimeout | CallFailure> =>
   Effect.gen(function*() {
     const { atLarge, clusterName, policy } = options
     const operation = yield* Operation.make(options)

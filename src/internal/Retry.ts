@@ -25,6 +25,13 @@ export const within = (duration: Duration.Duration) => <A, E, R>(self: Effect.Ef
     (now) => Effect.updateService(self, Deadline, (outer) => Math.min(outer, now + Duration.toMillis(duration)))
   )
 
+/** Until when something may wait, in milliseconds of the Clock: the deadline of the node, or else of a read. */
+export const latest = (policy: Policy): Effect.Effect<number> =>
+  Effect.flatMap(Deadline, (deadline) =>
+    Number.isFinite(deadline)
+      ? Effect.succeed(deadline)
+      : Effect.map(Clock.currentTimeMillis, (now) => now + Duration.toMillis(policy.readTimeout)))
+
 const wait = (error: BackendError, delay: Duration.Duration): number =>
   Math.max(Duration.toMillis(delay), Duration.toMillis(error.reason.retryAfter ?? Duration.zero))
 
@@ -34,10 +41,8 @@ const wait = (error: BackendError, delay: Duration.Duration): number =>
  */
 export const retrying = (policy: Policy) => <A, E, R>(call: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.gen(function*() {
-    const outer = yield* Deadline
-    const began = yield* Clock.currentTimeMillis
     // Outside of a node's work, such as in a list, nobody else bounds the retries.
-    const deadline = Number.isFinite(outer) ? outer : began + Duration.toMillis(policy.readTimeout)
+    const deadline = yield* latest(policy)
     const step = yield* Schedule.toStep(policy.retry)
     while (true) {
       const result = yield* Effect.result(call)

@@ -128,6 +128,11 @@ export interface HarnessAbilities {
    * for a reason that stays, whatever the number of attempts. The node keeps its state. Reads go on.
    */
   readonly failing: (call: NodeCall, node: TrueNode) => Effect.Effect<void, HarnessError, Scope.Scope>
+  /**
+   * `rate-limit`: the backend refuses the next such call on the node, once, since too many came, and tells when it may
+   * come again. Gives how long that is at least.
+   */
+  readonly rateLimited: (call: NodeCall, node: TrueNode) => Effect.Effect<Duration.Duration, HarnessError, Scope.Scope>
   /** `exit-at-once`: the backend takes the next start of the node, and the node exits before it has run. */
   readonly exitAtOnce: (node: TrueNode) => Effect.Effect<void, HarnessError, Scope.Scope>
   /** `outage`: as long as the scope is open, no connection to the backend can be made. The harness still has its own. */
@@ -141,9 +146,14 @@ export interface HarnessAbilities {
   readonly addBystanders: (cluster: string) => Effect.Effect<void, HarnessError, Scope.Scope>
   /** `bystanders`: all that `addBystanders` added and that is still there, with its state, one line each, sorted. */
   readonly bystanders: Effect.Effect<ReadonlyArray<string>, HarnessError>
+  /**
+   * `name-held`: adds a bystander that has the very name of a worker that `createNodes` makes for this cluster. `bystanders`
+   * tells it too, and it is removed with the scope.
+   */
+  readonly holdName: (cluster: string) => Effect.Effect<void, HarnessError, Scope.Scope>
   /** `leftovers`: adds what a cluster leaves behind beside its nodes, such as a network or a volume of its own. */
   readonly addLeftovers: (cluster: string) => Effect.Effect<void, HarnessError, Scope.Scope>
-  /** `leftovers`: what there is of a cluster beside its nodes, one line each, sorted. */
+  /** `leftovers`: what there is of a cluster beside its nodes, one line each that ends with its name, sorted. */
   readonly leftovers: (cluster: string) => Effect.Effect<ReadonlyArray<string>, HarnessError>
   /** `secrets`: the credentials that the layer under test was given, in the clear. */
   readonly secrets: Effect.Effect<ReadonlyArray<string>, HarnessError>
@@ -219,11 +229,13 @@ export const make = (base: HarnessBase, abilities: Partial<HarnessAbilities> = {
   setState: () => missing("setState"),
   vanish: () => missing("vanish"),
   failing: () => missing("failing"),
+  rateLimited: () => missing("rateLimited"),
   exitAtOnce: () => missing("exitAtOnce"),
   outage: missing("outage"),
   cutWatches: missing("cutWatches"),
   addBystanders: () => missing("addBystanders"),
   bystanders: missing("bystanders"),
+  holdName: () => missing("holdName"),
   addLeftovers: () => missing("addLeftovers"),
   leftovers: () => missing("leftovers"),
   secrets: missing("secrets"),

@@ -11,7 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { byRoleThenName } from "../internal/Operation.ts"
 import { Memory, type MemoryNode, type MemoryService } from "../layers/Memory.ts"
-import { InvalidInput } from "../ProviderError.ts"
+import { InvalidInput, RateLimited } from "../ProviderError.ts"
 import { type Call, Harness, HarnessError, type HarnessService, make as makeHarness, type TrueNode } from "./Harness.ts"
 import type { Capability } from "./Law.ts"
 
@@ -28,10 +28,12 @@ export const capabilities: ReadonlyArray<Capability> = [
   "fail-start",
   "fail-stop",
   "fail-delete",
+  "rate-limit",
   "exit-at-once",
   "outage",
   "cut-watches",
   "bystanders",
+  "name-held",
   "leftovers",
   "helpers",
   "create"
@@ -121,6 +123,11 @@ export const make = (memory: MemoryService, options: Options = {}): HarnessServi
         node: node.name,
         reason: new InvalidInput({ detail: `the harness refuses to ${call} it` })
       }),
+    rateLimited: (call, node) => {
+      const wait = Duration.seconds(1)
+      const reason = new RateLimited({ detail: "too many calls", retryAfterMillis: Duration.toMillis(wait) })
+      return Effect.as(memory.failNext({ operation: call, node: node.name, reason }), wait)
+    },
     exitAtOnce: (node) => memory.crash(node.name, { exitCode: 1, cause: "the harness made it exit" }),
     outage: Effect.acquireRelease(memory.setAvailable(false), () => memory.setAvailable(true)),
     cutWatches: memory.cutWatches,
@@ -131,6 +138,10 @@ export const make = (memory: MemoryService, options: Options = {}): HarnessServi
         }
       }),
     bystanders: foreign,
+    holdName: (cluster) => {
+      const name = `${cluster}-worker`
+      return Effect.acquireRelease(memory.addForeign({ kind: "node", name }), () => memory.removeForeign(name))
+    },
     // A cluster's network and volume come with its nodes, and stay when the nodes are removed one by one.
     addLeftovers: (cluster) =>
       Effect.gen(function*() {

@@ -77,7 +77,8 @@ export const simulated = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<
       while (fiber.pollUnsafe() === undefined) {
         yield* rest
         const next = Math.min(...Array.from(wakes, (wake) => wake.at))
-        if (Number.isFinite(next)) yield* testClock.adjust(next - testClock.currentTimeMillisUnsafe())
+        // A jittered wait ends between two milliseconds. To the next whole one, so that no rounding stops short of it.
+        if (Number.isFinite(next)) yield* testClock.adjust(Math.ceil(next) - testClock.currentTimeMillisUnsafe())
       }
       return yield* Fiber.join(fiber)
     })

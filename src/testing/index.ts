@@ -19,6 +19,8 @@ export {
   type Seed,
   type TrueNode
 } from "./Harness.ts"
+export * as HetznerFake from "./HetznerFake.ts"
+export * as HetznerHarness from "./HetznerHarness.ts"
 export { capabilities, type Capability, type Group, groups, type Law, law, LawBroken, type World } from "./Law.ts"
 export { laws } from "./laws.ts"
 export * as MemoryHarness from "./MemoryHarness.ts"

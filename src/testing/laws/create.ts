@@ -5,9 +5,12 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
 import { override } from "../../Policy.ts"
-import type { ClusterSpec } from "../../Provider.ts"
+import type { ClusterSpec, CreateFailure } from "../../Provider.ts"
+import type { Reason } from "../../ProviderError.ts"
 import { eventually } from "../Harness.ts"
 import {
   creator,
@@ -32,6 +35,14 @@ const make = (spec: ClusterSpec) => Effect.flatMap(creator, ({ createNodes }) =>
 const ids = (nodes: ReadonlyArray<{ readonly name: string; readonly id: string }>) =>
   nodes.map((node) => `${node.name} ${node.id}`)
 
+/** The reasons for which a create did not succeed. */
+const reasonsOf = (error: CreateFailure | LawBroken): ReadonlyArray<Reason> =>
+  error._tag === "BackendError"
+    ? [error.reason]
+    : error._tag === "NodesNotCreated"
+    ? error.report.outcomes.flatMap(({ outcome }) => outcome._tag === "Failed" ? [outcome.error.reason] : [])
+    : []
+
 /** Breaks the law unless all that a create made comes to be gone. */
 const expectNothing = ({ cluster, harness }: World) =>
   Effect.flatMap(
@@ -45,7 +56,9 @@ const holding = Effect.gen(function*() {
   const made: Array<string> = []
   const { steer } = steering((event) => {
     if (event._tag !== "Sent" || event.subject.kind !== "node") return Effect.void
-    if (!made.includes(event.subject.name)) made.push(event.subject.name)
+    // What is sent for it later may be a part of the clean-up.
+    if (made.includes(event.subject.name)) return Effect.void
+    made.push(event.subject.name)
     return made.length > 1 ? gate.arrive : Effect.void
   })
   return { gate, steer }
@@ -128,6 +141,21 @@ export const create: ReadonlyArray<Law> = [
         const before = yield* world.harness.nodes(world.cluster)
         yield* failsWith("createNodes with a worker less", "BackendError", make(specOf(world)))
         yield* expectSame("the nodes are", ids(before), ids(yield* world.harness.nodes(world.cluster)))
+      })
+  }),
+  law({
+    id: "create.name-held",
+    title: "createNodes touches nothing of somebody else that holds a name it needs, and says who does",
+    needs: ["create", "bystanders", "name-held"],
+    check: (world) =>
+      Effect.gen(function*() {
+        yield* world.harness.holdName(world.cluster)
+        const before = yield* world.harness.bystanders
+        const exit = yield* Effect.exit(make(specOf(world)))
+        yield* expectSame("what belongs to no cluster is still", before, yield* world.harness.bystanders)
+        const error = Option.getOrUndefined(Exit.findErrorOption(exit))
+        if (error === undefined) return
+        yield* expect(reasonsOf(error).some((reason) => reason._tag === "NameTaken"), "a reason is NameTaken", error)
       })
   }),
   law({

@@ -127,6 +127,25 @@ export const ownership: ReadonlyArray<Law> = [
       })
   }),
   law({
+    id: "ownership.leftovers-told",
+    title: "deleteNodes tells what it removed beside nodes, each as Done",
+    needs: ["leftovers"],
+    check: (world) =>
+      Effect.gen(function*() {
+        const { cluster, harness, provider } = world
+        yield* trio(world, "running")
+        yield* harness.addLeftovers(cluster)
+        const there = yield* harness.leftovers(cluster)
+        const report = yield* succeeds("deleteNodes", provider.deleteNodes(cluster))
+        const told = report.outcomes.flatMap(({ kind, name, outcome }) =>
+          kind !== "node" && outcome._tag === "Done" ? [name] : []
+        )
+        const left = yield* harness.leftovers(cluster)
+        const untold = there.filter((line) => !left.includes(line) && !told.some((name) => line.endsWith(` ${name}`)))
+        yield* expectSame("what is gone and not told", [], untold)
+      })
+  }),
+  law({
     id: "ownership.leftovers-alone",
     title: "leftovers without nodes are no cluster, and deleteNodes removes them",
     needs: ["leftovers"],

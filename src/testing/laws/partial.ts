@@ -220,6 +220,23 @@ export const partial: ReadonlyArray<Law> = [
       })
   }),
   law({
+    id: "partial.rate-limited",
+    title: "a call that is refused for its rate is sent again when it may come, and keeps no node from being started",
+    needs: ["rate-limit"],
+    check: (world) =>
+      Effect.gen(function*() {
+        const { nodes, second } = yield* trio(world, "stopped")
+        const wait = yield* world.harness.rateLimited("start", second)
+        const [elapsed] = yield* Effect.timed(succeeds("startNodes", world.provider.startNodes(world.cluster)))
+        yield* expectAll(world, nodes, "running")
+        yield* expect(
+          Duration.isGreaterThanOrEqualTo(elapsed, wait),
+          `it is not sent again before ${Duration.format(wait)} have passed`,
+          `all was over after ${Duration.format(elapsed)}`
+        )
+      })
+  }),
+  law({
     id: "partial.node-deadline",
     title: "a node that is not settled by its own deadline is Failed with RequestTimeout, and the operation ends",
     check: (world) =>

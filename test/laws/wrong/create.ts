@@ -94,6 +94,17 @@ export const create: ReadonlyArray<Wrong> = [
     )
   },
   {
+    does: "clears away what holds the name of a node",
+    breaks: "create.name-held",
+    make: creating((create, { memory }) => (spec) =>
+      Effect.andThen(
+        Effect.flatMap(memory.world, ({ foreign }) =>
+          Effect.forEach(foreign, ({ name }) => memory.removeForeign(name), { discard: true })),
+        create(spec)
+      )
+    )
+  },
+  {
     does: "tells only the first fault of a spec",
     breaks: "create.spec",
     make: creating((create) => (spec) =>

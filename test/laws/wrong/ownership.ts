@@ -25,6 +25,16 @@ const removeAlike = ({ memory }: Right, cluster: string) =>
 
 export const ownership: ReadonlyArray<Wrong> = [
   {
+    does: "does not tell what it removes beside nodes",
+    breaks: "ownership.leftovers-told",
+    make: ({ provider }) => ({
+      provider: {
+        deleteNodes: (cluster) =>
+          editing((outcomes) => outcomes.filter((entry) => entry.kind === "node"))(provider.deleteNodes(cluster))
+      }
+    })
+  },
+  {
     does: "lists the nodes of all clusters whose names begin alike",
     breaks: "ownership.list",
     make: (right) => ({ provider: { listNodes: (cluster) => listAlike(right, cluster) } })

@@ -1,5 +1,6 @@
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
 import { AlreadyDone, type ClusterName, Done, Failed, OperationReport, ResourceOutcome } from "kubelayer/Model"
 import { override } from "kubelayer/Policy"
 import { onEvent, type OperationEvent, Progress } from "kubelayer/Progress"
@@ -76,6 +77,13 @@ const blaming = <E>(
   })
 
 export const partial: ReadonlyArray<Wrong> = [
+  {
+    does: "gives up where a call is refused for its rate",
+    breaks: "partial.rate-limited",
+    make: ({ provider }) => ({
+      provider: { startNodes: (cluster) => override({ retry: Schedule.recurs(0) })(provider.startNodes(cluster)) }
+    })
+  },
   {
     does: "gives up the nodes that are under way as soon as one of their wave fails",
     breaks: "partial.start-siblings",

@@ -1,0 +1,18 @@
+/**
+ * A process of its own that lists a cluster once, and prints how many nodes it has and how much memory that took above
+ * what the process had before, in bytes. Given: endpoint, token, cluster.
+ */
+import * as Effect from "effect/Effect"
+import * as Hetzner from "../src/layers/Hetzner.ts"
+
+const [, , endpoint = "", token = "", cluster = ""] = process.argv
+
+const program = Effect.scoped(Effect.gen(function*() {
+  const { provider } = yield* Hetzner.make({ endpoint, token })
+  yield* provider.checkAvailable
+  const idle = process.memoryUsage().rss
+  const nodes = yield* provider.listNodes(cluster)
+  return { nodes: nodes.length, above: process.resourceUsage().maxRSS * 1024 - idle }
+}))
+
+process.stdout.write(JSON.stringify(await Effect.runPromise(program)))

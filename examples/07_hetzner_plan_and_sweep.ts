@@ -1,0 +1,41 @@
+// runs on: memory
+/**
+ * Looks before it acts: what a create would do, what stands in its way, how much of the quota is left, and what processes
+ * that died have left behind.
+ *
+ * Nothing here writes. It runs on the fake Hetzner Cloud of `kubelayer/testing`.
+ */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Hetzner from "kubelayer/layers/Hetzner"
+import { HetznerFake } from "kubelayer/testing"
+
+const program = Effect.gen(function*() {
+  const hetzner = yield* Hetzner.Hetzner
+  const fake = yield* HetznerFake.HetznerFake
+
+  // Somebody else's network has the name that ours would have.
+  yield* fake.seed.network({ name: "shop-network", labels: { team: "other" } })
+
+  const steps = yield* hetzner.plan({
+    cluster: "shop",
+    controlPlanes: 1,
+    workers: 1,
+    nodes: { image: "debian-13", serverTypes: ["cx23"], locations: ["fsn1"] }
+  })
+  for (const { action, kind, name, why } of steps) console.log(action, kind, name, why ?? "")
+
+  const orphans = yield* hetzner.sweep({ olderThan: "1 hour" })
+  console.log(`${orphans.length} orphans`)
+
+  const quota = Option.getOrThrow(yield* hetzner.quota)
+  console.log(`${quota.limit - quota.remaining} of ${quota.limit} requests are spent`)
+})
+
+const onFake = Layer.unwrap(Effect.map(
+  HetznerFake.HetznerFake,
+  ({ endpoint, token }) => Hetzner.layer({ endpoint, token })
+)).pipe(Layer.provideMerge(HetznerFake.layer()))
+
+await Effect.runPromise(program.pipe(Effect.provide(onFake)))

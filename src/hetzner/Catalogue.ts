@@ -1,0 +1,170 @@
+/**
+ * What can be bought: server types, locations and images, and which of them a spec's wishes come to.
+ *
+ * The catalogue changes from month to month, so nothing of it stands in the code. Names that it does not have are faults
+ * of the spec, told with those that are near.
+ * Source: Hetzner Cloud API reference, `GET /server_types`, `/locations`, `/images`.
+ */
+import * as Effect from "effect/Effect"
+import type { Candidate } from "./Candidates.ts"
+import type { CallFailure, Client } from "./Client.ts"
+import { nearWords } from "./Near.ts"
+import { type Fault, fieldOfRole, type Role, type ServerSpec } from "./Spec.ts"
+import * as Wire from "./Wire.ts"
+
+/** A candidate with the image that fits its architecture. */
+export interface Place extends Candidate {
+  readonly image: number
+}
+
+/** A role of which servers are missing. */
+export interface WantedRole {
+  readonly role: Role
+  readonly spec: ServerSpec
+}
+
+export interface Catalogue {
+  readonly serverTypes: ReadonlyArray<Wire.ServerType>
+  readonly locations: ReadonlyArray<Wire.Location>
+  /** By what was asked for: all of that name, or the one of that id. */
+  readonly images: ReadonlyMap<string | number, ReadonlyArray<Wire.Image>>
+  /** Names of images, where one that was asked for is not known. */
+  readonly imageNames: ReadonlyArray<string>
+}
+
+const isId = (image: string | number): boolean => typeof image === "number" || /^\d+$/.test(image)
+
+const lookUpImage = (
+  client: Client,
+  image: string | number
+): Effect.Effect<ReadonlyArray<Wire.Image>, CallFailure> =>
+  isId(image)
+    ? Effect.map(client.get(Wire.images, Number(image)), (found) => found === undefined ? [] : [found])
+    : client.list(Wire.images, { name: String(image), include_deprecated: "true" })
+
+/** Reads the catalogue, as far as these roles need it. */
+export const readCatalogue = Effect.fnUntraced(function*(
+  client: Client,
+  wanted: ReadonlyArray<WantedRole>
+): Effect.fn.Return<Catalogue, CallFailure> {
+  const asked = [...new Set(wanted.flatMap(({ spec }) => spec.image ?? []))]
+  const [serverTypes, locations, ...found] = yield* Effect.all([
+    client.list(Wire.serverTypes),
+    client.list(Wire.locations),
+    ...asked.map((image) => Effect.map(lookUpImage(client, image), (images) => [image, images] as const))
+  ], { concurrency: 8 })
+  const unknown = found.some(([image, images]) => images.length === 0 && !isId(image))
+  const all = unknown ? yield* client.list(Wire.images, { type: "system" }) : []
+  return {
+    serverTypes,
+    locations,
+    images: new Map(found),
+    imageNames: all.flatMap(({ name }) => name ?? [])
+  }
+})
+
+const isPast = (time: string | null | undefined, now: number): boolean =>
+  time !== null && time !== undefined && Date.parse(time) <= now
+
+/** Where a type is sold, those with stock before those without. */
+const soldIn = (type: Wire.ServerType, now: number): ReadonlyArray<string> => {
+  const sold = (type.locations ?? []).filter(({ deprecation }) => !isPast(deprecation?.unavailable_after, now))
+  return [
+    ...sold.filter(({ available }) => available !== false),
+    ...sold.filter(({ available }) => available === false)
+  ]
+    .map(({ name }) => name)
+}
+
+export interface Offered {
+  readonly faults: ReadonlyArray<Fault>
+  /** Of each role, where it can be made, the best first. */
+  readonly places: ReadonlyMap<Role, ReadonlyArray<Place>>
+  /** The network zone of the places. */
+  readonly zone: string | undefined
+}
+
+const unknownName = (kind: string, name: string | number, known: ReadonlyArray<string>): string =>
+  `there is no ${kind} ${name}${nearWords(String(name), known)}`
+
+/** The image of a type's architecture, or why there is none. */
+const imageFor = (
+  type: Wire.ServerType,
+  asked: string | number,
+  images: ReadonlyArray<Wire.Image>
+): Wire.Image | string => {
+  const fitting = images.find(({ architecture }) => architecture === type.architecture)
+  if (fitting === undefined) {
+    const others = [...new Set(images.map(({ architecture }) => architecture))].join(", ")
+    return `the image ${asked} is for ${others}, and the server type ${type.name} is ${type.architecture}`
+  }
+  if (type.disk !== undefined && fitting.disk_size > type.disk) {
+    return `the image ${asked} needs a disk of ${fitting.disk_size} GB, and the server type ${type.name} has ${type.disk}`
+  }
+  if (fitting.status !== undefined && fitting.status !== "available") {
+    return `the image ${asked} is ${fitting.status}`
+  }
+  return fitting
+}
+
+/** What the wishes come to. With a network, all places are in one zone: the given one, or that of the first place. */
+export const offer = (
+  wanted: ReadonlyArray<WantedRole>,
+  catalogue: Catalogue,
+  options: { readonly network: boolean; readonly zone: string | undefined; readonly now: number }
+): Offered => {
+  const faults: Array<Fault> = []
+  const { now } = options
+  const types = new Map(catalogue.serverTypes.map((type) => [type.name, type]))
+  const zones = new Map(catalogue.locations.map((location) => [location.name, location.network_zone]))
+  const knownZones = [...new Set(zones.values())]
+  if (options.zone !== undefined && !knownZones.includes(options.zone)) {
+    faults.push({ path: "network.zone", message: unknownName("network zone", options.zone, knownZones) })
+  }
+  let zone = options.network ? options.zone : undefined
+  const inZone = (location: string): boolean => {
+    if (!options.network) return true
+    zone ??= zones.get(location)
+    return zones.get(location) === zone
+  }
+
+  const places = new Map<Role, ReadonlyArray<Place>>()
+  for (const { role, spec } of wanted) {
+    const path = fieldOfRole(role)
+    const add = (field: string, message: string) => void faults.push({ path: `${path}.${field}`, message })
+    const before = faults.length
+    const asked = spec.image ?? ""
+    const images = catalogue.images.get(asked) ?? []
+    if (images.length === 0) add("image", unknownName("image", asked, catalogue.imageNames))
+    spec.locations?.forEach((location, index) => {
+      if (!zones.has(location)) {
+        add(`locations[${index}]`, unknownName("location", location, [...zones.keys()]))
+      } else if (!inZone(location)) {
+        add(`locations[${index}]`, `${location} is in ${zones.get(location)}, and the network is in ${zone}`)
+      }
+    })
+    const found: Array<Place> = []
+    const nowhere: Array<string> = []
+    spec.serverTypes?.forEach((name, index) => {
+      const type = types.get(name)
+      if (type === undefined) {
+        return add(`serverTypes[${index}]`, unknownName("server type", name, [...types.keys()]))
+      }
+      const image = images.length === 0 ? undefined : imageFor(type, asked, images)
+      if (typeof image === "string") add("image", image)
+      const sold = soldIn(type, now)
+      const where = (spec.locations ?? sold).filter((location) => sold.includes(location) && inZone(location))
+      if (where.length === 0) {
+        nowhere.push(`${name} is sold in ${sold.length === 0 ? "no location any more" : sold.join(", ")}`)
+      }
+      if (image === undefined || typeof image === "string") return
+      found.push(...where.map((location) => ({ serverType: name, location, image: image.id })))
+    })
+    if (found.length === 0 && faults.length === before) add("locations", nowhere.join("; "))
+    // Stock that the catalogue denies is tried after all that it has.
+    const stocked = ({ location, serverType }: Place) =>
+      types.get(serverType)?.locations?.find(({ name }) => name === location)?.available !== false
+    places.set(role, [...found.filter(stocked), ...found.filter((place) => !stocked(place))])
+  }
+  return { faults, places, zone }
+}

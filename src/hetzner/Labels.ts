@@ -1,0 +1,188 @@
+/**
+ * The labels that say whose something is at Hetzner: ours, KSail's, or a user's own scheme; and the selectors over them.
+ *
+ * What an API answers is judged by the labels of that same answer (`classify`), whatever selector was sent with the
+ * request. Everything that kubelayer makes carries our own labels too, whichever scheme says whose it is, so that a sweep
+ * finds it. Values at Hetzner are at most 63 of `[A-Za-z0-9._-]`.
+ * Source: Hetzner Cloud API reference, "Labels" and "Label Selector".
+ */
+import { digestOf } from "../internal/Digest.ts"
+import { type ClusterName, isClusterName, type NodeRole } from "../Model.ts"
+
+export type LabelMap = Readonly<Record<string, string>>
+
+/** What a resource is known by. */
+export interface Labelled {
+  readonly id: number
+  readonly name: string
+  readonly labels: LabelMap
+}
+
+const cluster = "kubelayer.cluster"
+const role = "kubelayer.role"
+/** The process that made it, encoded; see `encodeSession`. */
+export const session = "kubelayer.session"
+/** The create call that made it; a clean-up removes exactly what carries its own. */
+export const operation = "kubelayer.operation"
+/** `true`: it goes when a scope of the process that made it closes, so it is nobody's once that process is dead. */
+export const bound = "kubelayer.bound"
+/** `true`: the create that made it has not ended yet. */
+export const pending = "kubelayer.pending"
+/** `true`: it outlives the cluster. */
+export const keep = "kubelayer.keep"
+/** What a server was made from, field by field, so that a later create can name a difference. */
+export const spec = "kubelayer.spec"
+
+/** The cluster autoscaler marks the servers that it adds by the node group that it adds them to. */
+const nodeGroup = "hcloud/node-group"
+
+const ksail = { owned: "ksail.owned", cluster: "ksail.cluster.name", role: "ksail.node.type" } as const
+
+/** Keys of these prefixes are not for a caller's own labels. */
+export const reserved: ReadonlyArray<string> = ["kubelayer.", "ksail.", "hetzner.cloud/", nodeGroup]
+
+export const isAutoscaled = (labels: LabelMap): boolean => labels[nodeGroup] !== undefined
+
+// -----------------------------------------------------------------------------
+// Selectors and sessions
+// -----------------------------------------------------------------------------
+
+const isValue = (text: string): boolean => /^(?:[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$/.test(text)
+const isKey = (text: string): boolean =>
+  /^(?:[a-z0-9.-]{1,253}\/)?[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$/.test(text)
+
+/**
+ * The selector for resources that have all of these labels; where a value is undefined, with any value. A key or a value
+ * that no label can have would mean something to the selector, so it selects nothing at all.
+ */
+export const selector = (labels: Readonly<Record<string, string | undefined>>): string => {
+  const terms = Object.entries(labels)
+  return terms.every(([key, value]) => isKey(key) && isValue(value ?? ""))
+    ? terms.map(([key, value]) => value === undefined ? key : `${key}=${value}`).join(",")
+    : `${cluster},!${cluster}`
+}
+
+/** Selects what an autoscaler added, of whatever cluster. */
+export const autoscaled = selector({ [nodeGroup]: undefined })
+
+const mostOfValue = 63
+
+/**
+ * A session as a label's value. `/` becomes `_.` and `:` becomes `_-`; no host name has a `_`. The place of a session that
+ * would be too long is replaced by a digest, so that nothing can be proven of it.
+ */
+export const encodeSession = (text: string): string => {
+  const encode = (plain: string) => plain.replaceAll("_", "-").replaceAll("/", "_.").replaceAll(":", "_-")
+  const encoded = encode(text)
+  if (encoded.length <= mostOfValue && isValue(encoded)) return encoded
+  const [place = "", ...rest] = text.split("/")
+  return encode([`h${digestOf(place)}`, ...rest].join("/"))
+}
+
+export const decodeSession = (text: string): string => text.replaceAll("_.", "/").replaceAll("_-", ":")
+
+// -----------------------------------------------------------------------------
+// Ownership
+// -----------------------------------------------------------------------------
+
+/** Whose something is: a cluster's name and, of a server, its role in the words of the labels. */
+export interface Owner {
+  readonly cluster: string
+  readonly role?: string
+}
+
+/**
+ * A labelling of a user's own.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface CustomOwnership {
+  /** The labels of everything that is a cluster's; `selectorFor` of the API is built from them. */
+  readonly labelsFor: (cluster: string, role?: "control-plane" | "worker") => Readonly<Record<string, string>>
+  /** Whose something with these labels is; undefined where it is nobody's. */
+  readonly classify: (
+    labels: Readonly<Record<string, string>>
+  ) => { readonly cluster: string; readonly role?: string } | undefined
+  /** A selector for all that is a cluster's, where it is not simply all labels of `labelsFor`. */
+  readonly selectorFor?: (cluster: string) => string
+}
+
+export interface Ownership {
+  readonly name: string
+  readonly selectorFor: (cluster: ClusterName) => string
+  readonly classify: (labels: LabelMap) => Owner | undefined
+  readonly labelsFor: (cluster: ClusterName, role?: "control-plane" | "worker") => Record<string, string>
+}
+
+/** Ours: what kubelayer makes carries these. */
+const kubelayer: Ownership = {
+  name: "kubelayer",
+  selectorFor: (name) => selector({ [cluster]: name }),
+  classify: (labels) => {
+    const name = labels[cluster]
+    return name === undefined
+      ? undefined
+      : { cluster: name, ...(labels[role] === undefined ? {} : { role: labels[role] }) }
+  },
+  labelsFor: (name, as) => ({ [cluster]: name, ...(as === undefined ? {} : { [role]: as }) })
+}
+
+/** KSail's: its clusters, and what is made for it here. */
+const ofKsail: Ownership = {
+  name: "ksail",
+  selectorFor: (name) => selector({ [ksail.owned]: "true", [ksail.cluster]: name }),
+  classify: (labels) => {
+    const name = labels[ksail.cluster]
+    if (labels[ksail.owned] !== "true" || name === undefined) return undefined
+    return { cluster: name, ...(labels[ksail.role] === undefined ? {} : { role: labels[ksail.role] }) }
+  },
+  labelsFor: (name, as) => ({
+    [ksail.owned]: "true",
+    [ksail.cluster]: name,
+    ...(as === undefined ? {} : { [ksail.role]: as === "control-plane" ? "controlplane" : as })
+  })
+}
+
+const custom = (given: CustomOwnership): Ownership => ({
+  name: "custom",
+  selectorFor: (name) => given.selectorFor?.(name) ?? selector(given.labelsFor(name)),
+  // A function of the user's own that throws owns nothing.
+  classify: (labels) => {
+    try {
+      const owner = given.classify(labels)
+      return typeof owner?.cluster === "string" ? owner : undefined
+    } catch {
+      return undefined
+    }
+  },
+  labelsFor: (name, as) => ({ ...given.labelsFor(name, as) })
+})
+
+/**
+ * How the servers of a cluster are marked.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type OwnershipChoice = "kubelayer" | "ksail" | CustomOwnership
+
+export const ownershipOf = (choice: OwnershipChoice): Ownership =>
+  choice === "kubelayer" ? kubelayer : choice === "ksail" ? ofKsail : custom(choice)
+
+/** A role in the words of whichever tool marked the server. What is no control plane works. */
+export const roleOf = (raw: string | undefined): NodeRole =>
+  /^(?:control-?plane|master|server)$/i.test(raw ?? "") ? "control-plane" : "worker"
+
+/** Letters beyond ASCII are a cluster's name on Omni only. */
+export const isName = (name: string): name is ClusterName => isClusterName(name) && /^[\x21-\x7e]+$/.test(name)
+
+/** Who holds a resource, for people: the cluster it was made for, or what its labels tell. */
+export const holder = (labels: LabelMap): string => {
+  const ours = labels[cluster]
+  if (ours !== undefined) return `kubelayer cluster ${ours}`
+  const ksails = labels[ksail.cluster]
+  if (ksails !== undefined) return `KSail cluster ${ksails}`
+  const first = Object.entries(labels).sort(([a], [b]) => a < b ? -1 : 1)[0]
+  return first === undefined ? "it has no labels" : `labelled ${first[0]}=${first[1]}`
+}

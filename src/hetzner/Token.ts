@@ -1,0 +1,65 @@
+/**
+ * What a layer is given to reach the API: the token and the endpoint, checked before anything is sent.
+ *
+ * All faults are told at once. The token is trimmed, kept Redacted, and stands in no message; it travels over https only,
+ * unless the endpoint is on the loopback interface or http is allowed expressly.
+ */
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import { InvalidSpec } from "../ProviderError.ts"
+
+export interface ConnectionOptions {
+  /** An API token of the Project, which may read and write. */
+  readonly token: string | Redacted.Redacted<string>
+  /** `https://api.hetzner.cloud/v1` where none is given. */
+  readonly endpoint?: string
+  /** Sends the token over http to a host that is not this one. It can be read on the way. */
+  readonly allowHttp?: boolean
+}
+
+export interface Credential {
+  readonly token: Redacted.Redacted<string>
+  /** Without a slash at its end. */
+  readonly endpoint: string
+}
+
+const defaultEndpoint = "https://api.hetzner.cloud/v1"
+
+const isLoopback = (host: string): boolean =>
+  host === "localhost" || host.endsWith(".localhost") || host === "[::1]" || /^127(?:\.\d{1,3}){3}$/.test(host)
+
+/** What is wrong with a token; its characters are never shown. */
+const tokenFault = (token: unknown): string | undefined => {
+  if (typeof token !== "string") return "is not a text"
+  if (token.trim() === "") return "is empty; make one in the console of the Project, under Security"
+  if (/\s/.test(token.trim())) return "has a space or a line break inside; was more than the token copied?"
+  if (!/^[\x21-\x7e]+$/.test(token.trim())) return "has characters that no token has"
+  return undefined
+}
+
+const endpointFault = (endpoint: string, allowHttp: boolean): string | undefined => {
+  if (!URL.canParse(endpoint)) return "is not a URL such as https://api.hetzner.cloud/v1"
+  const url = new URL(endpoint)
+  if (url.username !== "" || url.password !== "") return "has a user or a password in it"
+  if (url.search !== "" || url.hash !== "") return "has a query or a fragment; only a path can follow the host"
+  if (url.protocol === "https:") return undefined
+  if (url.protocol !== "http:") return `is of the kind ${url.protocol} and not https:`
+  return allowHttp || isLoopback(url.hostname)
+    ? undefined
+    : "is http, so the token could be read on the way; use https, or allow it by `allowHttp`"
+}
+
+/** Checks what a layer is given. */
+export const credential = (options: ConnectionOptions): Effect.Effect<Credential, InvalidSpec> =>
+  Effect.suspend(() => {
+    const given: unknown = Redacted.isRedacted(options.token) ? Redacted.value(options.token) : options.token
+    const endpoint = options.endpoint ?? defaultEndpoint
+    const faults = { token: tokenFault(given), endpoint: endpointFault(endpoint, options.allowHttp === true) }
+    const issues = Object.entries(faults).flatMap(([path, message]) => message === undefined ? [] : [{ path, message }])
+    return issues.length > 0
+      ? Effect.fail(new InvalidSpec({ issues }))
+      : Effect.succeed({
+        token: Redacted.make(String(given).trim(), { label: "hetzner token" }),
+        endpoint: endpoint.trim().replace(/\/+$/, "")
+      })
+  })

@@ -1,0 +1,190 @@
+/**
+ * What Hetzner's API answers, as far as it is read.
+ *
+ * The schemas are lenient: only fields that are read stand in them, words of a closed set are plain strings, and what the
+ * API may drop may be missing. So a new status, or a field that is gone, breaks no list.
+ * Source: Hetzner Cloud API reference, the objects of each section.
+ */
+import * as Schema from "effect/Schema"
+
+const orNull = <S extends Schema.Constraint>(schema: S) => Schema.optionalKey(Schema.NullOr(schema))
+const Named = Schema.Struct({ name: Schema.String })
+const Ids = Schema.Array(Schema.Number)
+
+/** What everything has that can be labelled. */
+const labelled = {
+  id: Schema.Number,
+  name: Schema.String,
+  created: orNull(Schema.String),
+  labels: Schema.Record(Schema.String, Schema.String)
+}
+
+/** Something that the API goes on doing after its answer. */
+export const Action = Schema.Struct({
+  id: Schema.Number,
+  command: Schema.String,
+  status: Schema.String,
+  resources: orNull(Schema.Array(Schema.Struct({ id: Schema.Number, type: Schema.String }))),
+  error: orNull(Schema.Struct({ code: orNull(Schema.String), message: orNull(Schema.String) }))
+})
+export type Action = typeof Action.Type
+
+const Address = Schema.Struct({ id: orNull(Schema.Number), ip: Schema.String })
+
+const Server = Schema.Struct({
+  ...labelled,
+  status: Schema.String,
+  locked: orNull(Schema.Boolean),
+  server_type: orNull(Named),
+  location: orNull(Named),
+  public_net: orNull(Schema.Struct({ ipv4: orNull(Address), ipv6: orNull(Address) })),
+  private_net: orNull(Schema.Array(Schema.Struct({ network: Schema.Number, ip: orNull(Schema.String) }))),
+  placement_group: orNull(Schema.Struct({ id: Schema.Number })),
+  volumes: orNull(Ids)
+})
+export type Server = typeof Server.Type
+
+const Network = Schema.Struct({
+  ...labelled,
+  ip_range: Schema.String,
+  subnets: Schema.Array(Schema.Struct({ ip_range: Schema.String, network_zone: Schema.String })),
+  servers: Ids,
+  load_balancers: orNull(Ids)
+})
+export type Network = typeof Network.Type
+
+const FirewallRule = Schema.Struct({
+  direction: Schema.String,
+  protocol: Schema.String,
+  port: orNull(Schema.String),
+  source_ips: orNull(Schema.Array(Schema.String)),
+  destination_ips: orNull(Schema.Array(Schema.String))
+})
+export type FirewallRule = typeof FirewallRule.Type
+
+const Firewall = Schema.Struct({
+  ...labelled,
+  rules: Schema.Array(FirewallRule),
+  applied_to: Schema.Array(Schema.Struct({
+    type: Schema.String,
+    server: orNull(Schema.Struct({ id: Schema.Number })),
+    label_selector: orNull(Schema.Struct({ selector: Schema.String }))
+  }))
+})
+export type Firewall = typeof Firewall.Type
+
+const PlacementGroup = Schema.Struct({
+  ...labelled,
+  servers: Ids
+})
+export type PlacementGroup = typeof PlacementGroup.Type
+
+const FloatingIp = Schema.Struct({
+  ...labelled,
+  type: Schema.String,
+  server: Schema.NullOr(Schema.Number),
+  home_location: orNull(Named)
+})
+export type FloatingIp = typeof FloatingIp.Type
+
+const Volume = Schema.Struct({
+  ...labelled,
+  size: Schema.Number,
+  server: Schema.NullOr(Schema.Number),
+  location: orNull(Named)
+})
+export type Volume = typeof Volume.Type
+
+const LoadBalancer = Schema.Struct({
+  ...labelled,
+  private_net: Schema.Array(Schema.Struct({ network: Schema.Number })),
+  load_balancer_type: orNull(Named),
+  location: orNull(Named)
+})
+export type LoadBalancer = typeof LoadBalancer.Type
+
+const PrimaryIp = Schema.Struct({
+  ...labelled,
+  type: Schema.String,
+  auto_delete: Schema.Boolean,
+  location: orNull(Named)
+})
+export type PrimaryIp = typeof PrimaryIp.Type
+
+const SshKey = Schema.Struct({
+  ...labelled,
+  fingerprint: Schema.String,
+  public_key: Schema.String
+})
+export type SshKey = typeof SshKey.Type
+
+/** A snapshot has no name. */
+const Image = Schema.Struct({
+  id: Schema.Number,
+  name: orNull(Schema.String),
+  type: Schema.String,
+  status: Schema.optionalKey(Schema.String),
+  architecture: Schema.String,
+  disk_size: Schema.Number
+})
+export type Image = typeof Image.Type
+
+const ServerType = Schema.Struct({
+  id: Schema.Number,
+  name: Schema.String,
+  architecture: Schema.String,
+  disk: Schema.optionalKey(Schema.Number),
+  locations: orNull(Schema.Array(Schema.Struct({
+    name: Schema.String,
+    available: orNull(Schema.Boolean),
+    deprecation: orNull(Schema.Struct({ unavailable_after: orNull(Schema.String) }))
+  })))
+})
+export type ServerType = typeof ServerType.Type
+
+const Location = Schema.Struct({ id: Schema.Number, name: Schema.String, network_zone: Schema.String })
+export type Location = typeof Location.Type
+
+/** One kind of resource: where it is listed, and under which keys the answers have many and one. */
+export interface Collection<A> {
+  readonly path: string
+  readonly key: string
+  readonly one: string
+  readonly schema: Schema.ConstraintDecoder<A>
+}
+
+const collection = <S extends Schema.ConstraintDecoder<unknown>>(key: string, one: string, schema: S) => ({
+  path: `/${key}`,
+  key,
+  one,
+  schema
+})
+
+export const servers = collection("servers", "server", Server)
+export const networks = collection("networks", "network", Network)
+export const firewalls = collection("firewalls", "firewall", Firewall)
+export const placementGroups = collection("placement_groups", "placement_group", PlacementGroup)
+export const floatingIps = collection("floating_ips", "floating_ip", FloatingIp)
+export const volumes = collection("volumes", "volume", Volume)
+export const loadBalancers = collection("load_balancers", "load_balancer", LoadBalancer)
+export const primaryIps = collection("primary_ips", "primary_ip", PrimaryIp)
+export const sshKeys = collection("ssh_keys", "ssh_key", SshKey)
+export const images = collection("images", "image", Image)
+export const serverTypes = collection("server_types", "server_type", ServerType)
+export const locations = collection("locations", "location", Location)
+
+/** What a list says of its pages. */
+export const Page = Schema.Struct({
+  meta: orNull(Schema.Struct({
+    pagination: orNull(Schema.Struct({ next_page: orNull(Schema.Number), total_entries: orNull(Schema.Number) }))
+  }))
+})
+
+/** A refusal, as far as it can be read. */
+export const Refusal = Schema.Struct({
+  error: Schema.Struct({
+    code: orNull(Schema.String),
+    message: orNull(Schema.String),
+    details: Schema.optionalKey(Schema.Unknown)
+  })
+})

@@ -1,0 +1,149 @@
+/**
+ * What goes wrong in the fake cloud because it was told to: calls that are refused, cut or kept waiting, and actions that
+ * end in an error.
+ */
+import type { ErrorCode } from "./Refusal.ts"
+import type { Action, ActionError, ResourceType } from "./World.ts"
+
+/**
+ * What is done to a call.
+ *
+ * - `Refuse`: an error of the API's table instead of the work; `message` and `details` where the usual ones do not do.
+ * - `Page`: an HTML page instead of the work, as from a gateway.
+ * - `CutBefore`: the connection is cut, and nothing is done.
+ * - `CutAfter`: the work is done, and the connection cut: a lost reply.
+ * - `HangBefore`, `HangAfter`: as these, but nothing more is heard on the connection, which stays.
+ * - `Delay`: the work is done, and the reply comes later.
+ * - `Garble`: the work is done, and the reply is not JSON.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Fault =
+  | {
+    readonly _tag: "Refuse"
+    readonly code: ErrorCode
+    readonly message?: string
+    readonly details?: Readonly<Record<string, unknown>> | null
+  }
+  | { readonly _tag: "Page"; readonly status: number }
+  | { readonly _tag: "CutBefore" }
+  | { readonly _tag: "CutAfter" }
+  | { readonly _tag: "HangBefore" }
+  | { readonly _tag: "HangAfter" }
+  | { readonly _tag: "Delay"; readonly millis: number }
+  | { readonly _tag: "Garble" }
+
+/**
+ * A call as it comes.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Arrival {
+  /** 1 for the first call of all. */
+  readonly index: number
+  readonly method: string
+  /** Without `/v1` and the query, such as `/servers/4294967300/actions/poweron`. */
+  readonly path: string
+  /** As `path`, with `{id}` for each number; the path itself where the API has no such route. */
+  readonly template: string
+  /** Without the question mark. */
+  readonly query: string
+}
+
+/**
+ * Which calls meet a fault.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface FaultRule {
+  readonly fault: Fault
+  /** Tried on `METHOD path?query` and on `METHOD template`; every call where none is given. */
+  readonly on?: RegExp | ((call: Arrival) => boolean)
+  /** This many calls that match go unharmed first; 0 where nothing is said. */
+  readonly after?: number
+  /** How many calls meet the fault; 1 where nothing is said. */
+  readonly times?: number
+}
+
+/**
+ * Which actions end in an error.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ActionFault {
+  /** Such as `start_server`. */
+  readonly command: string
+  /** The id of the server, or of what else the action is about; any where nothing is said. */
+  readonly resource?: number
+  /** How many actions; 1 where nothing is said. */
+  readonly times?: number
+  /** `action_failed` and its usual message where nothing is said. */
+  readonly code?: string
+  readonly message?: string
+}
+
+/** Keeps the rules that are in force. @internal */
+export interface Faults {
+  readonly add: (rule: FaultRule) => () => void
+  readonly addAction: (fault: ActionFault) => () => void
+  readonly clear: () => void
+  readonly meet: (call: Arrival) => Fault | undefined
+  readonly mishap: (command: string, resources: Action["resources"]) => ActionError | undefined
+}
+
+const matches = (on: FaultRule["on"], call: Arrival): boolean => {
+  if (on === undefined) return true
+  if (typeof on === "function") return on(call)
+  const { method, path, query, template } = call
+  return on.test(`${method} ${path}${query === "" ? "" : `?${query}`}`) || on.test(`${method} ${template}`)
+}
+
+/** @internal */
+export const makeFaults = (): Faults => {
+  const rules = new Set<{ readonly rule: FaultRule; spared: number; met: number }>()
+  const actions = new Set<{ readonly fault: ActionFault; met: number }>()
+  return {
+    add: (rule) => {
+      const entry = { rule, spared: 0, met: 0 }
+      rules.add(entry)
+      return () => rules.delete(entry)
+    },
+    addAction: (fault) => {
+      const entry = { fault, met: 0 }
+      actions.add(entry)
+      return () => actions.delete(entry)
+    },
+    clear: () => {
+      rules.clear()
+      actions.clear()
+    },
+    meet: (call) => {
+      for (const entry of rules) {
+        const { after = 0, fault, on, times = 1 } = entry.rule
+        if (entry.met >= times || !matches(on, call)) continue
+        if (entry.spared < after) {
+          entry.spared++
+          continue
+        }
+        entry.met++
+        return fault
+      }
+      return undefined
+    },
+    mishap: (command, resources) => {
+      const isAbout = (id: number) => resources.some((one: { id: number; type: ResourceType }) => one.id === id)
+      for (const entry of actions) {
+        const { code = "action_failed", message = "Action failed", resource, times = 1 } = entry.fault
+        if (entry.met >= times || entry.fault.command !== command) continue
+        if (resource !== undefined && !isAbout(resource)) continue
+        entry.met++
+        return { code, message }
+      }
+      return undefined
+    }
+  }
+}
