@@ -2,13 +2,15 @@
  * Durations as Go writes them (`1h30m`, `90s`, `1.5h`), which is how a template writes them.
  */
 
+const nanosPerSecond = 1_000_000_000n
+
 const nanosPer: Readonly<Record<string, bigint>> = {
   ns: 1n,
   us: 1_000n,
   µs: 1_000n,
   μs: 1_000n,
   ms: 1_000_000n,
-  s: 1_000_000_000n,
+  s: nanosPerSecond,
   m: 60_000_000_000n,
   h: 3_600_000_000_000n
 }
@@ -31,5 +33,5 @@ export const parseGoDuration = (text: string): Seconds | undefined => {
   }
   if (total >= 2n ** 63n) return undefined
   const signed = match[1] === "-" ? -total : total
-  return { seconds: signed / nanosPer.s!, nanos: signed % nanosPer.s! }
+  return { seconds: signed / nanosPerSecond, nanos: signed % nanosPerSecond }
 }

@@ -53,9 +53,11 @@ export const latestTalos = (known: ReadonlyArray<KnownTalos>): KnownTalos | unde
 /** The newest Kubernetes release that a Talos version takes. */
 export const latestKubernetes = (talos: KnownTalos): string | undefined => latestRelease(talos.kubernetes)
 
+const position = ({ major, minor, patch }: SemVer.SemVer): number => major * 1e8 + minor * 1e4 + patch
+
+/** A pre-release is the last that is meant where a release is asked for. */
 const farness = (a: SemVer.SemVer, b: SemVer.SemVer): number =>
-  Math.abs(a.major - b.major) * 1e8 + Math.abs(a.minor - b.minor) * 1e4 + Math.abs(a.patch - b.patch) +
-  (SemVer.isPrerelease(a) === SemVer.isPrerelease(b) ? 0 : 0.5)
+  Math.abs(position(a) - position(b)) + (SemVer.isPrerelease(a) === SemVer.isPrerelease(b) ? 0 : 2e4)
 
 /** The known versions that lie nearest to one, the nearest first. */
 export const nearestVersions = (

@@ -12,7 +12,7 @@ const expectedOf = (template: Template, knowsInstallDisk = false) =>
 
 /** The resources as a server would hold them after they were written. */
 const written = (all: ReadonlyArray<Expected>): ReadonlyArray<Actual> =>
-  all.map(({ path: _, ...each }) => ({ ...each, isTearingDown: false } as Actual))
+  all.map((each): Actual => ({ ...each, isTearingDown: false }))
 
 const shown = (changes: ReadonlyArray<Change>) => changes.map(({ action, id, kind }) => `${action} ${kind}(${id})`)
 
@@ -148,7 +148,7 @@ describe("the difference between a template and a server", () => {
           if (change.kind === "MachineSet") setsGone.add(change.id)
           held.delete(key)
         } else if (change.action === "release") held.delete(key)
-        else held.set(key, { ...change.expected, isTearingDown: false } as Actual)
+        else held.set(key, { ...change.expected, isTearingDown: false })
       }
       // What goes with its set.
       for (const [key, each] of held) {
