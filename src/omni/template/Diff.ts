@@ -67,12 +67,9 @@ const differing = (
   return [path]
 }
 
-/** What kubelayer says of a resource in annotations is no matter of a template. */
-const ownPrefix = "kubelayer."
-
 /** The annotations that a resource has to have: those of the template, and those of kubelayer that it has already. */
 export const annotationsFor = (expected: Labels.Labels, actual: Labels.Labels): Labels.Labels => ({
-  ...Object.fromEntries(Object.entries(actual).filter(([key]) => key.startsWith(ownPrefix))),
+  ...Object.fromEntries(Object.entries(actual).filter(([key]) => key.startsWith(Labels.ownPrefix))),
   ...expected
 })
 

@@ -124,7 +124,9 @@ export const documentsOf = (
   for (const document of Array.isArray(parsed) ? parsed as ReadonlyArray<Yaml.Document.Parsed> : []) {
     for (const error of document.errors) {
       const { col, line } = lines.linePos(error.pos[0])
-      faults.push(`line ${line}, column ${col} of the patch: ${error.message.split("\n")[0]}`)
+      // The parser quotes what it stumbled over, and that may be a secret.
+      const [what = ""] = error.message.split(/: "|\n/)
+      faults.push(`line ${line}, column ${col} of the patch: ${what}`)
     }
     if (document.errors.length > 0) continue
     const read = valueOf(document)

@@ -24,7 +24,7 @@ interface Codec<K extends KindName> {
 
 const strategyOf = (
   rolling: number,
-  config: { readonly rolling?: { readonly maxParallelism: number } } | undefined
+  config: { readonly rolling?: { readonly maxParallelism: number } | undefined } | undefined
 ) => ({
   rolling: rolling === 1,
   maxParallelism: config?.rolling?.maxParallelism ?? 0

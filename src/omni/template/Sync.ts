@@ -211,7 +211,7 @@ const execute = (
     // All of them are told to go before any is waited for: one may wait for another.
     Effect.andThen(
       inOrder(some, concurrency.delete, ({ id, kind }) => Effect.asVoid(context.state.teardown(wire(kind), id))),
-      Effect.forEach(some, run, { concurrency: "unbounded", discard: true })
+      Effect.forEach(some, run, { concurrency: concurrency.delete, discard: true })
     )
   return inOrder(having("create", "recreate"), concurrency.create, run).pipe(
     Effect.andThen(inOrder(having("update", "release"), concurrency.create, run)),

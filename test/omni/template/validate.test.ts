@@ -208,6 +208,15 @@ describe("a patch", () => {
       ) assert.match(yield* patchFault(inline), fault)
     }))
 
+  it.effect("that cannot be read does not show what stands in it", () =>
+    Effect.gen(function*() {
+      for (const inline of ["{token: hunter2 }}", "a: [hunter2\n", "a: {b: 'hunter2", "a: hunter2: b", "a: *hunter2 x"]) {
+        const fault = yield* patchFault(inline)
+        assert.match(fault, /line 1|line 2|Unresolved|alias/)
+        assert.notInclude(fault, "hunter2")
+      }
+    }))
+
   it.effect("needs one source and something to be called by", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual(
