@@ -243,7 +243,7 @@ export const Outcome = Schema.Union([Done, AlreadyDone, Skipped, Unsupported, Fa
 export type Outcome = typeof Outcome.Type
 
 /** What an outcome, an event or a leftover is about. */
-export const ResourceKind = Schema.Literals(["node", "network", "volume", "image"])
+export const ResourceKind = Schema.Literals(["node", "cluster", "network", "volume", "image", "resource"])
 
 /** @category models @since 0.1.0 */
 export type ResourceKind = typeof ResourceKind.Type

@@ -30,6 +30,8 @@ export const clusterLocked = `${prefix}cluster-locked`
 export const locked = `${prefix}locked`
 export const managedByTemplates = `${prefix}managed-by-cluster-templates`
 
+/** What the keys of our own annotations begin with. */
+export const ownPrefix = "kubelayer."
 /** Annotation: the cluster that kubelayer made this for. */
 export const owned = "kubelayer.owned"
 /** Annotation: the process that made it, see `internal/Session.ts`. */
@@ -40,7 +42,7 @@ export const operation = "kubelayer.operation"
 export const bound = "kubelayer.bound"
 
 /** Keys of these prefixes are not for a caller's own labels. */
-export const reserved: ReadonlyArray<string> = ["kubelayer.", prefix]
+export const reserved: ReadonlyArray<string> = [ownPrefix, prefix]
 
 export type Labels = Readonly<Record<string, string>>
 
