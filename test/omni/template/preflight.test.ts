@@ -77,6 +77,8 @@ describe("versions that a server does not take", () => {
       held.resources.delete("TalosVersions/1.12.1")
       const more = { ...versions("v1.12.1", "v1.34.1"), workers: [{ machines: [machine(3), machine(4)] }] }
       assert.strictEqual((yield* sync({ state: held.state, policy }, more)).changes.length, 1)
+      const labelled = { ...more, cluster: { ...more.cluster, labels: { a: "b" } } }
+      assert.strictEqual((yield* sync({ state: held.state, policy }, labelled)).changes.length, 1)
     }))
 })
 

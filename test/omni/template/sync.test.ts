@@ -163,6 +163,34 @@ describe("syncing a template", () => {
       assert.strictEqual(held.resources.get(`MachineSetNodes/${machine(3)}`)?.metadata.phase, "running")
     }))
 
+  it.effect("reads a patch however it is stored", () =>
+    Effect.gen(function*() {
+      const held = account()
+      const patched: Template = {
+        ...plainTemplate,
+        cluster: { ...cluster, patches: [{ idOverride: "p", inline: { machine: { env: { a: "1" } } } }] }
+      }
+      yield* syncTo(held, patched)
+      const stored = held.resources.get("ConfigPatches/p")
+      assert.isDefined(stored)
+      if (stored === undefined) return
+      const store = (spec: object, yaml: string) =>
+        void held.resources.set("ConfigPatches/p", { ...stored, spec: spec as never, yaml })
+      // Compressed in a way that only the server reads; its YAML has the text.
+      store(
+        { data: "", compressedData: new Uint8Array([1]) },
+        "compresseddata: []\ndata: |\n  machine: {env: {a: '1'}}\n"
+      )
+      assert.deepStrictEqual(lines(yield* syncTo(held, patched)), [])
+      for (const text of ["machine: [", "machine: {env: {a: '2'}}", ""]) {
+        store({ data: text, compressedData: new Uint8Array() }, "")
+        assert.deepStrictEqual(lines(yield* plan(held.state, patched)), ["update ConfigPatch p"])
+      }
+      store({ data: "", compressedData: new Uint8Array([1]) }, "data: [")
+      assert.deepStrictEqual(lines(yield* syncTo(held, patched)), ["update ConfigPatch p"])
+      assert.deepStrictEqual(lines(yield* syncTo(held, patched)), [])
+    }))
+
   it.effect("refuses a cluster that is locked or being deleted, unless there is nothing to do", () =>
     Effect.gen(function*() {
       for (
@@ -275,6 +303,24 @@ describe("a sync that is disturbed", () => {
         })
       yield* syncTo(held, plainTemplate)
       assert.deepStrictEqual(contentOf(held), yield* settled(plainTemplate))
+    }))
+
+  it.effect("by somebody who takes a resource over leaves it to them", () =>
+    Effect.gen(function*() {
+      const held = account()
+      const patched = (value: string): Template => ({
+        ...plainTemplate,
+        cluster: { ...cluster, patches: [{ idOverride: "mine", inline: { machine: { env: { a: value } } } }] }
+      })
+      yield* syncTo(held, patched("1"))
+      const labels = { "omni.sidero.dev/cluster": "prod" }
+      held.before = (call) =>
+        Effect.sync(() => {
+          if (call.method === "get" && call.id === "mine") held.put("ConfigPatches", "mine", { labels })
+        })
+      const error = yield* syncTo(held, patched("2")).pipe(Effect.flip)
+      assert.match(String(error), /there is a ConfigPatch mine already, and it is of cluster prod/)
+      assert.deepStrictEqual(held.resources.get("ConfigPatches/mine")?.metadata.labels, labels)
     }))
 
   it.effect("by somebody who does not stop ends with a conflict", () =>

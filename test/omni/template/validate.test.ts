@@ -210,7 +210,9 @@ describe("a patch", () => {
 
   it.effect("that cannot be read does not show what stands in it", () =>
     Effect.gen(function*() {
-      for (const inline of ["{token: hunter2 }}", "a: [hunter2\n", "a: {b: 'hunter2", "a: hunter2: b", "a: *hunter2 x"]) {
+      for (
+        const inline of ["{token: hunter2 }}", "a: [hunter2\n", "a: {b: 'hunter2", "a: hunter2: b", "a: *hunter2 x"]
+      ) {
         const fault = yield* patchFault(inline)
         assert.match(fault, /line 1|line 2|Unresolved|alias/)
         assert.notInclude(fault, "hunter2")
