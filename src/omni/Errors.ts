@@ -99,6 +99,7 @@ export const rules: ReadonlyArray<Rule> = [
     code: codes.ALREADY_EXISTS,
     reason: (common) => new Reason.NameTaken({ ...common, by: "a resource of the same kind and id" })
   },
+  { code: codes.PERMISSION_DENIED, fragment: wrongServer, reason: foreign },
   {
     code: codes.PERMISSION_DENIED,
     fragment: /no access is permitted/i,
@@ -116,6 +117,8 @@ export const rules: ReadonlyArray<Rule> = [
     reason: (common, answer) => new Reason.ReadOnlyCredential(needing(common, answer))
   },
   { code: codes.PERMISSION_DENIED, reason: (common, answer) => new Reason.Unauthorized(needing(common, answer)) },
+  // The first bytes of a page, read as a length.
+  { code: codes.RESOURCE_EXHAUSTED, fragment: /larger than max \(\d{10}/i, reason: foreign },
   {
     code: codes.RESOURCE_EXHAUSTED,
     fragment: /message larger than|larger than max/i,
@@ -205,10 +208,10 @@ export const connectionFailure = (
   message: string
 ): { readonly detail: string; readonly advice: string } | undefined => {
   if (code !== codes.UNAVAILABLE || !noConnection.test(message)) return undefined
-  const text = oneLine(message).replace(/^No connection established\. Last error: /i, "").replace(
-    /\.?\s*Resolution note:.*$/,
-    ""
-  )
+  const text = oneLine(message)
+    .replace(/^No connection established\. Last error: /i, "")
+    .replace(/\.?\s*Resolution note:.*$/, "")
+    .replace(/ \(\d{4}-\d\d-\d\dT[\d:.]+Z\)/, "")
   const advice = "Check OMNI_ENDPOINT or the layer's `endpoint`, and whether this machine reaches it."
   if (/certificate|self-signed|altname|issuer|cert_/i.test(text)) {
     return {
