@@ -107,11 +107,11 @@ const codecs: { readonly [K in KindName]: Codec<K> } = {
       })
     }),
     write: (spec) => ({
-      updateStrategy: Number(spec.update.rolling),
+      updateStrategy: spec.update.rolling ? 1 : 0,
       updateStrategyConfig: strategyConfig(spec.update),
-      deleteStrategy: Number(spec.delete.rolling),
+      deleteStrategy: spec.delete.rolling ? 1 : 0,
       deleteStrategyConfig: strategyConfig(spec.delete),
-      upgradeStrategy: Number(spec.upgrade.rolling),
+      upgradeStrategy: spec.upgrade.rolling ? 1 : 0,
       upgradeStrategyConfig: strategyConfig(spec.upgrade),
       ...(spec.bootstrap === undefined ? {} : { bootstrapSpec: spec.bootstrap }),
       ...(spec.allocation === undefined ? {} : {
