@@ -30,7 +30,10 @@ const strategyOf = (
   maxParallelism: config?.rolling?.maxParallelism ?? 0
 })
 
-const strategyConfig = ({ maxParallelism }: StrategySpec) => maxParallelism === 0 ? {} : { rolling: { maxParallelism } }
+const strategyConfig = <F extends string>(field: F, { maxParallelism }: StrategySpec) =>
+  (maxParallelism === 0 ? {} : { [field]: { rolling: { maxParallelism } } }) as {
+    readonly [K in F]?: { readonly rolling: { readonly maxParallelism: number } }
+  }
 
 /** The text of a patch, however it is stored. */
 const patchText = ({ spec, yaml }: Resource<Messages["ConfigPatch"]>, library: typeof Yaml): string => {
@@ -108,17 +111,17 @@ const codecs: { readonly [K in KindName]: Codec<K> } = {
     }),
     write: (spec) => ({
       updateStrategy: spec.update.rolling ? 1 : 0,
-      updateStrategyConfig: strategyConfig(spec.update),
+      ...strategyConfig("updateStrategyConfig", spec.update),
       deleteStrategy: spec.delete.rolling ? 1 : 0,
-      deleteStrategyConfig: strategyConfig(spec.delete),
+      ...strategyConfig("deleteStrategyConfig", spec.delete),
       upgradeStrategy: spec.upgrade.rolling ? 1 : 0,
-      upgradeStrategyConfig: strategyConfig(spec.upgrade),
+      ...strategyConfig("upgradeStrategyConfig", spec.upgrade),
       ...(spec.bootstrap === undefined ? {} : { bootstrapSpec: spec.bootstrap }),
       ...(spec.allocation === undefined ? {} : {
         machineAllocation: {
           name: spec.allocation.name,
           machineCount: spec.allocation.count,
-          allocationType: Number(spec.allocation.unlimited)
+          allocationType: spec.allocation.unlimited ? 1 : 0
         }
       })
     })
