@@ -78,8 +78,7 @@ const readEndpoint = (options: ConnectionOptions): Endpoint | Issue => {
 const caIssue = ({ ca }: ConnectionOptions): ReadonlyArray<Issue> => {
   if (ca === undefined) return []
   try {
-    new X509Certificate(ca)
-    return []
+    return new X509Certificate(ca).raw.length > 0 ? [] : [{ path: "ca", message: "is empty" }]
   } catch {
     return [{ path: "ca", message: "has no certificate; it takes the text of a PEM file" }]
   }

@@ -239,12 +239,13 @@ const awaitNodes = (context: Context, call: Call, spec: ClusterSpec, before: Rea
     const count = (nodes: ReadonlyArray<NodeInfo>, role: NodeInfo["role"]) =>
       nodes.filter((node) => node.role === role && node.state === "running").length
     const settled = new Set<string>()
-    let enough = false
-    while (!enough) {
-      const nodes = yield* machines.until((seen) => {
+    const enough = (nodes: ReadonlyArray<NodeInfo>) =>
+      count(nodes, "control-plane") >= spec.controlPlanes && count(nodes, "worker") >= spec.workers
+    let nodes: ReadonlyArray<NodeInfo> = []
+    while (!enough(nodes)) {
+      nodes = yield* machines.until((seen) => {
         const all = toNodes(clusterName, seen.values())
-        enough = count(all, "control-plane") >= spec.controlPlanes && count(all, "worker") >= spec.workers
-        return enough || all.some((node) => node.state === "running" && !settled.has(node.id)) ? all : undefined
+        return enough(all) || all.some((node) => node.state === "running" && !settled.has(node.id)) ? all : undefined
       })
       for (const node of nodes) {
         if (node.state !== "running" || settled.has(node.id)) continue
