@@ -88,13 +88,15 @@ const orUnsupported = (call: Effect.Effect<Outcome, CallFailure>): Effect.Effect
       )
   )
 
+/** Off, or out of the cluster, or on its way out. */
+const isOff = (now: NodeInfo | undefined) => now === undefined || now.state === "stopped" || now.state === "deleting"
+
 const stopNode =
   (context: Context, operation: Operation, machines: Machines, manageable: ReadonlySet<string>) =>
   (node: NodeInfo): Effect.Effect<Outcome, CallFailure> => {
     const subject = subjectOf(node)
-    const gone = (now: NodeInfo | undefined) => now === undefined || now.state === "stopped" || now.state === "deleting"
-    if (gone(node)) return Effect.succeed(alreadyDone)
-    const off = awaitNode(operation, machines, node, (now) => gone(now) ? done : undefined)
+    if (isOff(node)) return Effect.succeed(alreadyDone)
+    const off = awaitNode(operation, machines, node, (now) => isOff(now) ? done : undefined)
     if (node.state === "stopping") {
       return Effect.andThen(
         operation.emit({ _tag: "Waiting", subject, reason: "it is being shut down already" }),
@@ -117,7 +119,11 @@ const stopNode =
 export const stop = (context: Context) => (operation: Operation) =>
   Effect.scoped(Effect.gen(function*() {
     const { manageable, nodes } = yield* lookAt(context, operation)
-    const machines = yield* followMachines(context, operation)
+    const acts = ({ id, state }: NodeInfo) =>
+      state === "stopping" || manageable.has(id) || context.powerOff === "always"
+    const machines = nodes.some((node) => !isOff(node) && acts(node))
+      ? yield* followMachines(context, operation)
+      : { until: () => Effect.never }
     for (const wave of waves(nodes).reverse()) {
       yield* operation.wave(
         wave,

@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import * as RcMap from "effect/RcMap"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { failWith } from "../internal/Method.ts"
 import type { ClusterName } from "../Model.ts"
 import type { ClusterStatusSpec } from "./proto/specs_pb.ts"
 import { type CallFailure, type Kind, Kinds, type LabelQuery, type Resource, type State } from "./State.ts"
@@ -72,5 +73,11 @@ export const makeSharedStatuses = (state: State): Effect.Effect<SharedStatuses, 
       lookup: (cluster: ClusterName) =>
         Stream.broadcast(one(state, Kinds.ClusterStatus, cluster), { capacity: 16, strategy: "sliding", replay: 1 })
     }),
-    (shared) => ({ of: (cluster) => Stream.unwrap(RcMap.get(shared, cluster)) })
+    (shared) => ({
+      of: (cluster) =>
+        Stream.unwrap(RcMap.get(shared, cluster)).pipe(
+          // What failed runs for many; who is told is the method of each.
+          Stream.catchTag("BackendError", ({ reason }) => Stream.fromEffect(failWith(reason)))
+        )
+    })
   )
