@@ -24,7 +24,7 @@ const fits = ({ metadata: { labels } }: Any, query: LabelQuery) =>
 export const makeStore = Effect.gen(function*() {
   const resources = new Map<string, Any>()
   const changes = yield* PubSub.unbounded<
-    { readonly key: string; readonly type: string; readonly event: WatchEvent<Message> }
+    { readonly key: string; readonly type: string; readonly resource: Any; readonly event: WatchEvent<Message> }
   >()
   const opened: Array<string> = []
   const reads: Array<string> = []
@@ -50,14 +50,19 @@ export const makeStore = Effect.gen(function*() {
       yaml: ""
     } as unknown as Any
     resources.set(key, resource)
-    return PubSub.publish(changes, { key, type: kind.type, event: { _tag: isNew ? "Created" : "Updated", resource } })
+    return PubSub.publish(changes, {
+      key,
+      type: kind.type,
+      resource,
+      event: { _tag: isNew ? "Created" : "Updated", resource }
+    })
   }
 
   const remove = <S extends Message>(kind: Kind<S>, id: string) => {
     const key = keyOf(kind, id)
     const last = resources.get(key) as Any
     resources.delete(key)
-    return PubSub.publish(changes, { key, type: kind.type, event: { _tag: "Destroyed", id, last } })
+    return PubSub.publish(changes, { key, type: kind.type, resource: last, event: { _tag: "Destroyed", id, last } })
   }
 
   const state = {
@@ -94,7 +99,11 @@ export const makeStore = Effect.gen(function*() {
         return Stream.concat(
           Stream.fromIterable(now),
           Stream.fromSubscription(later).pipe(
-            Stream.filter(({ key, type }) => "id" in watched ? key === keyOf(kind, watched.id) : type === kind.type),
+            Stream.filter(({ key, resource, type }) =>
+              "id" in watched
+                ? key === keyOf(kind, watched.id)
+                : type === kind.type && fits(resource, watched.labels)
+            ),
             Stream.map(({ event }) => event)
           )
         )
