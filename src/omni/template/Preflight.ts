@@ -281,6 +281,28 @@ const modeIssues = (
 // All of it
 // -----------------------------------------------------------------------------
 
+/** A machine that is locked stays where it is. */
+const checkLocks = (
+  changes: ReadonlyArray<Change>,
+  actual: ReadonlyArray<Actual>
+): Effect.Effect<void, CallFailure> => {
+  const locked = changes.flatMap(({ action, id, kind }) =>
+    action === "destroy" && kind === "MachineSetNode" &&
+      actual.some((each) => each.kind === kind && each.id === id && Object.hasOwn(each.annotations, Labels.locked))
+      ? [id]
+      : []
+  )
+  return locked.length === 0
+    ? Effect.void
+    : failWith(
+      new Protected({
+        detail: `${locked.join(", ")} would leave the cluster and ${
+          locked.length === 1 ? "is" : "are"
+        } locked; sync with \`locked: false\` first`
+      })
+    )
+}
+
 /** A cluster that is locked or going takes no change. */
 const checkCluster = (
   changes: ReadonlyArray<Change>,
@@ -318,6 +340,7 @@ export const preflight = Effect.fnUntraced(function*(
   const { actual, changes, cluster, nodesIn } = input
   const current = actual.find((each): each is ActualOf<"Cluster"> => each.kind === "Cluster")
   yield* checkCluster(changes, current)
+  yield* checkLocks(changes, actual)
   const [versions, joining, classes] = yield* Effect.all([
     versionIssues(state, changes, current),
     machineIssues(state, changes, cluster, input.allowUnknownMachines),

@@ -191,6 +191,26 @@ describe("syncing a template", () => {
       assert.deepStrictEqual(lines(yield* syncTo(held, patched)), [])
     }))
 
+  it.effect("lets no locked machine go", () =>
+    Effect.gen(function*() {
+      const held = account()
+      const locked = (isLocked: boolean): Template => ({
+        cluster,
+        controlPlane: { machines: [machine(1)] },
+        workers: [{ machines: [machine(2), machine(3)] }],
+        machines: [{ name: machine(3), locked: isLocked }]
+      })
+      const without: Template = { ...locked(true), workers: [{ machines: [machine(2)] }], machines: [] }
+      yield* syncTo(held, locked(true))
+      held.calls.length = 0
+      const error = yield* syncTo(held, without).pipe(Effect.flip)
+      assert.strictEqual(error._tag === "BackendError" ? error.reason._tag : error._tag, "Protected")
+      assert.include(error.message, machine(3))
+      assert.deepStrictEqual(writes(held), [])
+      yield* syncTo(held, locked(false))
+      assert.deepStrictEqual(lines(yield* syncTo(held, without)), [`destroy MachineSetNode ${machine(3)}`])
+    }))
+
   it.effect("refuses a cluster that is locked or being deleted, unless there is nothing to do", () =>
     Effect.gen(function*() {
       for (
@@ -344,7 +364,11 @@ describe("a sync that is disturbed", () => {
 describe("any two templates, one after the other", () => {
   it.effect.prop("end where the second alone ends, and then rest", [Seed, Seed], ([a, b]) =>
     Effect.gen(function*() {
-      const [first, second] = [templateOf(a), templateOf(b)]
+      const [first, second] = [templateOf(a), templateOf(b)].map((template) => ({
+        ...template,
+        // A machine that is locked could not leave.
+        machines: (template.machines ?? []).map((each) => ({ ...each, locked: false }))
+      })) as [Template, Template]
       const held = account()
       held.unknown = new Set(a % 2 === 0 ? [] : ["MachineInstallDiskConfigs"])
       yield* syncTo(held, first)
