@@ -22,4 +22,5 @@ export {
 export { capabilities, type Capability, type Group, groups, type Law, law, LawBroken, type World } from "./Law.ts"
 export { laws } from "./laws.ts"
 export * as MemoryHarness from "./MemoryHarness.ts"
+export * as OmniFake from "./OmniFake.ts"
 export { formatReport, type LawOptions, type LawReport, type LawResult, runLaw, runLaws } from "./runLaws.ts"
