@@ -364,11 +364,12 @@ describe("a sync that is disturbed", () => {
 describe("any two templates, one after the other", () => {
   it.effect.prop("end where the second alone ends, and then rest", [Seed, Seed], ([a, b]) =>
     Effect.gen(function*() {
-      const [first, second] = [templateOf(a), templateOf(b)].map((template) => ({
+      // A machine that is locked could not leave.
+      const unlocked = (template: Template): Template => ({
         ...template,
-        // A machine that is locked could not leave.
         machines: (template.machines ?? []).map((each) => ({ ...each, locked: false }))
-      })) as [Template, Template]
+      })
+      const [first, second] = [unlocked(templateOf(a)), unlocked(templateOf(b))]
       const held = account()
       held.unknown = new Set(a % 2 === 0 ? [] : ["MachineInstallDiskConfigs"])
       yield* syncTo(held, first)
