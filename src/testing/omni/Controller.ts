@@ -76,6 +76,8 @@ export const makeController = (
   const seen = new Map<string, number>()
   /** The stage of each machine that is in a cluster, as a place on its way up. */
   const progress = new Map<string, number>()
+  /** The machines that have had a link. */
+  const linked = new Set<string>()
   /** How many rounds an upgrade is under way. */
   const upgrading = new Map<string, number>()
 
@@ -163,13 +165,17 @@ export const makeController = (
       [`${prefix}arch`]: machine.arch,
       [`${prefix}talos-version`]: machine.talosVersion
     })
-    if (get("Links", machine.id) === undefined) say("Links", machine.id, specs.LinkSpecSchema, {}, {}, "LinkController")
+    if (!linked.has(machine.id)) {
+      linked.add(machine.id)
+      say("Links", machine.id, specs.LinkSpecSchema, {}, {}, "LinkController")
+    }
   }
 
   const forgetMachine = (machine: Machine) => {
     for (const plural of ["Links", "MachineStatuses", "ClusterMachineStatuses"]) drop(plural, machine.id)
     for (const node of list("MachineSetNodes")) if (node.metadata.id === machine.id) drop("MachineSetNodes", machine.id)
     progress.delete(machine.id)
+    linked.delete(machine.id)
     machines.delete(machine.id)
   }
 
@@ -495,9 +501,9 @@ export const makeController = (
   const round = (): boolean => {
     sweepUp()
     sweepStatuses()
-    for (const { metadata } of list("Links")) {
-      const machine = machines.get(metadata.id)
-      if (machine !== undefined && metadata.phase === "tearingDown") forgetMachine(machine)
+    // A link goes at once, or between two rounds: its machine goes with it.
+    for (const machine of machines.values()) {
+      if (linked.has(machine.id) && get("Links", machine.id)?.metadata.phase !== "running") forgetMachine(machine)
     }
     for (const cluster of list("Clusters")) {
       if (cluster.metadata.phase === "running") run(cluster)
