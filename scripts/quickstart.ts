@@ -2,69 +2,57 @@
  * The quickstart: makes a cluster of one control plane and three workers, lists it, shows its status, stops it, starts
  * it, watches a change and deletes it.
  *
- *   npm run quickstart -- [--engine found|private|none] [--plain]
+ *   npm run quickstart -- [--backend docker|omni] [--engine found|private|none] [--plain]
  *
- * On Docker where an engine answers (or a private one is started), else on Memory. Whatever ends it, nothing is left.
+ * On Docker where an engine answers (or a private one is started), else on Memory; on another backend against its fake
+ * where no credential is set. Whatever ends it, nothing is left.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
+import { parseArgs } from "node:util"
 import { randomWord } from "../src/internal/Session.ts"
-import * as Docker from "../src/layers/Docker.ts"
-import * as Memory from "../src/layers/Memory.ts"
-import type { NodeCreator, Provider } from "../src/Provider.ts"
-import { engineMode, withEngine } from "./engine/engine.ts"
 import { main } from "./lib/main.ts"
-import { nodeImage } from "./quickstart/node-image.ts"
+import type { Backend } from "./quickstart/backend.ts"
+import { docker } from "./quickstart/docker.ts"
+import { omni } from "./quickstart/omni.ts"
 import { steps } from "./quickstart/program.ts"
 import { plainScreen, seconds, terminalScreen } from "./quickstart/screen.ts"
 import { table } from "./quickstart/table.ts"
 
-interface Backend {
-  readonly layer: Layer.Layer<Provider | NodeCreator, { readonly message: string }>
-  readonly why: string
+type Choice = Effect.Effect<Backend, { readonly message: string }, Scope.Scope>
+
+const backends: Readonly<Record<string, (args: ReadonlyArray<string>) => Choice>> = {
+  docker,
+  omni: () => omni
 }
 
-/** A node that waits for SIGTERM and obeys it, in any image with a shell. */
-const waiting = ["/bin/sh", "-c", "trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done"]
+const options = {
+  backend: { type: "string", default: "docker" },
+  engine: { type: "string" },
+  plain: { type: "boolean", default: false }
+} as const
 
-const docker = (dockerHost: string, image: string): Backend["layer"] =>
-  Docker.layer({
-    host: dockerHost,
-    nodes: { image, entrypoint: waiting, volumes: [{ name: "data", target: "/data" }] },
-    controlPlane: { ports: [{ container: 6443, address: "127.0.0.1" }] },
-    volumes: [{ name: "data" }]
+const readArguments = Effect.try({
+  try: () => parseArgs({ options, args: process.argv.slice(2) }).values,
+  catch: (error) => ({
+    message: `${(error as Error).message}\nKnown: --backend ${Object.keys(backends).join("|")}, ` +
+      "--engine found|private|none, --plain."
   })
-
-const memory: Backend["layer"] = Memory.layer({
-  latency: { create: "400 millis", start: "300 millis", stop: "500 millis", delete: "200 millis" }
 })
 
-const backend = (args: ReadonlyArray<string>): Effect.Effect<Backend, { readonly message: string }, Scope.Scope> =>
-  Effect.gen(function*() {
-    const engine = yield* withEngine({ mode: yield* engineMode(args) })
-    if (engine.kind === "none") {
-      return { layer: memory, why: `${engine.why} This runs on Memory: the nodes are simulated.` }
-    }
-    const { image, why } = yield* nodeImage(engine)
-    return { layer: docker(engine.dockerHost, image), why: `${engine.why} Nodes are made from ${image}, ${why}.` }
-  })
-
-const known = /^(?:--plain|--engine(?:=.*)?|found|private|none)$/
-
 const quickstart = Effect.gen(function*() {
-  const args = process.argv.slice(2)
-  const stranger = args.find((arg) => !known.test(arg))
-  if (stranger !== undefined) {
+  const { backend, plain } = yield* readArguments
+  const choose = Object.hasOwn(backends, backend) ? backends[backend] : undefined
+  if (choose === undefined) {
     return yield* Effect.fail({
-      message: `There is no option ${stranger}. Known: --engine found|private|none, --plain.`
+      message: `There is no backend ${backend}. Known: ${Object.keys(backends).join(", ")}.`
     })
   }
-  const screen = args.includes("--plain") || !process.stdout.isTTY ? plainScreen : terminalScreen()
+  const screen = plain || !process.stdout.isTTY ? plainScreen : terminalScreen()
   const [elapsed, rows] = yield* Effect.timed(
     Effect.gen(function*() {
-      const { layer, why } = yield* backend(args)
+      const { layer, why } = yield* choose(process.argv.slice(2))
       yield* Effect.sync(() => process.stdout.write(`${why}\n\n`))
       return yield* Effect.scoped(steps(`quickstart-${randomWord(4)}`, screen)).pipe(Effect.provide(layer))
     })

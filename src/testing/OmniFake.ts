@@ -109,7 +109,7 @@ export interface OmniFakeService {
   readonly removeMachine: (id: string) => Effect.Effect<void>
   readonly changeMachine: (
     id: string,
-    change: { readonly connected?: boolean; readonly power?: Machine["power"]; readonly held?: boolean }
+    change: Partial<Pick<Machine, "connected" | "power" | "held" | "exits">>
   ) => Effect.Effect<void>
   readonly machines: Effect.Effect<ReadonlyArray<Readonly<Machine>>>
   /** A cluster that runs already, on machines of its own; gives their ids, control planes first. */
@@ -132,6 +132,8 @@ export interface OmniFakeService {
   /** How many watches are open. */
   readonly openWatches: Effect.Effect<number>
   readonly failNext: (failure: OrderedFailure) => Effect.Effect<void>
+  /** The same for every such call, as long as the scope is open. */
+  readonly failWhile: (failure: Omit<OrderedFailure, "times">) => Effect.Effect<void, never, Scope.Scope>
   /** Cuts every watch that is open. */
   readonly cutWatches: Effect.Effect<void>
   /** Cuts a watch in place of every n-th event that any is to get, so often; 0 ends it. */
@@ -355,7 +357,8 @@ export const make = Effect.fnUntraced(function*(
 
   const streamed = (method: DescMethod, handle: (call: Streamed) => void) => (call: Streamed): void => {
     enter(pathOf(method), method.name, call.request, call.metadata)
-      .then(() => handle(call))
+      // Who has gone meanwhile would never be told to end.
+      .then(() => call.cancelled ? undefined : handle(call))
       .catch((error) => void call.emit("error", asError(error)))
   }
 
@@ -445,6 +448,7 @@ export const make = Effect.fnUntraced(function*(
         machine.connected = change.connected ?? machine.connected
         machine.power = change.power ?? machine.power
         machine.held = change.held ?? machine.held
+        machine.exits = change.exits ?? machine.exits
         changed()
       }),
     machines: Effect.sync(() => [...machines.values()].map((machine) => ({ ...machine }))),
@@ -500,7 +504,12 @@ export const make = Effect.fnUntraced(function*(
     calls: Effect.sync(() => [...log.calls]),
     violations: Effect.sync(() => [...log.violations]),
     openWatches: Effect.sync(() => state.watches.size),
-    failNext: (failure) => Effect.sync(() => log.order(failure)),
+    failNext: (failure) => Effect.sync(() => void log.order(failure)),
+    failWhile: (failure) =>
+      Effect.asVoid(Effect.acquireRelease(
+        Effect.sync(() => log.order({ ...failure, times: Number.POSITIVE_INFINITY })),
+        (withdraw) => Effect.sync(withdraw)
+      )),
     cutWatches: Effect.sync(state.cutAll),
     cutEvery: (every, times = Number.POSITIVE_INFINITY) =>
       Effect.sync(() => {

@@ -23,4 +23,5 @@ export { capabilities, type Capability, type Group, groups, type Law, law, LawBr
 export { laws } from "./laws.ts"
 export * as MemoryHarness from "./MemoryHarness.ts"
 export * as OmniFake from "./OmniFake.ts"
+export * as OmniHarness from "./OmniHarness.ts"
 export { formatReport, type LawOptions, type LawReport, type LawResult, runLaw, runLaws } from "./runLaws.ts"

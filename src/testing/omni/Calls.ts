@@ -20,6 +20,8 @@ export interface OrderedFailure {
   /** Of which method; of every one where it is left out. */
   readonly method?: string
   readonly type?: string
+  /** About which resource or machine. */
+  readonly id?: string
   /** The gRPC status code. */
   readonly code: number
   readonly message: string
@@ -69,13 +71,19 @@ export const makeCalls = () => {
         violations.push(`${call.method}: an unknown field with the number ${field.no}`)
       }
     },
-    order: (failure: OrderedFailure) =>
-      void ordered.push({ ...failure, left: failure.times ?? 1, passing: failure.after ?? 0 }),
+    /** Gives how to take the order back. */
+    order: (failure: OrderedFailure): () => void => {
+      const entry: Ordered = { ...failure, left: failure.times ?? 1, passing: failure.after ?? 0 }
+      ordered.push(entry)
+      return () => {
+        entry.left = 0
+      }
+    },
     /** The failure that this call gets, before or after the work. */
     failureOf: (call: OmniCall, afterwards: boolean): Refusal | undefined => {
       const found = ordered.find((each) =>
         each.left > 0 && (each.afterwards ?? false) === afterwards && (each.method ?? call.method) === call.method &&
-        (each.type ?? call.type) === call.type
+        (each.type ?? call.type) === call.type && (each.id ?? call.id) === call.id
       )
       if (found === undefined) return undefined
       if (found.passing > 0) {
