@@ -18,7 +18,6 @@ import * as Labels from "./Labels.ts"
 import { subjectOf, toNodes } from "./Members.ts"
 import type { ClusterSpec } from "./proto/specs_pb.ts"
 import { type CallFailure, isReason, type Kind, Kinds, type Resource, type State } from "./State.ts"
-import { nameOf } from "./Translate.ts"
 import { one, picture } from "./Watches.ts"
 
 interface Context {
@@ -168,9 +167,9 @@ export const deleteCluster = (context: Context) => (operation: Operation): Effec
       policy.nodeTimeout.delete,
       Effect.scoped(Effect.gen(function*() {
         if (!Labels.isUsers(cluster.metadata)) return yield* owned(operation, subject, cluster)
-        const lost = (yield* disconnectedMachines(state, clusterName)).map(({ metadata }) => ({
-          id: metadata.id,
-          name: nameOf(metadata.id, metadata.labels)
+        const lost = (yield* disconnectedMachines(state, clusterName)).map(({ metadata: { id } }) => ({
+          id,
+          name: nodes.find((node) => node.id === id)?.name ?? id
         }))
         if (!isLocked(cluster.metadata) && context.destroyDisconnectedMachines) {
           yield* destroyDisconnected(state, operation, lost)
