@@ -84,6 +84,9 @@ const countIssue = (path: string, count: unknown, least: number): ReadonlyArray<
 const faultsOf = (spec: ClusterSpec, defaults: ClusterDefaults): ReadonlyArray<Issue> => [
   ...countIssue("controlPlanes", spec.controlPlanes, 1),
   ...countIssue("workers", spec.workers, 0),
+  ...(typeof (spec.labels ?? {}) === "object" && !Array.isArray(spec.labels)
+    ? []
+    : [{ path: "labels", message: "must be a record of strings" }]),
   ...Object.entries(spec.labels ?? {}).flatMap(([key, value]): ReadonlyArray<Issue> =>
     Labels.reserved.some((prefix) => key.startsWith(prefix))
       ? [{ path: `labels.${key}`, message: `keys that begin with ${Labels.reserved.join(" or ")} are not for callers` }]

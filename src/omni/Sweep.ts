@@ -16,6 +16,7 @@ import type { Policy } from "../Policy.ts"
 import { type BackendError, RequestTimeout } from "../ProviderError.ts"
 import * as Labels from "./Labels.ts"
 import { type CallFailure, Kinds, type Metadata, type State } from "./State.ts"
+import { visible } from "./template/Issue.ts"
 
 /**
  * Something that is nobody's any more.
@@ -56,8 +57,8 @@ const isCandidate = ({ labels, owner }: Metadata): boolean =>
 const whyStale = ({ labels }: Metadata, { clusters, sets }: Account): string | undefined => {
   const cluster = labels[Labels.cluster]
   const set = labels[Labels.machineSet]
-  if (cluster !== undefined && !clusters.has(cluster)) return `its cluster ${cluster} is gone`
-  if (cluster !== undefined && set !== undefined && !sets.has(set)) return `its machine set ${set} is gone`
+  if (cluster !== undefined && !clusters.has(cluster)) return `its cluster ${visible(cluster)} is gone`
+  if (cluster !== undefined && set !== undefined && !sets.has(set)) return `its machine set ${visible(set)} is gone`
   return undefined
 }
 

@@ -6,7 +6,7 @@
  * what is told of a machine and outlives its cluster: that is released.
  */
 import * as Labels from "../Labels.ts"
-import { dotted } from "./Issue.ts"
+import { dotted, visible } from "./Issue.ts"
 import { type Expected, inWriteOrder, type KindName, type PlainSpecs } from "./Translate.ts"
 
 interface ActualOf<K extends KindName> {
@@ -74,15 +74,17 @@ export const annotationsFor = (expected: Labels.Labels, actual: Labels.Labels): 
 })
 
 /** A value for people; the content of a patch may be secret, and is not shown. */
-const brief = (value: unknown): string => {
-  const text = value === undefined ? "nothing" : typeof value === "string" ? value : JSON.stringify(value)
-  return text.length > 60 ? `${text.slice(0, 60)}…` : text
-}
+const brief = (value: unknown): string =>
+  value === undefined ? "nothing" : visible(typeof value === "string" ? value : JSON.stringify(value) ?? "", 60)
 
 const valueAt = (value: unknown, path: ReadonlyArray<string | number>): unknown =>
   path.reduce<unknown>(
     (at, part) =>
-      Array.isArray(at) && typeof part === "number" ? at[part] : isMapping(at) ? at[String(part)] : undefined,
+      Array.isArray(at) && typeof part === "number"
+        ? at[part]
+        : isMapping(at) && Object.hasOwn(at, part)
+        ? at[part]
+        : undefined,
     value
   )
 
@@ -103,8 +105,8 @@ const textDifferences = (
   actual: Labels.Labels
 ): ReadonlyArray<string> =>
   differing(actual, expected, []).map((path) => {
-    const key = String(path[0])
-    return `${name} ${key}: ${brief(actual[key])} → ${brief(expected[key])}`
+    const [key] = path
+    return `${name} ${visible(String(key))}: ${brief(valueAt(actual, path))} → ${brief(valueAt(expected, path))}`
   })
 
 /** What differs between a resource and what it should be, one line each; nothing where it is as it should be. */

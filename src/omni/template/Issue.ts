@@ -47,14 +47,15 @@ export const invalid = (issues: ReadonlyArray<Issue>, place: Place): InvalidSpec
       .map(({ message, place }) => ({ path: place.text, message }))
   })
 
-/** What is not shown in whole: it comes from outside, and may be long or hold what turns the text round. */
-export const shown = (value: unknown): string => {
-  const text = typeof value === "string" ? value : typeof value
-  const visible = text.replace(/[^\p{L}\p{M}\p{N}\p{P}\p{S} ]/gu, "\u{FFFD}")
-  return typeof value === "string"
-    ? JSON.stringify(visible.length > 80 ? `${visible.slice(0, 80)}…` : visible)
-    : visible
+/** A text from outside on one line: what is long is cut, and what cannot be seen or turns the text round is replaced. */
+export const visible = (text: string, most = 80): string => {
+  const seen = text.replace(/[^\p{L}\p{M}\p{N}\p{P}\p{S} ]/gu, "\u{FFFD}")
+  return seen.length > most ? `${seen.slice(0, most)}…` : seen
 }
+
+/** A text from outside in quotes, or what else it is. */
+export const shown = (value: unknown): string =>
+  typeof value === "string" ? JSON.stringify(visible(value)) : typeof value
 
 /** How many letters have to change to make one word of another. */
 const distance = (a: string, b: string): number => {

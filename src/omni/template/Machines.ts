@@ -4,6 +4,7 @@
  * Free is what Omni calls available, and is connected. A machine class takes any free machine whose labels fit.
  */
 import * as Labels from "../Labels.ts"
+import { visible } from "./Issue.ts"
 
 /** What is known of a machine, from its MachineStatus. */
 export interface KnownMachine {
@@ -15,7 +16,7 @@ export interface KnownMachine {
 /** Why a machine is not free; undefined where it is. */
 export const whyNotFree = ({ isConnected, labels }: KnownMachine): string | undefined => {
   const cluster = labels[Labels.cluster]
-  if (cluster !== undefined) return `in cluster ${cluster}`
+  if (cluster !== undefined) return `in cluster ${visible(cluster)}`
   if (!Object.hasOwn(labels, Labels.available)) return "not available"
   return isConnected && !Object.hasOwn(labels, Labels.disconnected) ? undefined : "disconnected"
 }

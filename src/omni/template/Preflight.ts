@@ -10,7 +10,7 @@ import { CapacityUnavailable, Locked, Protected } from "../../ProviderError.ts"
 import * as Labels from "../Labels.ts"
 import { type CallFailure, Kinds, type State } from "../State.ts"
 import type { Actual, Change } from "./Diff.ts"
-import { didYouMean, type Issue } from "./Issue.ts"
+import { didYouMean, type Issue, visible } from "./Issue.ts"
 import type { Loaded } from "./Load.ts"
 import { freeInWords, type KnownMachine } from "./Machines.ts"
 import { patchesOf, valueAt } from "./Patches.ts"
@@ -184,7 +184,7 @@ const machineIssues = Effect.fnUntraced(function*(
     const holder = status.metadata.labels[Labels.cluster]
     return holder === undefined || holder === cluster
       ? []
-      : [{ path, message: `machine ${id} is in cluster ${holder} already` }]
+      : [{ path, message: `machine ${id} is in cluster ${visible(holder)} already` }]
   })
 })
 

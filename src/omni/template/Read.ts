@@ -10,7 +10,7 @@ import type * as Yaml from "yaml"
 import * as Labels from "../Labels.ts"
 import { type CallFailure, Kinds, type Metadata, type Resource, type State } from "../State.ts"
 import type { Actual } from "./Diff.ts"
-import type { Issue } from "./Issue.ts"
+import { type Issue, visible } from "./Issue.ts"
 import { actualOf, kindOf } from "./Specs.ts"
 import type { Expected, KindName } from "./Translate.ts"
 
@@ -37,7 +37,7 @@ const isTemplates = ({ labels, owner }: Metadata): boolean =>
 /** Who holds an id, for people; undefined where it is the cluster's own. */
 export const holderOf = (kind: KindName, { labels, owner }: Metadata, cluster: string): string | undefined => {
   const of = labels[Labels.cluster]
-  if (kind !== "Cluster" && of !== undefined && of !== cluster) return `cluster ${of}`
+  if (kind !== "Cluster" && of !== undefined && of !== cluster) return `cluster ${visible(of)}`
   if (owner !== "") return `Omni's own ${owner}`
   if ((labelled as ReadonlyArray<KindName>).includes(kind) && of === undefined) return "no cluster that is named"
   return undefined

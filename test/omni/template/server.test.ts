@@ -2,8 +2,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Logger from "effect/Logger"
+import * as References from "effect/References"
+import * as Schedule from "effect/Schedule"
 import type { Template, TemplateChanges } from "kubelayer/layers/Omni"
-import * as Policy from "kubelayer/Policy"
+import { inspect } from "node:util"
 import type * as OmniFake from "../../../src/testing/OmniFake.ts"
 import { tagOf, world } from "../support/world.ts"
 import { templateOf } from "./generated.ts"
@@ -222,6 +225,35 @@ describe("a template on a server", () => {
       assert.deepStrictEqual(yield* writesOf(fake), [])
     }))
 
+  it.live("shows nothing of its patches, nor of the key, in plans, logs and errors", () =>
+    Effect.gen(function*() {
+      const { fake, omni } = yield* world(options)
+      const secret = "canary-5f2d"
+      const withSecret = (suffix: string): Template => ({
+        ...other,
+        cluster: {
+          ...other.cluster,
+          patches: [{ name: "p", inline: { machine: { env: { PASSWORD: `${secret}${suffix}` } } } }]
+        }
+      })
+      const seen: Array<unknown> = []
+      const logger = Logger.make((entry) => void seen.push(entry.message, inspect(entry.cause)))
+      yield* Effect.gen(function*() {
+        seen.push(yield* omni.sync(withSecret("1")), yield* omni.plan(withSecret("2")))
+        yield* fake.failNext({ method: "Update", code: 3, message: "failed to validate: 1 error occurred" })
+        seen.push(yield* omni.sync(withSecret("2")).pipe(Effect.flip))
+        seen.push(yield* omni.sync({ ...withSecret("3"), controlPlane: 5 } as never).pipe(Effect.flip))
+      }).pipe(
+        Effect.provide(Logger.layer([logger])),
+        Effect.provideService(References.MinimumLogLevel, "All")
+      )
+      const shown = inspect(seen, { depth: 20, maxStringLength: null }) + JSON.stringify(seen)
+      assert.include(shown, "content machine.env.PASSWORD")
+      assert.include(shown, "create ConfigPatch 200-cluster-dev-p")
+      assert.notInclude(shown, secret)
+      assert.notInclude(shown, fake.serviceAccountKey)
+    }))
+
   it.live("needs a role that may write, and says so", () =>
     Effect.gen(function*() {
       const { fake, omni } = yield* world(options)
@@ -280,7 +312,7 @@ describe("a sync over a server", () => {
           yield* Effect.scoped(Effect.gen(function*() {
             const { fake, omni } = yield* world({
               ...options,
-              omni: { policy: { retry: Policy.defaults.retry } }
+              omni: { policy: { retry: Schedule.upTo(Schedule.spaced("5 millis"), { times: 5 }) } }
             })
             yield* omni.sync(text)
             for (const method of fault.code === 9 ? ["Update"] : ["Create", "Update", "Teardown"]) {
