@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import { type ClusterStatus, type NodeInfo } from "kubelayer/Model"
 import type { OperationEvent } from "kubelayer/Progress"
@@ -77,7 +78,7 @@ describe("createNodes", () => {
       ])
       assert.isTrue(Option.getOrThrow(yield* provider.getClusterStatus("dev")).ready)
       const [cluster] = yield* fake.resources("Clusters")
-      const { kubernetesVersion, talosVersion } = cluster?.spec as Record<string, string>
+      const { kubernetesVersion, talosVersion } = (cluster?.spec ?? {}) as Record<string, string>
       assert.deepStrictEqual([talosVersion, kubernetesVersion], ["1.11.2", "1.34.1"])
       assert.deepStrictEqual(yield* fake.violations, [])
     }))
@@ -238,7 +239,7 @@ describe("deleteNodes", () => {
         "dev-worker-2: Done",
         "dev: Done"
       ])
-      assert.isTrue(events.some((event) => event._tag === "Waiting" && /^Destroying: /.test(event.reason)))
+      assert.isTrue(events.some((event) => event._tag === "Waiting" && event.reason.startsWith("Destroying: ")))
       assert.deepStrictEqual(yield* ids("Clusters"), ["prod"])
       yield* fake.settled
       assert.strictEqual((yield* omni.availableMachines).length, 3)
@@ -405,16 +406,13 @@ describe("watchCluster", () => {
   it.live("loses no change over a thousand cuts", () =>
     Effect.gen(function*() {
       const { fake, provider } = yield* world({
-        omni: { policy: { poll: (yield* Effect.promise(() => import("effect/Schedule"))).spaced("1 millis") } }
+        omni: { policy: { poll: Schedule.spaced("1 millis") } }
       })
       yield* fake.addCluster("dev", { controlPlanes: 1, workers: 3 })
       yield* fake.cutEvery(2, 1000)
-      let last: ClusterStatus | undefined
+      const seen: Array<ClusterStatus> = []
       const fiber = yield* Effect.forkChild(
-        Stream.runForEach(provider.watchCluster("dev"), (status) =>
-          Effect.sync(() => {
-            last = status
-          }))
+        Stream.runForEach(provider.watchCluster("dev"), (status) => Effect.sync(() => seen.push(status)))
       )
       const machines = (yield* fake.machines).map(({ id }) => id)
       for (let round = 0; round < 60; round++) {
@@ -427,7 +425,7 @@ describe("watchCluster", () => {
       const wanted = Option.getOrThrow(yield* provider.getClusterStatus("dev"))
       assert.isTrue(wanted.ready)
       yield* Effect.gen(function*() {
-        while (last === undefined || JSON.stringify(last) !== JSON.stringify(wanted)) yield* Effect.sleep("5 millis")
+        while (JSON.stringify(seen.at(-1)) !== JSON.stringify(wanted)) yield* Effect.sleep("5 millis")
       }).pipe(Effect.timeout("20 seconds"))
       yield* Fiber.interrupt(fiber)
     }), 60_000)
