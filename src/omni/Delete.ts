@@ -7,6 +7,7 @@
  * carries its label goes too.
  * Source: the order and the texts of Omni 1.9 as measured.
  */
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { type Operation, settledError } from "../internal/Operation.ts"
@@ -101,7 +102,10 @@ const asLocked = (operation: Operation, subject: Subject, cluster: Resource<Clus
 const owned = (operation: Operation, subject: Subject, cluster: Resource<ClusterSpec>) =>
   operation.error(new Protected({ detail: `the cluster is owned by ${cluster.metadata.owner}` }), subject)
 
-/** Tells, as long as the scope is open, what Omni says of the destroy, and settles nodes as they leave the cluster. */
+/**
+ * Tells, as long as the scope is open, what Omni says of the destroy, and settles nodes as they leave the cluster. Ends
+ * when it has seen which have left before anything was sent.
+ */
 const accompany = Effect.fnUntraced(function*(
   state: State,
   operation: Operation,
@@ -110,26 +114,36 @@ const accompany = Effect.fnUntraced(function*(
   outcome: Outcome
 ) {
   const { clusterName } = operation
-  const quietly = <A>(stream: Stream.Stream<A, CallFailure>, take: (value: A) => Effect.Effect<void>) =>
-    Effect.forkScoped(
-      Effect.catch(Stream.runForEach(stream, take), (error) => Effect.logDebug("progress cannot be told", error))
+  const quietly = Effect.catch((error: CallFailure) => Effect.logDebug("progress cannot be told", error))
+  yield* Effect.forkScoped(
+    Stream.runForEach(
+      one(state, Kinds.ClusterDestroyStatus, clusterName),
+      (status) =>
+        status === undefined || status.spec.phase === ""
+          ? Effect.void
+          : operation.emit({ _tag: "Waiting", subject, reason: status.spec.phase })
+    ).pipe(quietly)
+  )
+  const looked = yield* Deferred.make<void>()
+  let isFirst = true
+  yield* Effect.forkScoped(
+    Stream.runForEach(
+      picture(state, Kinds.ClusterMachineStatus, { [Labels.cluster]: clusterName }),
+      (machines) => {
+        const settled = isFirst ? alreadyDone : outcome
+        isFirst = false
+        return Effect.forEach(
+          nodes.filter((node) => !machines.has(node.id) && operation.outcomeOf(subjectOf(node)) === undefined),
+          (node) => operation.record(subjectOf(node), settled),
+          { discard: true }
+        ).pipe(Effect.andThen(Deferred.succeed(looked, undefined)))
+      }
+    ).pipe(
+      quietly,
+      Effect.ensuring(Deferred.succeed(looked, undefined))
     )
-  yield* quietly(
-    one(state, Kinds.ClusterDestroyStatus, clusterName),
-    (status) =>
-      status === undefined || status.spec.phase === ""
-        ? Effect.void
-        : operation.emit({ _tag: "Waiting", subject, reason: status.spec.phase })
   )
-  yield* quietly(
-    picture(state, Kinds.ClusterMachineStatus, { [Labels.cluster]: clusterName }),
-    (machines) =>
-      Effect.forEach(
-        nodes.filter((node) => !machines.has(node.id) && operation.outcomeOf(subjectOf(node)) === undefined),
-        (node) => operation.record(subjectOf(node), outcome),
-        { discard: true }
-      )
-  )
+  yield* Deferred.await(looked)
 })
 
 const tellDisconnected = (
@@ -173,6 +187,7 @@ export const deleteCluster = (context: Context) => (operation: Operation): Effec
         }))
         if (!isLocked(cluster.metadata) && context.destroyDisconnectedMachines) {
           yield* destroyDisconnected(state, operation, lost)
+          for (const { id, name } of lost) yield* operation.record({ kind: "node", name, id }, done)
         } else {
           yield* tellDisconnected(operation, subject, lost)
         }
