@@ -22,7 +22,9 @@ const inMemory: Backend["layer"] = Memory.layer({
   latency: { create: "400 millis", start: "300 millis", stop: "500 millis", delete: "200 millis" }
 })
 
-export const docker = (args: ReadonlyArray<string>): Effect.Effect<Backend, { readonly message: string }, Scope.Scope> =>
+export const docker = (
+  args: ReadonlyArray<string>
+): Effect.Effect<Backend, { readonly message: string }, Scope.Scope> =>
   Effect.gen(function*() {
     const engine = yield* withEngine({ mode: yield* engineMode(args) })
     if (engine.kind === "none") {

@@ -6,7 +6,7 @@ import * as OmniFake from "../../src/testing/OmniFake.ts"
 import type { Backend } from "./backend.ts"
 
 const onAccount: Backend = {
-  layer: Omni.layerConfig({ machines: {} }),
+  layer: Omni.layerConfig({ machines: { matchLabels: ["omni.sidero.dev/available"] } }),
   why: "The account of OMNI_SERVICE_ACCOUNT_KEY: four machines that are free there are used, and given back."
 }
 
@@ -19,7 +19,8 @@ const onFake = Effect.map(
   }),
   ({ endpoint, serviceAccountKey }): Backend => ({
     layer: Omni.layer({ endpoint, serviceAccountKey, machineClass: "any" }),
-    why: `OMNI_SERVICE_ACCOUNT_KEY is not set. This runs against a fake Omni at ${endpoint}: the machines are simulated.`
+    why:
+      `OMNI_SERVICE_ACCOUNT_KEY is not set. This runs against a fake Omni at ${endpoint}: the machines are simulated.`
   })
 )
 

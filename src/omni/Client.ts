@@ -146,12 +146,17 @@ export const make = Effect.fnUntraced(function*(
   channel?: Channel
 ): Effect.fn.Return<Client, InvalidSpec, Scope.Scope> {
   const { endpoint, signer } = yield* configured(options)
-  const grpcClient = yield* open(endpoint, channel)
+  const connection = yield* open(endpoint, channel)
   const grpc = yield* Effect.promise(() => import("@grpc/grpc-js"))
   const protobuf = yield* Effect.promise(() => import("@bufbuild/protobuf"))
   const { address } = endpoint
 
-  const failed = (error: unknown, role: Role, header?: Metadata): Effect.Effect<never, CallFailure> => {
+  const failed = (
+    error: unknown,
+    role: Role,
+    by: ReturnType<typeof connection.client>,
+    header?: Metadata
+  ): Effect.Effect<never, CallFailure> => {
     if (!isServiceError(error)) {
       return Effect.fail(
         new ProviderUnavailable({
@@ -163,7 +168,10 @@ export const make = Effect.fnUntraced(function*(
       )
     }
     const none = connectionFailure(error.code, error.details)
-    if (none !== undefined) return Effect.fail(new ProviderUnavailable({ provider: backend, address, ...none }))
+    if (none !== undefined) {
+      connection.renew(by)
+      return Effect.fail(new ProviderUnavailable({ provider: backend, address, ...none }))
+    }
     const skewMillis = skewOf(error.metadata, header)
     return failWith(
       reasonOf({
@@ -218,8 +226,9 @@ export const make = Effect.fnUntraced(function*(
         Effect.flatMap(({ bytes, metadata, path }) =>
           Effect.callback<MessageShape<typeof method.output>, CallFailure>((resume) => {
             let header: Metadata | undefined
+            const client = connection.client()
             try {
-              const call = grpcClient.makeUnaryRequest(
+              const call = client.makeUnaryRequest(
                 path,
                 identity,
                 reader(method.output),
@@ -229,7 +238,7 @@ export const make = Effect.fnUntraced(function*(
                 (error, answer) =>
                   resume(
                     error !== null || answer === undefined
-                      ? failed(error ?? new Error("no answer"), role, header)
+                      ? failed(error ?? new Error("no answer"), role, client, header)
                       : Effect.succeed(answer)
                   )
               )
@@ -238,7 +247,7 @@ export const make = Effect.fnUntraced(function*(
               })
               return Effect.sync(() => call.cancel())
             } catch (error) {
-              resume(failed(error, role))
+              resume(failed(error, role, client))
               return Effect.void
             }
           })
@@ -249,10 +258,11 @@ export const make = Effect.fnUntraced(function*(
     })
 
   const opened = <O extends DescMessage>(
+    client: ReturnType<typeof connection.client>,
     { bytes, metadata, path }: { readonly path: string; readonly bytes: Buffer; readonly metadata: Metadata },
     output: O
   ): ClientReadableStream<MessageShape<O>> =>
-    grpcClient.makeServerStreamRequest(path, identity, reader(output), bytes, metadata, {})
+    client.makeServerStreamRequest(path, identity, reader(output), bytes, metadata, {})
 
   const collect: Client["collect"] = (method, input, { headers, repeatable, role }) =>
     Effect.flatMap(policy, (current) => {
@@ -261,18 +271,19 @@ export const make = Effect.fnUntraced(function*(
           Effect.callback<ReadonlyArray<MessageShape<typeof method.output>>, CallFailure>((resume) => {
             const all: Array<MessageShape<typeof method.output>> = []
             let header: Metadata | undefined
+            const client = connection.client()
             try {
-              const call = opened(ready, method.output)
+              const call = opened(client, ready, method.output)
               call.on("metadata", (received: Metadata) => {
                 header = received
               })
               call.on("data", (message) => all.push(message))
-              call.on("error", (error) => resume(failed(error, role, header)))
+              call.on("error", (error) => resume(failed(error, role, client, header)))
               // A status that is not OK has come before.
               call.on("end", () => resume(Effect.succeed(all)))
               return Effect.sync(() => call.cancel())
             } catch (error) {
-              resume(failed(error, role))
+              resume(failed(error, role, client))
               return Effect.void
             }
           })
@@ -287,9 +298,10 @@ export const make = Effect.fnUntraced(function*(
       const { requestTimeout } = yield* policy
       const ready = yield* prepared(method, input, signer.sign, headers)
       let header: Metadata | undefined
+      const client = connection.client()
       const call = yield* Effect.acquireRelease(
-        Effect.try({ try: () => opened(ready, method.output), catch: (error) => error }).pipe(
-          Effect.catch((error) => failed(error, role))
+        Effect.try({ try: () => opened(client, ready, method.output), catch: (error) => error }).pipe(
+          Effect.catch((error) => failed(error, role, client))
         ),
         (call) => Effect.sync(() => call.cancel())
       )
@@ -298,7 +310,7 @@ export const make = Effect.fnUntraced(function*(
       })
       const pull = pullFrom(call).pipe(
         Effect.catch((error): Effect.Effect<never, CallFailure | Cause.Done> =>
-          Cause.isDone(error) ? Effect.fail(error) : failed(error, role, header)
+          Cause.isDone(error) ? Effect.fail(error) : failed(error, role, client, header)
         )
       )
       let first = true

@@ -121,29 +121,53 @@ const channelOptions = (endpoint: Endpoint): ChannelOptions => ({
   "grpc.service_config_disable_resolution": 1
 })
 
-/** A client of grpc-js, closed with the scope. On a channel from outside it closes nothing of it. */
-export const open = (
+/** The way to the server. */
+export interface Connection {
+  readonly client: () => GrpcClient
+  /**
+   * No connection could be made by this client. It would say so of every call until its next attempt; the next call makes
+   * one of its own.
+   */
+  readonly renew: (failed: GrpcClient) => void
+}
+
+/** A connection of grpc-js, closed with the scope. On a channel from outside it closes and renews nothing. */
+export const open = Effect.fnUntraced(function*(
   endpoint: Endpoint,
   channel: Channel | undefined
-): Effect.Effect<GrpcClient, InvalidSpec, Scope.Scope> =>
-  Effect.acquireRelease(
-    Effect.flatMap(Effect.promise(() => import("@grpc/grpc-js")), (grpc) =>
-      Effect.try({
-        try: () =>
-          new grpc.Client(
-            endpoint.target,
-            endpoint.tls
-              ? grpc.credentials.createSsl(endpoint.ca ?? null)
-              : grpc.credentials.createInsecure(),
-            channel === undefined ? channelOptions(endpoint) : { channelOverride: channel }
-          ),
-        catch: (error) =>
-          new InvalidSpec({
-            issues: [{
-              path: endpoint.ca === undefined ? "endpoint" : "ca",
-              message: `cannot be used: ${error instanceof Error ? error.message : String(error)}`
-            }]
-          })
-      })),
-    (client) => Effect.sync(() => channel === undefined && client.close())
+): Effect.fn.Return<Connection, InvalidSpec, Scope.Scope> {
+  const grpc = yield* Effect.promise(() => import("@grpc/grpc-js"))
+  const connect = () =>
+    new grpc.Client(
+      endpoint.target,
+      endpoint.tls
+        ? grpc.credentials.createSsl(endpoint.ca ?? null)
+        : grpc.credentials.createInsecure(),
+      channel === undefined ? channelOptions(endpoint) : { channelOverride: channel }
+    )
+  let client = yield* Effect.try({
+    try: connect,
+    catch: (error) =>
+      new InvalidSpec({
+        issues: [{
+          path: endpoint.ca === undefined ? "endpoint" : "ca",
+          message: `cannot be used: ${error instanceof Error ? error.message : String(error)}`
+        }]
+      })
+  })
+  let closed = false
+  yield* Effect.addFinalizer(() =>
+    Effect.sync(() => {
+      closed = true
+      if (channel === undefined) client.close()
+    })
   )
+  return {
+    client: () => client,
+    renew: (failed) => {
+      if (channel !== undefined || closed || failed !== client) return
+      client = connect()
+      failed.close()
+    }
+  }
+})

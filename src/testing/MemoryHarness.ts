@@ -34,7 +34,8 @@ export const capabilities: ReadonlyArray<Capability> = [
   "bystanders",
   "leftovers",
   "helpers",
-  "create"
+  "create",
+  "node-by-node"
 ]
 
 /**

@@ -109,7 +109,7 @@ export interface OmniFakeService {
   readonly removeMachine: (id: string) => Effect.Effect<void>
   readonly changeMachine: (
     id: string,
-    change: Partial<Pick<Machine, "connected" | "power" | "held" | "exits">>
+    change: Partial<Pick<Machine, "connected" | "power" | "held">>
   ) => Effect.Effect<void>
   readonly machines: Effect.Effect<ReadonlyArray<Readonly<Machine>>>
   /** A cluster that runs already, on machines of its own; gives their ids, control planes first. */
@@ -448,7 +448,6 @@ export const make = Effect.fnUntraced(function*(
         machine.connected = change.connected ?? machine.connected
         machine.power = change.power ?? machine.power
         machine.held = change.held ?? machine.held
-        machine.exits = change.exits ?? machine.exits
         changed()
       }),
     machines: Effect.sync(() => [...machines.values()].map((machine) => ({ ...machine }))),

@@ -2,8 +2,8 @@
  * The harness of the fake Omni: it acts through the fake, beside the provider under test.
  *
  * A cluster that it seeds runs on machines whose power Omni manages, since no others can be stopped and started. A cluster
- * is deleted as a whole on Omni, so no delete of a single node can be refused, and no call for one is seen. Clusters have
- * neither load balancers nor helpers.
+ * is made and deleted as a whole on Omni, so no node is by itself. A machine that goes off again as soon as it is on looks
+ * like one that is not on yet. Clusters have neither load balancers nor helpers.
  *
  * @since 0.1.0
  */
@@ -29,7 +29,6 @@ export const capabilities: ReadonlyArray<Capability> = [
   "vanish",
   "fail-start",
   "fail-stop",
-  "exit-at-once",
   "outage",
   "cut-watches",
   "bystanders",
@@ -147,11 +146,6 @@ export const make = (fake: OmniFakeService, options: Options = {}): HarnessServi
         code: invalidArgument,
         message: `the harness refuses to ${call} it`
       }),
-    exitAtOnce: (node) =>
-      Effect.asVoid(Effect.acquireRelease(
-        fake.changeMachine(node.id, { exits: true }),
-        () => fake.changeMachine(node.id, { exits: false })
-      )),
     outage: Effect.acquireRelease(fake.setAvailable(false), () => fake.setAvailable(true)),
     cutWatches: fake.cutWatches,
     addBystanders: (cluster) =>

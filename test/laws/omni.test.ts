@@ -9,7 +9,8 @@ import { describe, it } from "vitest"
 const omni = Layer.unwrap(
   Effect.map(
     OmniFake.OmniFake,
-    ({ endpoint, serviceAccountKey }) => Omni.layer({ endpoint, serviceAccountKey, machineClass: "any" })
+    ({ endpoint, serviceAccountKey }) =>
+      Omni.layer({ endpoint, serviceAccountKey, machines: { matchLabels: ["omni.sidero.dev/available"] } })
   )
 )
 
@@ -17,8 +18,7 @@ describeLaws({ describe, it }, {
   name: "Omni",
   layer: omni.pipe(
     Layer.provideMerge(OmniFake.layer({
-      machines: Array.from({ length: 12 }, () => ({ power: "on" as const })),
-      machineClasses: { any: ["omni.sidero.dev/arch = amd64"] }
+      machines: Array.from({ length: 12 }, () => ({ power: "on" as const }))
     }))
   ),
   harness: OmniHarness.layer(),

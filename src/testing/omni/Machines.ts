@@ -12,8 +12,6 @@ export interface Machine {
   power: "unsupported" | "on" | "off"
   /** It stays in the stage in which it is, as long as this holds. */
   held: boolean
-  /** It goes off again as soon as it is on. */
-  exits: boolean
   readonly arch: "amd64" | "arm64"
   readonly talosVersion: string
   readonly addresses: ReadonlyArray<string>
@@ -42,7 +40,6 @@ export const makeMachine = (index: number, options: MachineOptions): Machine => 
   connected: options.connected ?? true,
   power: options.power ?? "unsupported",
   held: false,
-  exits: false,
   arch: options.arch ?? "amd64",
   talosVersion: options.talosVersion ?? "v1.11.2",
   addresses: options.addresses ?? [`10.5.${Math.floor(index / 250)}.${(index % 250) + 2}/24`],

@@ -122,7 +122,7 @@ export const makeManagement = (options: {
         ? new Refusal(code.failedPrecondition, "machine is not managed by an infra provider")
         : new Refusal(code.unimplemented, "API is not implemented in the mode")
     }
-    machine.power = to === "on" && machine.exits ? "off" : to
+    machine.power = to
     options.changed()
     return protobuf.create(wkt.EmptySchema, {})
   }
