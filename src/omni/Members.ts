@@ -38,8 +38,10 @@ export const getStatus =
         [state.get(Kinds.ClusterStatus, cluster), listNodes(state)(cluster)],
         { concurrency: 2 }
       )
-      if (status === undefined && (yield* state.get(Kinds.Cluster, cluster)) === undefined) return Option.none()
-      return Option.some(toStatus(status, nodes, endpoint))
+      const resource = status === undefined ? yield* state.get(Kinds.Cluster, cluster) : undefined
+      return status === undefined && resource === undefined
+        ? Option.none()
+        : Option.some(toStatus(resource, status, nodes, endpoint))
     })
 
 const warned = new Set<string>()

@@ -5,7 +5,7 @@
 import { type ClusterName, type ClusterPhase, ClusterStatus, NodeInfo, type NodeState } from "../Model.ts"
 import { buildClusterStatus } from "../Provider.ts"
 import * as Labels from "./Labels.ts"
-import type { ClusterMachineStatusSpec, ClusterStatusSpec } from "./proto/specs_pb.ts"
+import type { ClusterMachineStatusSpec, ClusterSpec, ClusterStatusSpec } from "./proto/specs_pb.ts"
 import type { Resource } from "./Wire.ts"
 
 /**
@@ -113,14 +113,21 @@ const phaseWith = (omnis: ClusterPhase, ready: boolean, nodes: ClusterPhase): Cl
   return omnis === "running" ? (nodes === "provisioning" ? "provisioning" : "degraded") : omnis
 }
 
-/** The status of a cluster from what Omni says of it, and of its machines. Without the first, only the machines count. */
+/**
+ * The status of a cluster from what Omni says of it, and of its machines. It says nothing of one that is new, and takes
+ * back what it said of one that goes a little before the cluster itself.
+ */
 export const toStatus = (
+  cluster: Resource<ClusterSpec> | undefined,
   status: Resource<ClusterStatusSpec> | undefined,
   nodes: ReadonlyArray<NodeInfo>,
   endpoint: string
 ): ClusterStatus => {
   const fromNodes = buildClusterStatus(nodes, "running", { endpoint })
-  if (status === undefined) return new ClusterStatus({ ...fromNodes, phase: "unknown", ready: false })
+  if (status === undefined) {
+    const phase = cluster?.metadata.phase === "tearingDown" ? "deleting" : "unknown"
+    return new ClusterStatus({ ...fromNodes, phase, ready: false })
+  }
   const { ours, raw } = phaseOf(status.spec.phase)
   const ready = fromNodes.ready && isReady(status.spec)
   return new ClusterStatus({

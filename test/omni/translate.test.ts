@@ -1,7 +1,7 @@
 /** Omni's words to ours: every stage, phase and role, those that do not exist yet, and the status made of them. */
 import { assert, describe, it } from "@effect/vitest"
 import type { ClusterName, NodeState } from "kubelayer/Model"
-import type { ClusterMachineStatusSpec, ClusterStatusSpec } from "../../src/omni/proto/specs_pb.ts"
+import type { ClusterMachineStatusSpec, ClusterSpec, ClusterStatusSpec } from "../../src/omni/proto/specs_pb.ts"
 import { isReady, phaseOf, stageOf, toNode, toStatus } from "../../src/omni/Translate.ts"
 import type { Resource } from "../../src/omni/Wire.ts"
 
@@ -98,8 +98,13 @@ describe("the status of a cluster", () => {
   })
 
   it("keeps Omni's phase and the address of its API", () => {
-    const { endpoint, rawPhase } = toStatus(said({ phase: 1 }), [], "https://omni.example")
+    const { endpoint, rawPhase } = toStatus(undefined, said({ phase: 1 }), [], "https://omni.example")
     assert.deepStrictEqual([endpoint, rawPhase], ["https://omni.example", "SCALING_UP"])
-    assert.strictEqual(toStatus(undefined, [machine(4)], "https://omni.example").phase, "unknown")
+  })
+
+  it("of which Omni says nothing is unknown, or going where its cluster is", () => {
+    const cluster = (phase: string) => ({ metadata: { phase } }) as unknown as Resource<ClusterSpec>
+    const phase = (of: string) => toStatus(cluster(of), undefined, [machine(4)], "https://omni.example").phase
+    assert.deepStrictEqual([phase("running"), phase("tearingDown")], ["unknown", "deleting"])
   })
 })
