@@ -69,6 +69,7 @@ describe("a machine", () => {
 describe("the status of a cluster", () => {
   const of = (spec: object, ...stages: ReadonlyArray<number>) => {
     const { nodesReady, phase, ready } = toStatus(
+      undefined,
       said(spec),
       stages.map((stage) => machine(stage)),
       "https://omni.example"
