@@ -3,7 +3,8 @@
  *
  * Each event carries a bookmark. After a cut the watch is opened again from the last one, at the pace of `Policy.poll`, so
  * that no change is lost and none is told twice. Where the server does not know the bookmark any more, everything is told
- * anew, after a word of its own. The first opening is not repeated: who cannot be reached at the start is told so.
+ * anew, after a word of its own. The first opening is repeated as any other read is: by `Policy.retry`, and not at all where
+ * no connection could be made.
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -46,6 +47,16 @@ const passes = (error: CallFailure): boolean => error._tag === "ProviderUnavaila
 
 const isConflict = (error: CallFailure): boolean => error instanceof BackendError && error.reason._tag === "Conflict"
 
+/** How long a schedule has one wait; none where it is through. */
+const delayOf = (step: Pull.Pull<readonly [unknown, Duration.Duration], never, unknown>) =>
+  step.pipe(
+    Effect.map(([, delay]) => Option.some(delay)),
+    Pull.catchDone(() => Effect.succeedNone)
+  )
+
+const sleepOrFail = (delay: Option.Option<Duration.Duration>, error: CallFailure): Effect.Effect<void, CallFailure> =>
+  Option.isNone(delay) ? Effect.fail(error) : Effect.sleep(delay.value)
+
 export const resuming = <A>(options: Resuming<A>): Stream.Stream<A, CallFailure> =>
   Stream.unwrap(Effect.gen(function*() {
     const policy = yield* options.policy
@@ -59,6 +70,8 @@ export const resuming = <A>(options: Resuming<A>): Stream.Stream<A, CallFailure>
     let silent = false
     let lastSeen = yield* Clock.currentTimeMillis
     let pace = yield* Schedule.toStep(policy.poll)
+    const firstPace = yield* Schedule.toStep(policy.retry)
+    const firstUntil = lastSeen + Duration.toMillis(policy.readTimeout)
     const owed: Array<A> = []
 
     const opening = Effect.gen(function*() {
@@ -92,7 +105,14 @@ export const resuming = <A>(options: Resuming<A>): Stream.Stream<A, CallFailure>
     /** Waits until the watch may be opened again, or fails with what ended it. */
     const afterCut = Effect.fnUntraced(function*(error: CallFailure, since: number) {
       const now = yield* Clock.currentTimeMillis
-      if (!everOpened || !passes(error)) return yield* Effect.fail(error)
+      if (!passes(error)) return yield* Effect.fail(error)
+      if (!everOpened) {
+        const again = error instanceof BackendError ? yield* delayOf(firstPace(now, error)) : Option.none()
+        return yield* sleepOrFail(
+          Option.filter(again, (delay) => now + Duration.toMillis(delay) <= firstUntil),
+          error
+        )
+      }
       if (isConflict(error) || (bookmark === undefined && options.keepsBookmark)) {
         // The bookmark is not known any more, or none has come yet.
         bookmark = undefined
@@ -103,12 +123,7 @@ export const resuming = <A>(options: Resuming<A>): Stream.Stream<A, CallFailure>
       else if (now - lastSeen > Duration.toMillis(policy.idleTimeout)) return yield* Effect.fail(error)
       if (now - since > goodLifeMillis) pace = yield* Schedule.toStep(policy.poll)
       yield* Effect.logDebug("a watch was cut; opening it again", error.message)
-      const delay = yield* pace(now, undefined).pipe(
-        Effect.map(([, delay]) => Option.some(delay)),
-        Pull.catchDone(() => Effect.succeedNone)
-      )
-      if (Option.isNone(delay)) return yield* Effect.fail(error)
-      yield* Effect.sleep(delay.value)
+      return yield* sleepOrFail(yield* delayOf(pace(now, undefined)), error)
     })
 
     const next: Effect.Effect<readonly [A, ...Array<A>], CallFailure> = Effect.gen(function*() {

@@ -151,11 +151,16 @@ describe("a watch that is not opened again", () => {
 
   it.effect("could not be opened at all", () =>
     Effect.gen(function*() {
-      for (const error of [away, cut]) {
-        const { error: found, opened } = yield* ends([Stream.fail(error)])
-        assert.strictEqual(found, error)
-        assert.strictEqual(opened.length, 1)
-      }
+      const { error: found, opened } = yield* ends([Stream.fail(away)])
+      assert.strictEqual(found, away)
+      assert.strictEqual(opened.length, 1)
+    }))
+
+  it.effect("was cut whenever it was opened: no more often than another read", () =>
+    Effect.gen(function*() {
+      const { error, opened } = yield* ends(Array.from({ length: 100 }, () => Stream.fail(cut)))
+      assert.strictEqual(error, cut)
+      assert.strictEqual(opened.length, 6)
     }))
 
   it.effect("is refused", () =>
