@@ -13,7 +13,14 @@ import type {
   MessageInitShape,
   MessageShape
 } from "@bufbuild/protobuf"
-import type { Channel, ClientReadableStream, Metadata, ServiceError } from "@grpc/grpc-js"
+import type {
+  Channel,
+  Client as GrpcClient,
+  ClientReadableStream,
+  ClientUnaryCall,
+  Metadata,
+  ServiceError
+} from "@grpc/grpc-js"
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -61,6 +68,9 @@ export interface Client {
     settings: Omit<CallSettings, "repeatable">
   ) => Stream.Stream<MessageShape<O>, CallFailure>
 }
+
+/** A call of grpc-js, whatever its kind. */
+type SurfaceCall = ClientUnaryCall | ClientReadableStream<unknown>
 
 const backend = "omni"
 
@@ -154,7 +164,7 @@ export const make = Effect.fnUntraced(function*(
   const failed = (
     error: unknown,
     role: Role,
-    by: ReturnType<typeof connection.client>,
+    by: GrpcClient,
     header?: Metadata
   ): Effect.Effect<never, CallFailure> => {
     if (!isServiceError(error)) {
@@ -220,78 +230,73 @@ export const make = Effect.fnUntraced(function*(
   const reader = <O extends DescMessage>(output: O) => (bytes: Buffer): MessageShape<O> =>
     protobuf.fromBinary(output, bytes)
 
-  const unary: Client["unary"] = (method, input, { headers, repeatable, role }) =>
-    Effect.flatMap(policy, (current) => {
-      const once = prepared(method, input, signer.sign, headers).pipe(
-        Effect.flatMap(({ bytes, metadata, path }) =>
-          Effect.callback<MessageShape<typeof method.output>, CallFailure>((resume) => {
-            let header: Metadata | undefined
-            const client = connection.client()
-            try {
-              const call = client.makeUnaryRequest(
-                path,
-                identity,
-                reader(method.output),
-                bytes,
-                metadata,
-                {},
-                (error, answer) =>
-                  resume(
-                    error !== null || answer === undefined
-                      ? failed(error ?? new Error("no answer"), role, client, header)
-                      : Effect.succeed(answer)
-                  )
-              )
-              call.on("metadata", (received: Metadata) => {
-                header = received
-              })
-              return Effect.sync(() => call.cancel())
-            } catch (error) {
-              resume(failed(error, role, client))
-              return Effect.void
-            }
-          })
-        ),
-        deadline(current.requestTimeout, method.name)
-      )
-      return repeatable ? retrying(current)(once) : once
+  /** Sends a call, and cancels it where nobody waits for it any more. */
+  const sent = <A>(
+    role: Role,
+    start: (client: GrpcClient, succeed: (answer: A) => void, fail: (error: unknown) => void) => SurfaceCall
+  ): Effect.Effect<A, CallFailure> =>
+    Effect.callback<A, CallFailure>((resume) => {
+      const client = connection.client()
+      let header: Metadata | undefined
+      const fail = (error: unknown) => resume(failed(error, role, client, header))
+      try {
+        const call = start(client, (answer) => resume(Effect.succeed(answer)), fail)
+        call.on("metadata", (received: Metadata) => {
+          header = received
+        })
+        return Effect.sync(() => call.cancel())
+      } catch (error) {
+        fail(error)
+        return Effect.void
+      }
     })
 
+  const answered =
+    (name: string, repeatable: boolean) => <A>(call: Effect.Effect<A, CallFailure>): Effect.Effect<A, CallFailure> =>
+      Effect.flatMap(policy, (current) => {
+        const once = deadline(current.requestTimeout, name)(call)
+        return repeatable ? retrying(current)(once) : once
+      })
+
+  const unary: Client["unary"] = (method, input, { headers, repeatable, role }) =>
+    prepared(method, input, signer.sign, headers).pipe(
+      Effect.flatMap(({ bytes, metadata, path }) =>
+        sent<MessageShape<typeof method.output>>(role, (client, succeed, fail) =>
+          client.makeUnaryRequest(
+            path,
+            identity,
+            reader(method.output),
+            bytes,
+            metadata,
+            {},
+            (error, answer) =>
+              error !== null || answer === undefined ? fail(error ?? new Error("no answer")) : succeed(answer)
+          ))
+      ),
+      answered(method.name, repeatable)
+    )
+
   const opened = <O extends DescMessage>(
-    client: ReturnType<typeof connection.client>,
+    client: GrpcClient,
     { bytes, metadata, path }: { readonly path: string; readonly bytes: Buffer; readonly metadata: Metadata },
     output: O
   ): ClientReadableStream<MessageShape<O>> =>
     client.makeServerStreamRequest(path, identity, reader(output), bytes, metadata, {})
 
   const collect: Client["collect"] = (method, input, { headers, repeatable, role }) =>
-    Effect.flatMap(policy, (current) => {
-      const once = prepared(method, input, signer.sign, headers).pipe(
-        Effect.flatMap((ready) =>
-          Effect.callback<ReadonlyArray<MessageShape<typeof method.output>>, CallFailure>((resume) => {
-            const all: Array<MessageShape<typeof method.output>> = []
-            let header: Metadata | undefined
-            const client = connection.client()
-            try {
-              const call = opened(client, ready, method.output)
-              call.on("metadata", (received: Metadata) => {
-                header = received
-              })
-              call.on("data", (message) => all.push(message))
-              call.on("error", (error) => resume(failed(error, role, client, header)))
-              // A status that is not OK has come before.
-              call.on("end", () => resume(Effect.succeed(all)))
-              return Effect.sync(() => call.cancel())
-            } catch (error) {
-              resume(failed(error, role, client))
-              return Effect.void
-            }
-          })
-        ),
-        deadline(current.requestTimeout, method.name)
-      )
-      return repeatable ? retrying(current)(once) : once
-    })
+    prepared(method, input, signer.sign, headers).pipe(
+      Effect.flatMap((ready) =>
+        sent<ReadonlyArray<MessageShape<typeof method.output>>>(role, (client, succeed, fail) => {
+          const all: Array<MessageShape<typeof method.output>> = []
+          return opened(client, ready, method.output)
+            .on("data", (message) => all.push(message))
+            .on("error", fail)
+            // A status that is not OK has come before.
+            .on("end", () => succeed(all))
+        })
+      ),
+      answered(method.name, repeatable)
+    )
 
   const stream: Client["stream"] = (method, input, { headers, role }) =>
     Stream.unwrap(Effect.gen(function*() {

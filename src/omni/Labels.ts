@@ -8,7 +8,7 @@
 import type { ClusterName } from "../Model.ts"
 
 /** What Omni keeps for itself: no label of a caller's may begin with it. */
-export const prefix = "omni.sidero.dev/"
+const prefix = "omni.sidero.dev/"
 
 export const cluster = `${prefix}cluster`
 export const machineSet = `${prefix}machine-set`
@@ -17,7 +17,6 @@ export const machine = `${prefix}machine`
 export const controlPlaneRole = `${prefix}role-controlplane`
 export const workerRole = `${prefix}role-worker`
 export const available = `${prefix}available`
-export const connected = `${prefix}connected`
 export const disconnected = `${prefix}disconnected`
 export const hostname = `${prefix}hostname`
 export const nodeName = `${prefix}node-name`
@@ -59,6 +58,3 @@ export const ownership = (
 
 /** Whether a resource is a user's, and so may be changed; else a controller's of Omni. */
 export const isUsers = (metadata: { readonly owner: string }): boolean => metadata.owner === ""
-
-/** Whether the labels say that something is this cluster's. */
-export const ofCluster = (labels: Labels, clusterName: string): boolean => labels[cluster] === clusterName

@@ -51,7 +51,7 @@ const covered = [
   "authorization"
 ] as const
 
-export const timestampHeader = "x-sidero-timestamp"
+const timestampHeader = "x-sidero-timestamp"
 const payloadHeader = "x-sidero-payload"
 const signatureHeader = "x-sidero-signature"
 

@@ -29,7 +29,7 @@ import * as Wire from "./Wire.ts"
 import type { Changed, Kind, New, Protos, Resource } from "./Wire.ts"
 
 export type { CallFailure } from "./Client.ts"
-export type { Changed, Kind, Metadata, New, Resource } from "./Wire.ts"
+export type { Kind, Metadata, Resource } from "./Wire.ts"
 export { Kinds } from "./Wire.ts"
 
 /** All terms hold: the label has this value, is there (`true`), or is not there (`false`). */

@@ -67,7 +67,7 @@ const setPhases = [
 export const setPhaseOf = (phase: number): string => setPhases[phase] ?? String(phase)
 
 /** The role that the labels of a machine tell. */
-export const roleOf = (labels: Labels.Labels) =>
+const roleOf = (labels: Labels.Labels) =>
   Object.hasOwn(labels, Labels.controlPlaneRole)
     ? { role: "control-plane", rawRole: "controlplane" } as const
     : { role: "worker", rawRole: "worker" } as const
