@@ -328,6 +328,21 @@ describe("a sync over a server", () => {
     60_000
   )
 
+  it.live("goes on over one cut, at whichever call it comes", () =>
+    Effect.gen(function*() {
+      const retry = Schedule.upTo(Schedule.spaced("2 millis"), { times: 5 })
+      for (let after = 0; after < 45; after++) {
+        yield* Effect.scoped(Effect.gen(function*() {
+          const { fake, omni } = yield* world({ ...options, omni: { policy: { retry } } })
+          yield* omni.sync(text)
+          yield* fake.failNext({ code: 14, message: "Connection dropped", after })
+          yield* omni.sync(other)
+          yield* fake.settled
+          assert.deepStrictEqual(yield* fake.violations, [])
+        }))
+      }
+    }), 60_000)
+
   it.live("beside others of the same template, all of which succeed", () =>
     Effect.gen(function*() {
       const wanted = yield* undisturbed
