@@ -11,7 +11,7 @@ import { type BackendError, CapacityUnavailable } from "../ProviderError.ts"
 import * as Labels from "./Labels.ts"
 import type { MachineStatusSpec } from "./proto/specs_pb.ts"
 import { type CallFailure, Kinds, type Resource, type State } from "./State.ts"
-import { freeInWords, type KnownMachine, whyNotFree } from "./template/Machines.ts"
+import { freeInWords, type KnownMachine, knownMachine, whyNotFree } from "./template/Machines.ts"
 import { fitsOneOf } from "./template/Selector.ts"
 
 /**
@@ -35,12 +35,6 @@ export interface AvailableMachine {
 
 type Machine = Resource<MachineStatusSpec>
 
-const known = ({ metadata, spec }: Machine): KnownMachine => ({
-  id: metadata.id,
-  labels: metadata.labels,
-  isConnected: spec.connected
-})
-
 const sum = <A>(all: ReadonlyArray<A>, of: (one: A) => number) => all.reduce((total, one) => total + of(one), 0)
 
 const describe = ({ metadata, spec }: Machine): AvailableMachine => {
@@ -63,7 +57,7 @@ export const availableMachines = (state: State): Effect.Effect<ReadonlyArray<Ava
     state.list(Kinds.MachineStatus, { [Labels.available]: true }),
     (machines) =>
       machines
-        .filter((machine) => whyNotFree(known(machine)) === undefined)
+        .filter((machine) => whyNotFree(knownMachine(machine)) === undefined)
         .map(describe)
         .sort((a, b) => byName(a.id, b.id))
   )
@@ -92,7 +86,7 @@ export const choose = (
     ? Effect.succeed([])
     : Effect.flatMap(state.list(Kinds.MachineStatus), (machines) => {
       const { free, words } = freeInWords(
-        machines.map(known),
+        machines.map(knownMachine),
         selects(selection),
         "not selected by the layer's `machines`"
       )

@@ -72,7 +72,7 @@ const distance = (a: string, b: string): number => {
 }
 
 /** The known word that was probably meant; undefined where none is near. */
-export const nearestWord = (word: string, known: ReadonlyArray<string>): string | undefined => {
+const nearestWord = (word: string, known: ReadonlyArray<string>): string | undefined => {
   if (word.length > 64) return undefined
   const ranked = known
     .map((candidate) => ({ candidate, far: distance(word.toLowerCase(), candidate.toLowerCase()) }))

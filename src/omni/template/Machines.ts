@@ -13,6 +13,12 @@ export interface KnownMachine {
   readonly isConnected: boolean
 }
 
+/** What its MachineStatus tells of a machine. */
+export const knownMachine = ({ metadata, spec }: {
+  readonly metadata: { readonly id: string; readonly labels: Labels.Labels }
+  readonly spec: { readonly connected: boolean }
+}): KnownMachine => ({ id: metadata.id, labels: metadata.labels, isConnected: spec.connected })
+
 /** Why a machine is not free; undefined where it is. */
 export const whyNotFree = ({ isConnected, labels }: KnownMachine): string | undefined => {
   const cluster = labels[Labels.cluster]

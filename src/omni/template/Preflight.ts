@@ -12,7 +12,7 @@ import { type CallFailure, Kinds, type State } from "../State.ts"
 import type { Actual, Change } from "./Diff.ts"
 import { didYouMean, type Issue, visible } from "./Issue.ts"
 import type { Loaded } from "./Load.ts"
-import { freeInWords, type KnownMachine } from "./Machines.ts"
+import { freeInWords, type KnownMachine, knownMachine } from "./Machines.ts"
 import { patchesOf, valueAt } from "./Patches.ts"
 import { fitsOneOf } from "./Selector.ts"
 import { type Expected, setsOf } from "./Translate.ts"
@@ -146,14 +146,9 @@ const versionIssues = Effect.fnUntraced(function*(
 // Machines
 // -----------------------------------------------------------------------------
 
-const known = ({ metadata, spec }: {
-  readonly metadata: { readonly id: string; readonly labels: Labels.Labels }
-  readonly spec: { readonly connected: boolean }
-}): KnownMachine => ({ id: metadata.id, labels: metadata.labels, isConnected: spec.connected })
-
 /** Every machine of the account. */
-export const machines = (state: State): Effect.Effect<ReadonlyArray<KnownMachine>, CallFailure> =>
-  Effect.map(state.list(Kinds.MachineStatus), (all) => all.map(known))
+const machines = (state: State): Effect.Effect<ReadonlyArray<KnownMachine>, CallFailure> =>
+  Effect.map(state.list(Kinds.MachineStatus), (all) => all.map(knownMachine))
 
 /** Machines that are to join: each has to be there, and in no other cluster. */
 const machineIssues = Effect.fnUntraced(function*(

@@ -16,7 +16,7 @@ import {
 
 type AnyResource = Resource<never>
 
-export interface Call {
+interface Call {
   readonly method: string
   readonly type: string
   readonly id: string
@@ -47,7 +47,7 @@ export const failure = (reason: Reason) => new BackendError({ provider: "omni", 
 
 const cluster = "omni.sidero.dev/cluster"
 
-export const heldState = (): Held => {
+const heldState = (): Held => {
   const resources = new Map<string, AnyResource>()
   const calls: Array<Call> = []
   const short = (kind: Kind<never>) => kind.type.split(".")[0] ?? ""
