@@ -139,5 +139,6 @@ export const importRows: ReadonlyArray<Row> = [
   cost("import.provider", "Provider", 1.1),
   clients("import.provider.clients", "Provider"),
   cost("import.docker", "layers/Docker", 1.2),
-  clients("import.docker.clients", "layers/Docker")
+  clients("import.docker.clients", "layers/Docker"),
+  clients("import.omni.clients", "layers/Omni")
 ]

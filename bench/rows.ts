@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import { callRows } from "./calls.ts"
 import { decodeRows } from "./decode.ts"
 import { importRows } from "./imports.ts"
+import { omniRows } from "./omni.ts"
 import { powerRows } from "./power.ts"
 import type { Row } from "./row.ts"
 import type { Stage } from "./stage.ts"
@@ -13,4 +14,4 @@ export const rowsOnEngine: Effect.Effect<ReadonlyArray<Row<Stage>>> = Effect.map
   ...callRows
 ])
 
-export const rowsWithoutEngine: ReadonlyArray<Row> = [...decodeRows, ...watchRows, ...importRows]
+export const rowsWithoutEngine: ReadonlyArray<Row> = [...decodeRows, ...watchRows, ...omniRows, ...importRows]
