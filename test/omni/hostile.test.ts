@@ -192,7 +192,7 @@ describe("a server that lies", () => {
         listed(resource("ClusterMachineStatuses", id, { labels: { "omni.sidero.dev/cluster": name } }, spec))
       const omni = yield* lying(() => [of("a", "dev"), of("b", "prod"), of("c", "devil")])
       assert.deepStrictEqual((yield* omni.provider.listNodes("dev")).map(({ id }) => id), ["a"])
-    }))
+    }), 30_000)
 })
 
 // -----------------------------------------------------------------------------
@@ -215,26 +215,30 @@ describe("a server", () => {
       yield* provider.deleteNodes("dev")
       assert.deepStrictEqual(yield* ids("Clusters"), [])
       assert.deepStrictEqual(yield* fake.violations, [])
-    }))
+    }), 30_000)
 
-  it.live("whose clock is off, or that has forgotten the account, says so and is not asked again", () =>
-    Effect.gen(function*() {
-      const { fake, omni, provider } = yield* world()
-      yield* fake.setSkew("10 minutes")
-      const before = (yield* fake.calls).length
-      const skewed = yield* provider.listNodes("dev").pipe(Effect.flip)
-      assert.strictEqual(tagOf(skewed), "Unauthorized")
-      assert.match(skewed.message, /clock/)
-      assert.strictEqual((yield* fake.calls).length, before + 1)
-      yield* fake.setSkew(0)
-      assert.deepStrictEqual(yield* provider.listNodes("dev"), [])
-      yield* fake.forgetAccounts
-      for (const call of [provider.listNodes("dev"), omni.plan(byClass(1)), omni.sweep({ olderThan: 0 })]) {
-        const error = yield* (call as Effect.Effect<unknown, { readonly _tag: string }>).pipe(Effect.flip)
-        assert.strictEqual(tagOf(error), "Unauthorized")
-      }
-      assert.isFalse(yield* provider.isAvailable)
-    }))
+  it.live(
+    "whose clock is off, or that has forgotten the account, says so and is not asked again",
+    () =>
+      Effect.gen(function*() {
+        const { fake, omni, provider } = yield* world()
+        yield* fake.setSkew("10 minutes")
+        const before = (yield* fake.calls).length
+        const skewed = yield* provider.listNodes("dev").pipe(Effect.flip)
+        assert.strictEqual(tagOf(skewed), "Unauthorized")
+        assert.match(skewed.message, /clock/)
+        assert.strictEqual((yield* fake.calls).length, before + 1)
+        yield* fake.setSkew(0)
+        assert.deepStrictEqual(yield* provider.listNodes("dev"), [])
+        yield* fake.forgetAccounts
+        for (const call of [provider.listNodes("dev"), omni.plan(byClass(1)), omni.sweep({ olderThan: 0 })]) {
+          const error = yield* (call as Effect.Effect<unknown, { readonly _tag: string }>).pipe(Effect.flip)
+          assert.strictEqual(tagOf(error), "Unauthorized")
+        }
+        assert.isFalse(yield* provider.isAvailable)
+      }),
+    30_000
+  )
 
   it.live("that goes away in the middle of a sync, and comes back, finds it again", () =>
     Effect.gen(function*() {
@@ -375,7 +379,7 @@ describe("a caller without types", () => {
         }
       }
       assert.deepStrictEqual(yield* newCalls, [])
-    }))
+    }), 30_000)
 
   it.live("with specs of the wrong shape gets them told, all faults at once", () =>
     Effect.gen(function*() {
@@ -398,5 +402,5 @@ describe("a caller without types", () => {
         assert.strictEqual(error._tag, "InvalidSpec", inspect(options))
       }
       assert.deepStrictEqual(yield* newCalls, [])
-    }))
+    }), 30_000)
 })

@@ -12,13 +12,12 @@ import { type CallFailure, Kinds, type State } from "../State.ts"
 import type { Actual, Change } from "./Diff.ts"
 import { didYouMean, type Issue, visible } from "./Issue.ts"
 import type { Loaded } from "./Load.ts"
+import { lookUp } from "./Lookup.ts"
 import { freeInWords, type KnownMachine, knownMachine } from "./Machines.ts"
 import { patchesOf, valueAt } from "./Patches.ts"
 import { fitsOneOf } from "./Selector.ts"
 import { type Expected, setsOf } from "./Translate.ts"
 import { bare, type KnownTalos, kubernetesFault, kubernetesStepFault, latestRelease, talosFault } from "./Versions.ts"
-
-const width = 16
 
 type ExpectedOf<K> = Extract<Expected, { readonly kind: K }>
 type ActualOf<K> = Extract<Actual, { readonly kind: K }>
@@ -162,17 +161,12 @@ const machineIssues = Effect.fnUntraced(function*(
       ? [change.expected]
       : []
   )
-  const looked = yield* Effect.forEach(
-    joining,
-    (expected) => Effect.map(state.get(Kinds.MachineStatus, expected.id), (status) => ({ expected, status })),
-    { concurrency: width }
-  )
-  const missing = looked.filter(({ status }) => status === undefined)
-  const help = missing.length === 0 || allowUnknown
+  const statuses = yield* lookUp(state, Kinds.MachineStatus, joining.map(({ id }) => id))
+  const words = allowUnknown || joining.every(({ id }) => statuses.has(id))
     ? ""
-    : Effect.map(machines(state), (all) => freeInWords(all, () => true, "").words)
-  const words = typeof help === "string" ? help : yield* help
-  return looked.flatMap(({ expected: { id, path }, status }): ReadonlyArray<Issue> => {
+    : freeInWords(yield* machines(state), () => true, "").words
+  return joining.flatMap(({ id, path }): ReadonlyArray<Issue> => {
+    const status = statuses.get(id)
     if (status === undefined) {
       return allowUnknown ? [] : [{ path, message: `the account has no machine ${id} (${words})` }]
     }

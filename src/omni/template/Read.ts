@@ -4,18 +4,15 @@
  * Only what is a user's is read: a controller's resources, and the nodes that Omni makes for a machine class, are not a
  * template's. What holds an id that the template needs, and is not this cluster's, is told and never changed.
  */
-import type { Message } from "@bufbuild/protobuf"
 import * as Effect from "effect/Effect"
 import type * as Yaml from "yaml"
 import * as Labels from "../Labels.ts"
-import { type CallFailure, Kinds, type Metadata, type Resource, type State } from "../State.ts"
+import { type CallFailure, type Kind, Kinds, type Metadata, type Resource, type State } from "../State.ts"
 import type { Actual } from "./Diff.ts"
 import { type Issue, visible } from "./Issue.ts"
+import { lookUp } from "./Lookup.ts"
 import { actualOf, kindOf } from "./Specs.ts"
 import type { Expected, KindName } from "./Translate.ts"
-
-/** How many single reads are under way at once. */
-const width = 16
 
 /** Kinds whose resources say in a label which cluster they are of. */
 const labelled = ["ExtensionsConfiguration", "ConfigPatch", "MachineSet", "MachineSetNode"] as const
@@ -63,16 +60,17 @@ export const read = Effect.fnUntraced(function*(
     void actual.set(`${name}/${resource.metadata.id}`, actualOf(name, resource, yaml))
   const wanted = new Map(expected.map((each) => [`${each.kind}/${each.id}`, each]))
 
-  const list = <S extends Message>(
-    name: KindName,
-    kind: { readonly list: Effect.Effect<ReadonlyArray<Resource<S>>, CallFailure> }
-  ) =>
-    Effect.map(kind.list, (resources) => resources.map((resource) => ({ name, resource: resource as Resource<never> })))
+  // Kinds differ in their specs only, which `actualOf` reads.
+  const list = (name: KindName, labels?: Labels.Labels) =>
+    Effect.map(
+      state.list(kindOf(name) as unknown as Kind<never>, labels),
+      (resources) => resources.map((resource) => ({ name, resource }))
+    )
 
   const [clusterResource, ...lists] = yield* Effect.all([
     state.get(Kinds.Cluster, cluster),
-    ...labelled.map((name) => list(name, { list: state.list(kindOf(name), { [Labels.cluster]: cluster }) })),
-    ...ofMachines.map((name) => list(name, { list: state.list(kindOf(name)) }))
+    ...labelled.map((name) => list(name, { [Labels.cluster]: cluster })),
+    ...ofMachines.map((name) => list(name))
   ], { concurrency: "unbounded" })
 
   if (clusterResource !== undefined) {
@@ -112,13 +110,17 @@ export const read = Effect.fnUntraced(function*(
     (labelled as ReadonlyArray<KindName>).includes(each.kind) && !actual.has(`${each.kind}/${each.id}`) &&
     !told.has(each.path)
   )
-  yield* Effect.forEach(absent, (each) =>
-    Effect.map(state.get(kindOf(each.kind), each.id), (resource) => {
-      if (resource === undefined) return
-      const holder = holderOf(each.kind, resource.metadata, cluster)
+  for (const name of labelled) {
+    const wantedOfKind = absent.filter(({ kind }) => kind === name)
+    const there = yield* lookUp(state, kindOf(name) as unknown as Kind<never>, wantedOfKind.map(({ id }) => id))
+    for (const each of wantedOfKind) {
+      const resource = there.get(each.id)
+      if (resource === undefined) continue
+      const holder = holderOf(name, resource.metadata, cluster)
       if (holder !== undefined) issues.push(foreign(each, holder))
       // It was made in this moment.
-      else keep(each.kind, resource as unknown as Resource<never>)
-    }), { concurrency: width, discard: true })
+      else keep(name, resource)
+    }
+  }
   return { actual: [...actual.values()], issues, nodesIn }
 })

@@ -117,36 +117,62 @@ describe("a template on a server", () => {
       assert.deepStrictEqual(lines(yield* omni.sync(text)), [])
       assert.deepStrictEqual(yield* fake.violations, [])
       assert.isTrue((yield* contentOf(fake)).every(({ owner }) => owner === ""))
-    }))
+    }), 30_000)
 
-  it.live("is changed while its controllers work on it, and loses what it does not speak of", () =>
+  it.live(
+    "is changed while its controllers work on it, and loses what it does not speak of",
+    () =>
+      Effect.gen(function*() {
+        const { fake, omni } = yield* world(options)
+        yield* omni.sync(text)
+        assert.deepStrictEqual(lines(yield* omni.plan(other)), [
+          `destroy ExtensionsConfiguration schematic-dev`,
+          `destroy ConfigPatch 000-cm-${machine(3)}-install-disk`,
+          "destroy ConfigPatch 200-cluster-dev-dns",
+          "destroy ConfigPatch of-machine-3",
+          "destroy MachineSet dev-workers",
+          "create ConfigPatch 200-cluster-dev-ntp",
+          "create MachineSet dev-gpu",
+          `create MachineSetNode ${machine(4)}`,
+          "update Cluster dev",
+          `update MachineSetNode ${machine(2)}`,
+          `release KernelArgs ${machine(2)}`,
+          `release KernelArgs ${machine(3)}`
+        ])
+        yield* omni.sync(other)
+        yield* fake.settled
+        assert.deepStrictEqual((yield* fake.resources("MachineSetNodes")).map(({ id }) => id), [1, 2, 4].map(machine))
+        assert.deepStrictEqual((yield* fake.resources("MachineSets")).map(({ id }) => id), [
+          "dev-control-planes",
+          "dev-gpu"
+        ])
+        assert.deepStrictEqual(lines(yield* omni.plan(other)), [])
+        assert.deepStrictEqual(yield* fake.violations, [])
+      }),
+    30_000
+  )
+
+  it.live("of many machines is planned in few calls", () =>
     Effect.gen(function*() {
-      const { fake, omni } = yield* world(options)
-      yield* omni.sync(text)
-      assert.deepStrictEqual(lines(yield* omni.plan(other)), [
-        `destroy ExtensionsConfiguration schematic-dev`,
-        `destroy ConfigPatch 000-cm-${machine(3)}-install-disk`,
-        "destroy ConfigPatch 200-cluster-dev-dns",
-        "destroy ConfigPatch of-machine-3",
-        "destroy MachineSet dev-workers",
-        "create ConfigPatch 200-cluster-dev-ntp",
-        "create MachineSet dev-gpu",
-        `create MachineSetNode ${machine(4)}`,
-        "update Cluster dev",
-        `update MachineSetNode ${machine(2)}`,
-        `release KernelArgs ${machine(2)}`,
-        `release KernelArgs ${machine(3)}`
-      ])
-      yield* omni.sync(other)
+      const { fake, newCalls, omni } = yield* world({ fake: { machines: 60 } })
       yield* fake.settled
-      assert.deepStrictEqual((yield* fake.resources("MachineSetNodes")).map(({ id }) => id), [1, 2, 4].map(machine))
-      assert.deepStrictEqual((yield* fake.resources("MachineSets")).map(({ id }) => id), [
-        "dev-control-planes",
-        "dev-gpu"
-      ])
-      assert.deepStrictEqual(lines(yield* omni.plan(other)), [])
-      assert.deepStrictEqual(yield* fake.violations, [])
-    }))
+      const all = Array.from({ length: 60 }, (_, index) => machine(index + 1))
+      const template: Template = {
+        cluster,
+        controlPlane: { machines: all.slice(0, 3) },
+        workers: [{ machines: all.slice(3) }]
+      }
+      assert.strictEqual((yield* omni.plan(template)).changes.length, 63)
+      assert.isBelow((yield* newCalls).length, 16)
+      yield* omni.sync(template)
+      yield* newCalls
+      assert.deepStrictEqual((yield* omni.plan(template)).changes, [])
+      assert.isBelow((yield* newCalls).length, 10)
+      const error = yield* omni.plan({ ...template, controlPlane: { machines: [machine(61), machine(1)] } }).pipe(
+        Effect.flip
+      )
+      assert.match(error.message, /the account has no machine/)
+    }), 30_000)
 
   it.live("takes its disk in the form that a newer server knows", () =>
     Effect.gen(function*() {
@@ -164,7 +190,7 @@ describe("a template on a server", () => {
       })
       assert.deepStrictEqual(lines(yield* omni.sync(text)), [`destroy ConfigPatch 000-cm-${machine(3)}-install-disk`])
       assert.notInclude(yield* ids("ConfigPatches"), `000-cm-${machine(3)}-install-disk`)
-    }))
+    }), 30_000)
 
   it.live("with a machine class gets as many as it says, and no more than there are", () =>
     Effect.gen(function*() {
@@ -194,7 +220,7 @@ describe("a template on a server", () => {
         labels["omni.sidero.dev/cluster"] === "dev"
       )
       assert.strictEqual(nodes.length, 2)
-    }))
+    }), 30_000)
 
   it.live("that it refuses leaves no trace", () =>
     Effect.gen(function*() {
@@ -223,7 +249,7 @@ describe("a template on a server", () => {
         assert.match(error.message, fault)
       }
       assert.deepStrictEqual(yield* writesOf(fake), [])
-    }))
+    }), 30_000)
 
   it.live("shows nothing of its patches, nor of the key, in plans, logs and errors", () =>
     Effect.gen(function*() {
@@ -252,7 +278,7 @@ describe("a template on a server", () => {
       assert.include(shown, "create ConfigPatch 200-cluster-dev-p")
       assert.notInclude(shown, secret)
       assert.notInclude(shown, fake.serviceAccountKey)
-    }))
+    }), 30_000)
 
   it.live("needs a role that may write, and says so", () =>
     Effect.gen(function*() {
@@ -269,7 +295,7 @@ describe("a template on a server", () => {
       yield* fake.setAvailable(false)
       assert.strictEqual(tagOf(yield* omni.sync(other).pipe(Effect.flip)), "ProviderUnavailable")
       assert.deepStrictEqual(yield* contentOf(fake), [])
-    }))
+    }), 30_000)
 })
 
 describe("a sync over a server", () => {
@@ -352,7 +378,7 @@ describe("a sync over a server", () => {
       yield* fake.settled
       assert.deepStrictEqual(yield* contentOf(fake), wanted)
       assert.deepStrictEqual(yield* fake.violations, [])
-    }))
+    }), 30_000)
 
   it.live("of any template ends at rest", () =>
     Effect.gen(function*() {
@@ -394,5 +420,5 @@ describe("sweeping on a server", () => {
       yield* fake.settled
       assert.deepStrictEqual(yield* ids("MachineSetNodes"), [1, 10, 2, 4].map(machine).sort())
       assert.deepStrictEqual(yield* omni.sweep({ olderThan: 0 }), [])
-    }))
+    }), 30_000)
 })
