@@ -302,7 +302,7 @@ describe("a sync over a server", () => {
   it.live("finishes what another left, at whichever call it was interrupted", () =>
     Effect.gen(function*() {
       const wanted = yield* undisturbed
-      for (let at = 1; at < 46; at += 2) {
+      for (let at = 1; at < 46; at += 3) {
         yield* Effect.scoped(Effect.gen(function*() {
           const { fake, omni } = yield* world(options)
           yield* omni.sync(text)
@@ -357,7 +357,7 @@ describe("a sync over a server", () => {
   it.live("goes on over one cut, at whichever call it comes", () =>
     Effect.gen(function*() {
       const retry = Schedule.upTo(Schedule.spaced("2 millis"), { times: 5 })
-      for (let after = 0; after < 45; after++) {
+      for (let after = 1; after < 45; after += 2) {
         yield* Effect.scoped(Effect.gen(function*() {
           const { fake, omni } = yield* world({ ...options, omni: { policy: { retry } } })
           yield* omni.sync(text)
@@ -382,7 +382,7 @@ describe("a sync over a server", () => {
 
   it.live("of any template ends at rest", () =>
     Effect.gen(function*() {
-      for (let seed = 1; seed <= 12; seed++) {
+      for (let seed = 1; seed <= 8; seed++) {
         yield* Effect.scoped(Effect.gen(function*() {
           const { fake, omni } = yield* world({
             fake: { machines: 12, machineClasses: { any: ["omni.sidero.dev/arch"] } }
