@@ -90,6 +90,8 @@ const faultsOf = (spec: ClusterSpec, defaults: ClusterDefaults): ReadonlyArray<I
   ...Object.entries(spec.labels ?? {}).flatMap(([key, value]): ReadonlyArray<Issue> =>
     Labels.reserved.some((prefix) => key.startsWith(prefix))
       ? [{ path: `labels.${key}`, message: `keys that begin with ${Labels.reserved.join(" or ")} are not for callers` }]
+      : key === ""
+      ? [{ path: "labels", message: "has a key that is empty" }]
       : typeof value !== "string"
       ? [{ path: `labels.${key}`, message: "must be a string" }]
       : []
