@@ -243,12 +243,11 @@ export const sync = Effect.fnUntraced(function*(
   const done: Array<TemplateChange> = []
   for (let round = 0; round < rounds; round++) {
     const { changes } = yield* prepare(state, loaded, options)
-    let hasMoved = false
-    yield* execute(context, changes, (change, step) => {
-      if (step === "done") done.push(toTemplateChange(change))
-      if (step === "moved") hasMoved = true
-    })
-    if (!hasMoved) return { cluster, changes: inPlanOrder(done) }
+    const steps = new Map<Change, Step>()
+    yield* execute(context, changes, (change, step) => void steps.set(change, step))
+    // In the order of the plan, whichever ended first.
+    done.push(...changes.filter((change) => steps.get(change) === "done").map(toTemplateChange))
+    if (![...steps.values()].includes("moved")) return { cluster, changes: inPlanOrder(done) }
   }
   return yield* failWith(
     new Conflict({
