@@ -140,5 +140,6 @@ export const importRows: ReadonlyArray<Row> = [
   clients("import.provider.clients", "Provider"),
   cost("import.docker", "layers/Docker", 1.2),
   clients("import.docker.clients", "layers/Docker"),
-  clients("import.hetzner.clients", "layers/Hetzner")
+  clients("import.hetzner.clients", "layers/Hetzner"),
+  clients("import.omni.clients", "layers/Omni")
 ]

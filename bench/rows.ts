@@ -5,6 +5,7 @@ import { decodeRows } from "./decode.ts"
 import { hetznerRows } from "./hetzner.ts"
 import { hetznerMakingRows } from "./hetznerMaking.ts"
 import { importRows } from "./imports.ts"
+import { omniRows } from "./omni.ts"
 import { powerRows } from "./power.ts"
 import type { Row } from "./row.ts"
 import type { Stage } from "./stage.ts"
@@ -20,5 +21,6 @@ export const rowsWithoutEngine: ReadonlyArray<Row> = [
   ...watchRows,
   ...hetznerRows,
   ...hetznerMakingRows,
+  ...omniRows,
   ...importRows
 ]

@@ -1,7 +1,7 @@
 /**
  * Keeps the documents true: their generated tables are as the code has them (or are written so), what they point at
- * exists, their examples are marked for the smoke test, which compiles and runs them, and the modules of the project
- * have the headers and the order that CONTRIBUTING.md promises.
+ * exists, their examples are marked for the smoke test, which compiles and runs them, the modules of the project have the
+ * headers and the order that CONTRIBUTING.md promises, and generated code is what was generated from the files of today.
  *
  *   node scripts/docs.ts [--write]
  */
@@ -11,6 +11,7 @@ import { join } from "node:path"
 import { checkArrows } from "./docs/arrows.ts"
 import { allFences } from "./docs/fences.ts"
 import { filesAt } from "./docs/files.ts"
+import { checkGenerated } from "./docs/generated.ts"
 import { checkHeaders } from "./docs/headers.ts"
 import { checkReferences } from "./docs/references.ts"
 import { tables } from "./docs/tables.ts"
@@ -54,7 +55,14 @@ const docs = Effect.gen(function*() {
   const generated = checkTables(process.argv.includes("--write"))
   const examples = allFences()
   const headers = checkHeaders()
-  const faults = [...generated.faults, ...examples.faults, ...checkReferences(), ...headers.faults, ...checkArrows()]
+  const faults = [
+    ...generated.faults,
+    ...examples.faults,
+    ...checkReferences(),
+    ...headers.faults,
+    ...checkArrows(),
+    ...checkGenerated()
+  ]
   if (faults.length > 0) return yield* Effect.fail({ message: faults.join("\n") })
   process.stdout.write(
     `${generated.count} tables are as the code has them, ${examples.fences.length} examples are marked, ` +

@@ -245,6 +245,7 @@ export type Outcome = typeof Outcome.Type
 /** What an outcome, an event or a leftover is about. */
 export const ResourceKind = Schema.Literals([
   "node",
+  "cluster",
   "network",
   "volume",
   "image",
@@ -253,7 +254,8 @@ export const ResourceKind = Schema.Literals([
   "floating-ip",
   "primary-ip",
   "load-balancer",
-  "ssh-key"
+  "ssh-key",
+  "resource"
 ])
 
 /** @category models @since 0.1.0 */

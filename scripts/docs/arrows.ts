@@ -6,6 +6,7 @@
  */
 import { posix } from "node:path"
 import { faultAt, type File, filesAt, lineAt } from "./files.ts"
+import { isGenerated } from "./generated.ts"
 
 interface Import {
   readonly kind: "types" | "loaded" | "dynamic"
@@ -68,6 +69,11 @@ const outsideFault = ({ kind, specifier }: Import): string | undefined => {
     : undefined
 }
 
+const generatedFault = ({ kind }: Import, path: string, target: string): string | undefined =>
+  kind === "loaded" && isGenerated(target) && !isGenerated(path)
+    ? `${target} loads a client library; use import() where it is needed, or import type`
+    : undefined
+
 const arrowFault = (from: Place, to: Place, allowed: boolean, path: string, target: string): string | undefined => {
   if (from.backend !== undefined && to.backend !== undefined && from.backend !== to.backend) {
     return `a backend never imports another: ${target}`
@@ -115,7 +121,8 @@ const arrowFaults = (files: ReadonlyArray<File>): ReadonlyArray<string> => {
     for (const each of importsOf(text)) {
       const { kind, line, specifier } = each
       if (!specifier.startsWith(".")) {
-        const fault = outsideFault(each)
+        // It is loaded by nobody who is loaded himself.
+        const fault = isGenerated(path) ? undefined : outsideFault(each)
         if (fault !== undefined) faults.push(faultAt(path, line, fault))
         continue
       }
@@ -128,7 +135,7 @@ const arrowFaults = (files: ReadonlyArray<File>): ReadonlyArray<string> => {
       if (to === undefined) continue
       const allowed = path === "src/ProviderError.ts" && target === "src/Model.ts" && kind === "types"
       if (!allowed) targets.add(target)
-      const fault = arrowFault(from, to, allowed, path, target)
+      const fault = arrowFault(from, to, allowed, path, target) ?? generatedFault(each, path, target)
       if (fault !== undefined) faults.push(faultAt(path, line, fault))
     }
   }

@@ -2,6 +2,7 @@
  * That every module says at its head what it is for.
  */
 import { faultAt, type File, filesAt } from "./files.ts"
+import { isGenerated } from "./generated.ts"
 
 /** Lines of a header in `src`, its delimiters included. */
 const LEAST = 2
@@ -27,6 +28,7 @@ const headerFault = ({ path, text }: File): string | undefined => {
 }
 
 export const checkHeaders = () => {
-  const files = filesAt("src/**/*.ts", "scripts/**/*.ts", "bench/**/*.ts")
+  // What was generated says so in its first line, and nothing more.
+  const files = filesAt("src/**/*.ts", "scripts/**/*.ts", "bench/**/*.ts").filter(({ path }) => !isGenerated(path))
   return { checked: files.length, faults: files.flatMap((file) => headerFault(file) ?? []) }
 }

@@ -8,8 +8,9 @@ import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Hetzner from "../../src/layers/Hetzner.ts"
 import * as HetznerFake from "../../src/testing/HetznerFake.ts"
+import type { Backend } from "./backend.ts"
 
-export const CONSENT = "--yes-this-costs-money"
+const CONSENT = "--yes-this-costs-money"
 
 class NotAgreed extends Data.TaggedError("NotAgreed")<{ readonly message: string }> {}
 
@@ -27,14 +28,8 @@ const fake = Effect.gen(function*() {
   }
 })
 
-type Backend = Effect.Success<typeof fake>
-
 /** Reads whether there is a token, never the token itself. */
-export const hetzner = (args: ReadonlyArray<string>): Effect.Effect<
-  Omit<Backend, "layer"> & { readonly layer: Backend["layer"] | ReturnType<typeof Hetzner.layerConfig> },
-  NotAgreed,
-  Scope.Scope
-> =>
+export const hetzner = (args: ReadonlyArray<string>): Effect.Effect<Backend, NotAgreed, Scope.Scope> =>
   Effect.suspend(() => {
     const hasToken = (process.env["HCLOUD_TOKEN"] ?? "") !== ""
     const where = process.env["HCLOUD_ENDPOINT"] ?? "the Hetzner Cloud"

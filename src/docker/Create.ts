@@ -17,6 +17,7 @@ import {
   checkNewClusterName,
   type ClusterName,
   Done,
+  Failed,
   type OperationName,
   type OperationReport,
   type Outcome

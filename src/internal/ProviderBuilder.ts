@@ -30,6 +30,8 @@ export interface Backend {
   readonly ping: Effect.Effect<void, ProviderUnavailable>
   readonly listNodes: (cluster: ClusterName) => Effect.Effect<ReadonlyArray<NodeInfo>, CallFailure>
   readonly listAllClusters: Effect.Effect<ReadonlyArray<ClusterName>, CallFailure>
+  /** Where the backend itself says how a cluster is; else the status is made of its nodes. */
+  readonly status?: (cluster: ClusterName) => Effect.Effect<Option.Option<ClusterStatus>, CallFailure>
   readonly start: (operation: Operation.Operation) => Effect.Effect<void, NoNodes | CallFailure>
   readonly stop: (operation: Operation.Operation) => Effect.Effect<void, NoNodes | CallFailure>
   readonly delete: (operation: Operation.Operation) => Effect.Effect<void, CallFailure>
@@ -48,6 +50,12 @@ export const makeProvider = (backend: Backend): ProviderService => {
 
   const read = <A, E>(operation: string, cluster: string, f: (clusterName: ClusterName) => Effect.Effect<A, E>) =>
     Effect.flatMap(checkName(cluster), f).pipe(method(name, operation, cluster))
+
+  const status = backend.status ?? ((clusterName: ClusterName) =>
+    Effect.flatMap(
+      backend.listNodes(clusterName),
+      (nodes) => Effect.map(backend.endpoint, (endpoint) => statusOf(nodes, endpoint))
+    ))
 
   const act = <E>(
     operation: OperationName,
@@ -72,16 +80,7 @@ export const makeProvider = (backend: Backend): ProviderService => {
         cluster,
         (clusterName) => Effect.map(backend.listNodes(clusterName), (nodes) => nodes.length > 0)
       ),
-    getClusterStatus: (cluster) =>
-      read(
-        "getClusterStatus",
-        cluster,
-        (clusterName) =>
-          Effect.flatMap(
-            backend.listNodes(clusterName),
-            (nodes) => Effect.map(backend.endpoint, (endpoint) => statusOf(nodes, endpoint))
-          )
-      ),
+    getClusterStatus: (cluster) => read("getClusterStatus", cluster, status),
     listAllClusters: backend.listAllClusters.pipe(method(name, "listAllClusters")),
     isAvailable: Effect.isSuccess(backend.ping).pipe(method(name, "isAvailable")),
     checkAvailable: backend.ping.pipe(method(name, "checkAvailable")),

@@ -64,6 +64,7 @@ export const capabilities = (scheme: Scheme): ReadonlyArray<Capability> => [
   "bystanders",
   "leftovers",
   "create",
+  "node-by-node",
   ...scheme === "talos" ? [] : ["helpers"] as const
 ]
 

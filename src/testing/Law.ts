@@ -38,7 +38,8 @@ export const capabilities = {
   leftovers: "add what can be left of a cluster that has no nodes",
   helpers: "seed load balancers and helpers",
   secrets: "tell which credentials the layer was given",
-  create: "make nodes through NodeCreator"
+  create: "make nodes through NodeCreator",
+  "node-by-node": "show the nodes of a cluster made and deleted one by one, by calls of their own"
 } as const satisfies Record<string, string>
 
 /**

@@ -36,7 +36,8 @@ export const capabilities: ReadonlyArray<Capability> = [
   "name-held",
   "leftovers",
   "helpers",
-  "create"
+  "create",
+  "node-by-node"
 ]
 
 /**

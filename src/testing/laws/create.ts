@@ -115,7 +115,7 @@ export const create: ReadonlyArray<Law> = [
   law({
     id: "create.missing",
     title: "createNodes of a cluster that lacks a node makes that one, and leaves the others as they are",
-    needs: ["create", "vanish"],
+    needs: ["node-by-node", "create", "vanish"],
     check: (world) =>
       Effect.gen(function*() {
         const { cluster, harness } = world
@@ -194,7 +194,7 @@ export const create: ReadonlyArray<Law> = [
   law({
     id: "create.failed",
     title: "a create of which a node fails removes what it made, and tells the outcome of every node",
-    needs: ["create"],
+    needs: ["node-by-node", "create"],
     check: (world) =>
       Effect.gen(function*() {
         const { leftovers, report } = yield* failsWith("createNodes", "NodesNotCreated", failing(specOf(world)))
@@ -207,7 +207,7 @@ export const create: ReadonlyArray<Law> = [
   law({
     id: "create.failed-own",
     title: "a create that fails removes nothing that was there before",
-    needs: ["create", "vanish"],
+    needs: ["node-by-node", "create", "vanish"],
     check: (world) =>
       Effect.gen(function*() {
         const { cluster, harness } = world
@@ -224,7 +224,7 @@ export const create: ReadonlyArray<Law> = [
   law({
     id: "create.keep",
     title: "a create that fails leaves what it made where onFailure is keep",
-    needs: ["create"],
+    needs: ["node-by-node", "create"],
     check: (world) =>
       Effect.gen(function*() {
         yield* failsWith("createNodes", "NodesNotCreated", failing({ ...specOf(world), onFailure: "keep" }))
@@ -236,7 +236,7 @@ export const create: ReadonlyArray<Law> = [
   law({
     id: "create.interrupted",
     title: "a create that is interrupted removes what it made",
-    needs: ["create"],
+    needs: ["node-by-node", "create"],
     check: (world) =>
       Effect.gen(function*() {
         const { gate, steer } = yield* holding

@@ -86,6 +86,7 @@ export const interruption: ReadonlyArray<Law> = [
   law({
     id: "interruption.delete",
     title: "a delete that is interrupted deletes no further node",
+    needs: ["node-by-node"],
     check: (world) =>
       Effect.gen(function*() {
         const { nodes } = yield* trio(world, "stopped")

@@ -1,0 +1,385 @@
+/**
+ * Talos machines under Sidero Omni: clusters that are watched, and not polled.
+ *
+ * `layer` gives `Provider`, `NodeCreator` and `Omni` from one instance. It signs every call with a service account's key,
+ * and opens its connection with the first call: without a server the layer builds, and every method fails with
+ * `ProviderUnavailable`. Omni installs Talos and bootstraps Kubernetes; kubelayer asks for it, and waits for it.
+ *
+ * @since 0.1.0
+ */
+import type { Channel } from "@grpc/grpc-js"
+import * as Config from "effect/Config"
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import type * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
+import { method } from "../internal/Method.ts"
+import { makeProvider } from "../internal/ProviderBuilder.ts"
+import { checkUnicodeClusterName, type ClusterName, type OperationReport } from "../Model.ts"
+import { type Blocker, blockersOf } from "../omni/Blockers.ts"
+import * as Client from "../omni/Client.ts"
+import { type Kubeconfig, kubeconfig, type KubeconfigOptions, talosconfig } from "../omni/Configs.ts"
+import type { ConnectionOptions } from "../omni/Connection.ts"
+import { type ClusterDefaults, createCluster } from "../omni/Create.ts"
+import { deleteCluster } from "../omni/Delete.ts"
+import { type AvailableMachine, availableMachines } from "../omni/Machines.ts"
+import * as Management from "../omni/Management.ts"
+import { clusters, getStatus, listNodes } from "../omni/Members.ts"
+import { ping } from "../omni/Ping.ts"
+import * as Power from "../omni/Power.ts"
+import type { Credential } from "../omni/Signing.ts"
+import * as State from "../omni/State.ts"
+import { type Orphan, sweep } from "../omni/Sweep.ts"
+import type { Template } from "../omni/template/Model.ts"
+import { plan, type SyncOptions, type TemplateChanges } from "../omni/template/Plan.ts"
+import { talosVersions } from "../omni/template/Preflight.ts"
+import { sync } from "../omni/template/Sync.ts"
+import type { KnownTalos } from "../omni/template/Versions.ts"
+import { awaitReady, awaitRunning, awaitUpgrade, type UpgradeOptions, type WaitOptions } from "../omni/Waits.ts"
+import { watchCluster } from "../omni/Watch.ts"
+import { makeSharedStatuses } from "../omni/Watches.ts"
+import { loadProtos } from "../omni/Wire.ts"
+import * as Policy from "../Policy.ts"
+import {
+  type ClusterSpec,
+  type CreateFailure,
+  makeNodeCreator,
+  NodeCreator,
+  type NodeCreatorService,
+  Provider,
+  type ProviderService,
+  scopedCreate
+} from "../Provider.ts"
+import type {
+  BackendError,
+  BackendFailure,
+  ClusterNotFound,
+  InvalidSpec,
+  ProviderUnavailable
+} from "../ProviderError.ts"
+
+export type { Blocker } from "../omni/Blockers.ts"
+export type { Kubeconfig, KubeconfigOptions } from "../omni/Configs.ts"
+export type { ClusterDefaults } from "../omni/Create.ts"
+export type { AvailableMachine, MachineSelection } from "../omni/Machines.ts"
+export type { PowerOff } from "../omni/Power.ts"
+export type { Credential } from "../omni/Signing.ts"
+export type { Orphan } from "../omni/Sweep.ts"
+export type {
+  Patch,
+  Strategy,
+  Template,
+  TemplateCluster,
+  TemplateControlPlane,
+  TemplateMachine,
+  TemplateWorkers
+} from "../omni/template/Model.ts"
+export type { SyncOptions, TemplateChange, TemplateChanges } from "../omni/template/Plan.ts"
+export type { KnownTalos } from "../omni/template/Versions.ts"
+export type { UpgradeOptions, WaitOptions } from "../omni/Waits.ts"
+
+// -----------------------------------------------------------------------------
+// Options
+// -----------------------------------------------------------------------------
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options extends ConnectionOptions, ClusterDefaults {
+  /**
+   * `reversible`, where it is not given: `stopNodes` powers off only machines that Omni can power on again, and the others
+   * are `Unsupported`. `always`: all of them, for who has another way to power them on.
+   */
+  readonly powerOff?: Power.PowerOff
+  /**
+   * `deleteNodes` takes machines that have no connection out of Omni, instead of waiting for them. They have to be
+   * registered again before they can be used.
+   */
+  readonly destroyDisconnectedMachines?: boolean
+  /** Overrides of the policy for this layer. */
+  readonly policy?: Policy.Overrides
+}
+
+// -----------------------------------------------------------------------------
+// Service
+// -----------------------------------------------------------------------------
+
+/**
+ * What only Omni can do.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface OmniService {
+  readonly provider: ProviderService
+  readonly creator: NodeCreatorService
+  /** Whose key signs the calls, and until when it holds. */
+  readonly credential: Credential
+  /** As `NodeCreator.createNodes`: it ends when all machines run and Omni calls the cluster ready. */
+  readonly createNodes: (spec: ClusterSpec) => Effect.Effect<OperationReport, CreateFailure>
+  /** `createNodes`, and `deleteNodes` when the scope closes. */
+  readonly createNodesScoped: (spec: ClusterSpec) => Effect.Effect<OperationReport, CreateFailure, Scope.Scope>
+  /**
+   * Makes a cluster what a template says, as `omnictl cluster template sync` does: a text of YAML documents, or a value.
+   * What the template does not speak of any more is destroyed; `plan` shows it first. It can be run again after whatever
+   * it was interrupted at. It waits for nothing to run: see `awaitReady`.
+   */
+  readonly sync: (
+    template: string | Template,
+    options?: SyncOptions
+  ) => Effect.Effect<TemplateChanges, InvalidSpec | ProviderUnavailable | BackendError>
+  /** What `sync` would change. Writes nothing. */
+  readonly plan: (
+    template: string | Template,
+    options?: SyncOptions
+  ) => Effect.Effect<TemplateChanges, InvalidSpec | ProviderUnavailable | BackendError>
+  /** A kubeconfig of a Kubernetes user of its own, with a token that ends. */
+  readonly kubeconfig: (
+    cluster: string,
+    options?: KubeconfigOptions
+  ) => Effect.Effect<Kubeconfig, InvalidSpec | ClusterNotFound | BackendFailure>
+  /** A talosconfig for the cluster. It holds no secret: talosctl signs with a key of its user's. */
+  readonly talosconfig: (cluster: string) => Effect.Effect<string, ClusterNotFound | BackendFailure>
+  /** The Talos versions that the server knows, with the Kubernetes versions that each takes. */
+  readonly talosVersions: Effect.Effect<ReadonlyArray<KnownTalos>, ProviderUnavailable | BackendError>
+  /** The machines that are in no cluster and are connected. */
+  readonly availableMachines: Effect.Effect<ReadonlyArray<AvailableMachine>, ProviderUnavailable | BackendError>
+  /**
+   * Waits until the cluster has all machines that it asks for and runs. A timeout is a `RequestTimeout` that says what the
+   * cluster lacks. All who wait for a cluster share one watch.
+   */
+  readonly awaitRunning: (
+    cluster: string,
+    options?: WaitOptions
+  ) => Effect.Effect<void, ClusterNotFound | BackendFailure>
+  /** The same, until all machines are healthy and the Kubernetes API answers, too. */
+  readonly awaitReady: (
+    cluster: string,
+    options?: WaitOptions
+  ) => Effect.Effect<void, ClusterNotFound | BackendFailure>
+  /** Waits until Talos and Kubernetes have been upgraded to the versions that the cluster asks for, or to those given. */
+  readonly awaitUpgrade: (
+    cluster: string,
+    options?: UpgradeOptions
+  ) => Effect.Effect<void, ClusterNotFound | BackendFailure>
+  /** What keeps a cluster from becoming ready, or from going. Empty where nothing does, or where it is not there. */
+  readonly whyBlocked: (cluster: string) => Effect.Effect<ReadonlyArray<Blocker>, BackendFailure>
+  /**
+   * What is nobody's any more: machines assigned to clusters that are gone, clusters that a process made which is dead.
+   * Lists it; with `remove`, tears it down too.
+   */
+  readonly sweep: (options: {
+    readonly olderThan: Duration.Input
+    readonly remove?: boolean
+  }) => Effect.Effect<ReadonlyArray<Orphan>, ProviderUnavailable | BackendError>
+}
+
+/**
+ * Omni's own service, beside the `Provider` that it gives.
+ *
+ * **Example** (A cluster from a template, and its kubeconfig)
+ *
+ * ```ts
+ * import * as Effect from "effect/Effect"
+ * import * as Omni from "kubelayer/layers/Omni"
+ *
+ * const program = Effect.gen(function*() {
+ *   const omni = yield* Omni.Omni
+ *   yield* omni.sync({
+ *     cluster: { name: "dev", kubernetes: { version: "v1.34.2" }, talos: { version: "v1.11.5" } },
+ *     controlPlane: { machineClass: { name: "small", size: 1 } },
+ *     workers: [{ machineClass: { name: "large", size: 2 } }]
+ *   })
+ *   yield* omni.awaitReady("dev", { timeout: "20 minutes" })
+ *   return yield* omni.kubeconfig("dev", { ttl: "8 hours" })
+ * })
+ *
+ * export const main = program.pipe(Effect.provide(Omni.layerConfig()))
+ * ```
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class Omni extends Context.Service<Omni, OmniService>()("kubelayer/Omni") {}
+
+/**
+ * A connection from outside, for `layerTransport`: a channel of `@grpc/grpc-js`, through whatever tunnel or proxy. Whoever
+ * made it closes it.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class Transport extends Context.Service<Transport, { readonly channel: Channel }>()(
+  "kubelayer/layers/Omni/Transport"
+) {}
+
+// -----------------------------------------------------------------------------
+// Constructors
+// -----------------------------------------------------------------------------
+
+/** What holds for Omni where nobody says otherwise: machines are installed, wiped and rebooted while one waits. */
+const backendPolicy: Policy.Overrides = {
+  nodeTimeout: { create: "30 minutes", start: "10 minutes", stop: "5 minutes", delete: "15 minutes" },
+  cleanupTimeout: "5 minutes"
+}
+
+const makeOn = Effect.fnUntraced(function*(
+  options: Options,
+  channel: Channel | undefined
+): Effect.fn.Return<OmniService, InvalidSpec, Scope.Scope> {
+  const policy = Effect.map(Policy.Current, (context) => Policy.make(backendPolicy, options.policy, context))
+  const client = yield* Client.make(options, policy, channel)
+  const protos = yield* Effect.promise(loadProtos)
+  const state = State.make(client, protos)
+  const management = Management.make(client, protos)
+  const statuses = yield* makeSharedStatuses(state)
+  const waits = { state, statuses, blockers: blockersOf(state) }
+  const power = { state, management, powerOff: options.powerOff ?? "reversible" }
+
+  const provider = makeProvider({
+    name: "omni",
+    checkName: checkUnicodeClusterName,
+    policy,
+    endpoint: Effect.succeed(client.address),
+    ping: ping(client, state),
+    listNodes: listNodes(state),
+    listAllClusters: clusters(state),
+    status: getStatus(state, client.address),
+    start: Power.start(power),
+    stop: Power.stop(power),
+    delete: deleteCluster({ state, destroyDisconnectedMachines: options.destroyDisconnectedMachines === true }),
+    watch: watchCluster({ state, statuses, endpoint: client.address })
+  })
+
+  const create = createCluster({ state, waits, policy, defaults: options })
+  const createNodes = (spec: ClusterSpec) => create(spec).pipe(method("omni", "createNodes", spec.cluster))
+
+  const of = <A, E>(operation: string, cluster: string, f: (cluster: ClusterName) => Effect.Effect<A, E>) =>
+    Effect.flatMap(checkUnicodeClusterName(cluster), f).pipe(method("omni", operation, cluster))
+
+  const configOf = kubeconfig(state, management)
+
+  return {
+    provider,
+    creator: makeNodeCreator(createNodes, provider.deleteNodes, policy),
+    credential: client.credential,
+    createNodes,
+    createNodesScoped: scopedCreate(createNodes, provider.deleteNodes, policy),
+    sync: (template, syncing) => sync({ state, policy }, template, syncing).pipe(method("omni", "sync")),
+    plan: (template, syncing) => plan(state, template, syncing).pipe(method("omni", "plan")),
+    kubeconfig: (cluster, config) => of("kubeconfig", cluster, (name) => configOf(name, config)),
+    talosconfig: (cluster) => of("talosconfig", cluster, talosconfig(state, management)),
+    talosVersions: talosVersions(state).pipe(method("omni", "talosVersions")),
+    availableMachines: availableMachines(state).pipe(method("omni", "availableMachines")),
+    awaitRunning: (cluster, waiting) => of("awaitRunning", cluster, (name) => awaitRunning(waits)(name, waiting)),
+    awaitReady: (cluster, waiting) => of("awaitReady", cluster, (name) => awaitReady(waits)(name, waiting)),
+    awaitUpgrade: (cluster, waiting) => of("awaitUpgrade", cluster, (name) => awaitUpgrade(waits)(name, waiting)),
+    whyBlocked: (cluster) => of("whyBlocked", cluster, blockersOf(state)),
+    sweep: (sweeping) => sweep({ state, policy }, sweeping).pipe(method("omni", "sweep"))
+  }
+})
+
+/**
+ * Makes the service, which lives as long as the scope. Opens no connection; the first call does. Fails where the options
+ * cannot work, with all that is wrong at once.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (options: Options): Effect.Effect<OmniService, InvalidSpec, Scope.Scope> =>
+  makeOn(options, undefined)
+
+// -----------------------------------------------------------------------------
+// Layers
+// -----------------------------------------------------------------------------
+
+/**
+ * `Omni` alone, for programs with several backends; `layerFrom(Omni)` of `kubelayer/Provider` chooses it.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerService = (options: Options): Layer.Layer<Omni, InvalidSpec> => Layer.effect(Omni, make(options))
+
+const everything = (service: OmniService) =>
+  Context.make(Omni, service).pipe(
+    Context.add(Provider, service.provider),
+    Context.add(NodeCreator, service.creator)
+  )
+
+/**
+ * `Provider`, `NodeCreator` and `Omni` from one instance.
+ *
+ * **Example** (A cluster of machines of a class)
+ *
+ * ```ts
+ * import * as Effect from "effect/Effect"
+ * import * as Redacted from "effect/Redacted"
+ * import * as Omni from "kubelayer/layers/Omni"
+ * import { NodeCreator } from "kubelayer/Provider"
+ *
+ * export const program = (key: Redacted.Redacted<string>) =>
+ *   NodeCreator.use((creator) => creator.createNodes({ cluster: "dev", controlPlanes: 3, workers: 2 })).pipe(
+ *     Effect.provide(Omni.layer({
+ *       endpoint: "https://account.omni.siderolabs.io",
+ *       serviceAccountKey: key,
+ *       machineClass: "small"
+ *     }))
+ *   )
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: Options): Layer.Layer<Provider | NodeCreator | Omni, InvalidSpec> =>
+  Layer.effectContext(Effect.map(make(options), everything))
+
+/**
+ * `layer` on a connection from outside. The endpoint is then only what is shown of it.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerTransport = (
+  options: Options
+): Layer.Layer<Provider | NodeCreator | Omni, InvalidSpec, Transport> =>
+  Layer.effectContext(
+    Effect.flatMap(Transport, ({ channel }) => Effect.map(makeOn(options, channel), everything))
+  )
+
+/**
+ * What the environment gives: OMNI_ENDPOINT and OMNI_SERVICE_ACCOUNT_KEY. What is missing is told when the layer is made.
+ *
+ * @category config
+ * @since 0.1.0
+ */
+export const config: Config.Config<{
+  readonly endpoint?: string
+  readonly serviceAccountKey?: Redacted.Redacted<string>
+}> = Config.all({
+  endpoint: Config.option(Config.NonEmptyString("OMNI_ENDPOINT")),
+  key: Config.option(Config.Redacted("OMNI_SERVICE_ACCOUNT_KEY"))
+}).pipe(
+  Config.map(({ endpoint, key }) => ({
+    ...(Option.isSome(endpoint) ? { endpoint: endpoint.value } : {}),
+    ...(Option.isSome(key) ? { serviceAccountKey: key.value } : {})
+  }))
+)
+
+/**
+ * `layer` with what `overrides` leave open taken from the environment.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerConfig = (
+  overrides: Partial<Options> = {}
+): Layer.Layer<Provider | NodeCreator | Omni, InvalidSpec | Config.ConfigError> =>
+  Layer.effectContext(
+    Effect.flatMap(config, (found) =>
+      Effect.map(make({ endpoint: "", serviceAccountKey: "", ...found, ...overrides }), everything))
+  )

@@ -1,0 +1,140 @@
+/**
+ * Why a cluster is not what it should be, or does not go: read at once, in words that name the resource.
+ *
+ * It says what Omni itself says (the text of a destroy, the error of a set, a configuration that a machine refused) and
+ * what can be seen (a lock, finalizers, machines without connection). It changes nothing and waits for nothing.
+ */
+import * as Effect from "effect/Effect"
+import type { ClusterName } from "../Model.ts"
+import type { Policy } from "../Policy.ts"
+import { BackendError, RequestTimeout } from "../ProviderError.ts"
+import * as Labels from "./Labels.ts"
+import { type CallFailure, Kinds, type State } from "./State.ts"
+import { isReady, nameOf, phaseOf, setPhaseOf, stageOf } from "./Translate.ts"
+
+/**
+ * One thing that keeps a cluster from becoming ready, or from going.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Blocker {
+  readonly kind:
+    | "locked"
+    | "destroying"
+    | "finalizer"
+    | "disconnected"
+    | "machine"
+    | "machine-set"
+    | "control-plane"
+    | "cluster"
+  /** The machine, set or cluster that it is about. */
+  readonly name: string
+  readonly detail: string
+}
+
+/** For the end of a sentence. */
+export const describe = (blockers: ReadonlyArray<Blocker>): string =>
+  blockers.length === 0
+    ? ""
+    : `: ${blockers.slice(0, 10).map(({ detail, kind, name }) => `${kind} ${name}: ${detail}`).join("; ")}${
+      blockers.length > 10 ? ` and ${blockers.length - 10} more` : ""
+    }`
+
+/** Whether a cluster may neither be changed nor deleted. */
+export const isLocked = (metadata: { readonly annotations: Labels.Labels }): boolean =>
+  Object.hasOwn(metadata.annotations, Labels.clusterLocked)
+
+/** Machines of a cluster that Omni has lost touch with; a delete waits for them. */
+export const disconnectedMachines = (state: State, cluster: ClusterName) =>
+  state.list(Kinds.MachineStatus, { [Labels.cluster]: cluster, [Labels.disconnected]: true })
+
+const conditionFault = (condition: { readonly type: number; readonly status: number; readonly reason: string }) =>
+  condition.status === 2
+    ? `${["a condition", "etcd", "its WireGuard connection"][condition.type] ?? "a condition"}: ${condition.reason}`
+    : undefined
+
+/** All that can be said of a cluster that is not ready, or is being deleted. Empty where nothing keeps it. */
+export const blockersOf =
+  (state: State) => (cluster: ClusterName): Effect.Effect<ReadonlyArray<Blocker>, CallFailure> =>
+    Effect.gen(function*() {
+      const ofCluster = { [Labels.cluster]: cluster }
+      const [resource, status, destroy, sets, machines, lost, controlPlanes, talos, kubernetes] = yield* Effect.all([
+        state.get(Kinds.Cluster, cluster),
+        state.get(Kinds.ClusterStatus, cluster),
+        state.get(Kinds.ClusterDestroyStatus, cluster),
+        state.list(Kinds.MachineSetStatus, ofCluster),
+        state.list(Kinds.ClusterMachineStatus, ofCluster),
+        disconnectedMachines(state, cluster),
+        state.list(Kinds.ControlPlaneStatus, ofCluster),
+        state.get(Kinds.TalosUpgradeStatus, cluster),
+        state.get(Kinds.KubernetesUpgradeStatus, cluster)
+      ], { concurrency: "unbounded" })
+      if (resource === undefined) return []
+
+      const found: Array<Blocker> = []
+      const say = (kind: Blocker["kind"], name: string, detail: string) => found.push({ kind, name, detail })
+      const goes = resource.metadata.phase === "tearingDown"
+
+      if (isLocked(resource.metadata)) say("locked", cluster, `its annotation ${Labels.clusterLocked} locks it`)
+      if (goes) {
+        if (destroy !== undefined && destroy.spec.phase !== "") say("destroying", cluster, destroy.spec.phase)
+        for (const finalizer of resource.metadata.finalizers) say("finalizer", cluster, finalizer)
+      }
+      for (const { metadata } of lost) {
+        say("disconnected", nameOf(metadata.id, metadata.labels), `machine ${metadata.id} has no connection to Omni`)
+      }
+      for (const { metadata, spec } of sets) {
+        if (spec.error !== "") say("machine-set", metadata.id, spec.error)
+        else if (!spec.ready && !goes) say("machine-set", metadata.id, `it is ${setPhaseOf(spec.phase)} and not ready`)
+      }
+      for (const { metadata, spec } of controlPlanes) {
+        const faults = spec.conditions.flatMap((condition) => conditionFault(condition) ?? [])
+        if (faults.length > 0) say("control-plane", metadata.id, faults.join(", "))
+      }
+      for (const [product, upgrade] of [["Talos", talos], ["Kubernetes", kubernetes]] as const) {
+        if (upgrade !== undefined && upgrade.spec.error !== "") {
+          say("cluster", cluster, `the upgrade of ${product} reports ${upgrade.spec.error}`)
+        }
+      }
+      for (const { metadata, spec } of machines) {
+        const name = nameOf(metadata.id, metadata.labels)
+        if (spec.lastConfigError !== "") say("machine", name, `its configuration was refused: ${spec.lastConfigError}`)
+        else if (!spec.ready || goes) say("machine", name, `it is ${stageOf(spec.stage).raw}`)
+      }
+      if (!goes && found.length === 0 && status !== undefined && !isReady(status.spec)) {
+        const { healthy = 0, requested = 0, total = 0 } = status.spec.machines ?? {}
+        say(
+          "cluster",
+          cluster,
+          requested === 0
+            ? "it asks for no machine"
+            : `it is ${
+              phaseOf(status.spec.phase).raw
+            } with ${healthy} of ${total} machines healthy and ${requested} asked for`
+        )
+      }
+      return found
+    })
+
+/** What keeps the cluster, in the error of an operation that took too long. */
+export const withBlockers = (
+  state: State,
+  policy: Policy,
+  cluster: ClusterName,
+  error: BackendError
+): Effect.Effect<BackendError> => {
+  const { reason } = error
+  if (reason._tag !== "RequestTimeout") return Effect.succeed(error)
+  return blockersOf(state)(cluster).pipe(
+    Effect.timeoutOrElse({ duration: policy.requestTimeout, orElse: () => Effect.succeed([]) }),
+    // That it could not be asked says less than the error that there is.
+    Effect.orElseSucceed((): ReadonlyArray<Blocker> => []),
+    Effect.map((blockers) =>
+      new BackendError({
+        ...error,
+        reason: new RequestTimeout({ ...reason, detail: `${reason.detail}${describe(blockers)}` })
+      })
+    )
+  )
+}

@@ -1,0 +1,60 @@
+/**
+ * The labels and annotations that say who something on Omni belongs to, and for which cluster.
+ *
+ * Omni's own begin with `omni.sidero.dev/`: which cluster, set and role a machine has, whether it is free, connected,
+ * locked. Ours say which process made a cluster, so that what a process that died left behind is found again. A resource
+ * that has an owner is a controller's of Omni, and is never written to.
+ */
+import type { ClusterName } from "../Model.ts"
+
+/** What Omni keeps for itself: no label of a caller's may begin with it. */
+const prefix = "omni.sidero.dev/"
+
+export const cluster = `${prefix}cluster`
+export const machineSet = `${prefix}machine-set`
+export const clusterMachine = `${prefix}cluster-machine`
+export const machine = `${prefix}machine`
+export const controlPlaneRole = `${prefix}role-controlplane`
+export const workerRole = `${prefix}role-worker`
+export const available = `${prefix}available`
+export const disconnected = `${prefix}disconnected`
+export const hostname = `${prefix}hostname`
+export const nodeName = `${prefix}node-name`
+export const systemPatch = `${prefix}system-patch`
+/** On MachineSetNodes that Omni makes for a machine class. */
+export const managedByNodeController = `${prefix}managed-by-machine-set-node-controller`
+
+/** Annotations. */
+export const clusterLocked = `${prefix}cluster-locked`
+export const locked = `${prefix}locked`
+export const managedByTemplates = `${prefix}managed-by-cluster-templates`
+
+/** What the keys of our own annotations begin with. */
+export const ownPrefix = "kubelayer."
+/** Annotation: the cluster that kubelayer made this for. */
+export const owned = "kubelayer.owned"
+/** Annotation: the process that made it, see `internal/Session.ts`. */
+export const session = "kubelayer.session"
+/** Annotation: the create call that made it; a clean-up removes exactly what carries its own. */
+export const operation = "kubelayer.operation"
+/** Annotation, `true`: it goes when a scope of the process that made it closes. */
+export const bound = "kubelayer.bound"
+
+/** Keys of these prefixes are not for a caller's own labels. */
+export const reserved: ReadonlyArray<string> = [ownPrefix, prefix]
+
+export type Labels = Readonly<Record<string, string>>
+
+/** The annotations of one create call. */
+export const ownership = (
+  clusterName: ClusterName,
+  made: { readonly session: string; readonly operation: string; readonly bound: boolean }
+): Record<string, string> => ({
+  [owned]: clusterName,
+  [session]: made.session,
+  [operation]: made.operation,
+  ...(made.bound ? { [bound]: "true" } : {})
+})
+
+/** Whether a resource is a user's, and so may be changed; else a controller's of Omni. */
+export const isUsers = (metadata: { readonly owner: string }): boolean => metadata.owner === ""

@@ -1,0 +1,104 @@
+/**
+ * The machines of an account that no cluster has, and the Talos versions that they could run.
+ *
+ * Which machines are free is said in one place, `template/Machines.ts`; here is what a caller sees of them, and the choice
+ * among them: the longest known first, so that two runs choose the same.
+ */
+import * as Effect from "effect/Effect"
+import { failWith } from "../internal/Method.ts"
+import { byName } from "../internal/Operation.ts"
+import { type BackendError, CapacityUnavailable } from "../ProviderError.ts"
+import * as Labels from "./Labels.ts"
+import type { MachineStatusSpec } from "./proto/specs_pb.ts"
+import { type CallFailure, Kinds, type Resource, type State } from "./State.ts"
+import { freeInWords, type KnownMachine, knownMachine, whyNotFree } from "./template/Machines.ts"
+import { fitsOneOf } from "./template/Selector.ts"
+
+/**
+ * A machine that is in no cluster and is connected.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface AvailableMachine {
+  readonly id: string
+  /** Its host name, where it has told one. */
+  readonly hostname?: string
+  /** Without `v`, where it is known. */
+  readonly talosVersion?: string
+  readonly cores: number
+  readonly memoryMegabytes: number
+  readonly addresses: ReadonlyArray<string>
+  /** Omni's own labels, and those that users gave it. */
+  readonly labels: Readonly<Record<string, string>>
+}
+
+type Machine = Resource<MachineStatusSpec>
+
+const sum = <A>(all: ReadonlyArray<A>, of: (one: A) => number) => all.reduce((total, one) => total + of(one), 0)
+
+const describe = ({ metadata, spec }: Machine): AvailableMachine => {
+  const hostname = spec.network?.hostname || metadata.labels[Labels.hostname] || ""
+  const talosVersion = spec.talosVersion.replace(/^v/, "")
+  return {
+    id: metadata.id,
+    ...(hostname === "" ? {} : { hostname }),
+    ...(talosVersion === "" ? {} : { talosVersion }),
+    cores: sum(spec.hardware?.processors ?? [], ({ coreCount }) => coreCount),
+    memoryMegabytes: sum(spec.hardware?.memoryModules ?? [], ({ sizeMb }) => sizeMb),
+    addresses: spec.network?.addresses ?? [],
+    labels: metadata.labels
+  }
+}
+
+/** The machines that a new cluster could have, by id. */
+export const availableMachines = (state: State): Effect.Effect<ReadonlyArray<AvailableMachine>, CallFailure> =>
+  Effect.map(
+    state.list(Kinds.MachineStatus, { [Labels.available]: true }),
+    (machines) =>
+      machines
+        .filter((machine) => whyNotFree(knownMachine(machine)) === undefined)
+        .map(describe)
+        .sort((a, b) => byName(a.id, b.id))
+  )
+
+/**
+ * Which machines `createNodes` may take: those of these ids, or those whose labels fit one of the selectors, such as
+ * `omni.sidero.dev/region=fsn1, team`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type MachineSelection =
+  | { readonly ids: ReadonlyArray<string> }
+  | { readonly matchLabels: ReadonlyArray<string> }
+
+const selects = (selection: MachineSelection) => ({ id, labels }: KnownMachine): boolean =>
+  "ids" in selection ? selection.ids.includes(id) : fitsOneOf(selection.matchLabels, labels)
+
+/** Chooses free machines, or says how many are free, and why the others are not. */
+export const choose = (
+  state: State,
+  count: number,
+  selection: MachineSelection
+): Effect.Effect<ReadonlyArray<string>, BackendError | CallFailure> =>
+  count === 0
+    ? Effect.succeed([])
+    : Effect.flatMap(state.list(Kinds.MachineStatus), (machines) => {
+      const { free, words } = freeInWords(
+        machines.map(knownMachine),
+        selects(selection),
+        "not selected by the layer's `machines`"
+      )
+      if (free.length < count) {
+        return failWith(
+          new CapacityUnavailable({
+            detail: `${count} more ${count === 1 ? "machine is" : "machines are"} needed; ${words}`
+          })
+        )
+      }
+      const rank = (id: string) => "ids" in selection ? selection.ids.indexOf(id) : 0
+      return Effect.succeed(
+        free.map(({ id }) => id).sort((a, b) => rank(a) - rank(b) || byName(a, b)).slice(0, count)
+      )
+    })

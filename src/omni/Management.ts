@@ -1,0 +1,71 @@
+/**
+ * The calls of Omni's management service: configurations of a cluster, and the power of machines.
+ *
+ * Which cluster a call is about stands in a header that is signed with it. Configurations come as bytes and are given as
+ * text; what is in them is read in `Configs.ts`.
+ * Source: Omni's management API (`management.ManagementService`).
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import { failWith } from "../internal/Method.ts"
+import type { ClusterName } from "../Model.ts"
+import { type BackendError, InvalidResponse, UnsupportedError } from "../ProviderError.ts"
+import type { CallFailure, Client } from "./Client.ts"
+import type { Protos } from "./Wire.ts"
+
+export interface Management {
+  /** A kubeconfig with a token of a Kubernetes user of its own. */
+  readonly kubeconfig: (
+    cluster: ClusterName,
+    account: { readonly ttl: Duration.Duration; readonly user: string; readonly groups: ReadonlyArray<string> }
+  ) => Effect.Effect<string, CallFailure>
+  readonly talosconfig: (cluster: ClusterName) => Effect.Effect<string, CallFailure>
+  readonly powerOff: (machine: string) => Effect.Effect<void, CallFailure>
+  readonly powerOn: (machine: string) => Effect.Effect<void, CallFailure>
+}
+
+export const make = (client: Client, protos: Protos): Management => {
+  const { method } = protos.management.ManagementService
+
+  /** Headers are ASCII, and a cluster's name need not be. */
+  const about = (cluster: ClusterName): Effect.Effect<{ readonly context: string }, BackendError> =>
+    /^[\x20-\x7e]*$/.test(cluster)
+      ? Effect.succeed({ context: cluster })
+      : failWith(
+        new UnsupportedError({
+          detail: `a name beyond ASCII, as ${cluster}, cannot be sent where a configuration is asked for`
+        })
+      )
+
+  const text = (what: string, bytes: Uint8Array) =>
+    Effect.try({
+      try: () => new TextDecoder("utf-8", { fatal: true }).decode(bytes),
+      catch: () => undefined
+    }).pipe(Effect.catch(() => failWith(new InvalidResponse({ detail: `the ${what} is no text` }))))
+
+  return {
+    kubeconfig: (cluster, { groups, ttl, user }) =>
+      about(cluster).pipe(
+        Effect.flatMap((headers) =>
+          client.unary(method.kubeconfig, {
+            serviceAccount: true,
+            serviceAccountTtl: protos.wkt.durationFromMs(Math.round(Duration.toMillis(ttl))),
+            serviceAccountUser: user,
+            serviceAccountGroups: [...groups]
+          }, { role: "Operator", repeatable: true, headers })
+        ),
+        Effect.flatMap(({ kubeconfig }) => text("kubeconfig", kubeconfig))
+      ),
+    talosconfig: (cluster) =>
+      about(cluster).pipe(
+        Effect.flatMap((headers) =>
+          client.unary(method.talosconfig, {}, { role: "Reader", repeatable: true, headers })
+        ),
+        Effect.flatMap(({ talosconfig }) => text("talosconfig", talosconfig))
+      ),
+    powerOff: (machineId) =>
+      Effect.asVoid(client.unary(method.machinePowerOff, { machineId }, { role: "Operator", repeatable: true })),
+    powerOn: (machineId) =>
+      Effect.asVoid(client.unary(method.machinePowerOn, { machineId }, { role: "Operator", repeatable: true }))
+  }
+}

@@ -1,0 +1,166 @@
+/**
+ * What has to change for the resources of a server to be those of a template.
+ *
+ * Pure. Patches are compared by what they say, not by their text, so that another tool's spacing is no difference.
+ * Annotations of kubelayer's own are left as they are. What a template does not speak of any more is destroyed, but for
+ * what is told of a machine and outlives its cluster: that is released.
+ */
+import * as Labels from "../Labels.ts"
+import { dotted, visible } from "./Issue.ts"
+import { type Expected, inWriteOrder, type KindName, type PlainSpecs } from "./Translate.ts"
+
+interface ActualOf<K extends KindName> {
+  readonly kind: K
+  readonly id: string
+  readonly labels: Labels.Labels
+  readonly annotations: Labels.Labels
+  readonly isTearingDown: boolean
+  readonly spec: PlainSpecs[K]
+}
+
+/** A resource of the server, a user's and not a controller's, that a template may speak of. */
+export type Actual = { readonly [K in KindName]: ActualOf<K> }[KindName]
+
+/** One step of a sync. */
+export type Change =
+  | { readonly action: "create"; readonly kind: KindName; readonly id: string; readonly expected: Expected }
+  /** It is being torn down already: it has to be gone before it is made anew. */
+  | { readonly action: "recreate"; readonly kind: KindName; readonly id: string; readonly expected: Expected }
+  | {
+    readonly action: "update"
+    readonly kind: KindName
+    readonly id: string
+    readonly expected: Expected
+    readonly differences: ReadonlyArray<string>
+  }
+  /** It is no template's any more, and stays. */
+  | { readonly action: "release"; readonly kind: KindName; readonly id: string }
+  | { readonly action: "destroy"; readonly kind: KindName; readonly id: string; readonly labels: Labels.Labels }
+
+// -----------------------------------------------------------------------------
+// Differences
+// -----------------------------------------------------------------------------
+
+const isMapping = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null && !Array.isArray(value)
+
+/** The paths at which two values differ; of lists of another length, the list's own. */
+const differing = (
+  a: unknown,
+  b: unknown,
+  path: ReadonlyArray<string | number>
+): ReadonlyArray<ReadonlyArray<string | number>> => {
+  if (Object.is(a, b)) return []
+  if (Array.isArray(a) && Array.isArray(b)) {
+    return a.length === b.length ? a.flatMap((each, index) => differing(each, b[index], [...path, index])) : [path]
+  }
+  if (isMapping(a) && isMapping(b)) {
+    return [...new Set([...Object.keys(a), ...Object.keys(b)])].flatMap((key) =>
+      Object.hasOwn(a, key) === Object.hasOwn(b, key)
+        ? differing(a[key], b[key], [...path, key])
+        // A field that is there with nothing in it says as much as none.
+        : a[key] === undefined && b[key] === undefined
+        ? []
+        : [[...path, key]]
+    )
+  }
+  return [path]
+}
+
+/** The annotations that a resource has to have: those of the template, and those of kubelayer that it has already. */
+export const annotationsFor = (expected: Labels.Labels, actual: Labels.Labels): Labels.Labels => ({
+  ...Object.fromEntries(Object.entries(actual).filter(([key]) => key.startsWith(Labels.ownPrefix))),
+  ...expected
+})
+
+/** A value for people; the content of a patch may be secret, and is not shown. */
+const brief = (value: unknown): string =>
+  value === undefined ? "nothing" : visible(typeof value === "string" ? value : JSON.stringify(value) ?? "", 60)
+
+const valueAt = (value: unknown, path: ReadonlyArray<string | number>): unknown =>
+  path.reduce<unknown>(
+    (at, part) =>
+      Array.isArray(at) && typeof part === "number"
+        ? at[part]
+        : isMapping(at) && Object.hasOwn(at, part)
+        ? at[part]
+        : undefined,
+    value
+  )
+
+const specDifferences = (expected: Expected, actual: Actual): ReadonlyArray<string> => {
+  if (expected.kind === "ConfigPatch" && actual.kind === "ConfigPatch") {
+    return differing(actual.spec.documents, expected.spec.documents, []).map((path) =>
+      path.length === 0 ? "content" : `content ${dotted(path.length > 1 ? path.slice(1) : path)}`
+    )
+  }
+  return differing(actual.spec, expected.spec, []).map((path) =>
+    `${dotted(path)}: ${brief(valueAt(actual.spec, path))} → ${brief(valueAt(expected.spec, path))}`
+  )
+}
+
+const textDifferences = (
+  name: string,
+  expected: Labels.Labels,
+  actual: Labels.Labels
+): ReadonlyArray<string> =>
+  differing(actual, expected, []).map((path) => {
+    const [key] = path
+    return `${name} ${visible(String(key))}: ${brief(valueAt(actual, path))} → ${brief(valueAt(expected, path))}`
+  })
+
+/** What differs between a resource and what it should be, one line each; nothing where it is as it should be. */
+export const differences = (expected: Expected, actual: Actual): ReadonlyArray<string> => [
+  ...specDifferences(expected, actual),
+  ...textDifferences("label", expected.labels, actual.labels),
+  ...textDifferences(
+    "annotation",
+    annotationsFor(expected.annotations, actual.annotations),
+    actual.annotations
+  )
+]
+
+// -----------------------------------------------------------------------------
+// Changes
+// -----------------------------------------------------------------------------
+
+const keyOf = ({ id, kind }: { readonly kind: KindName; readonly id: string }): string => `${kind}/${id}`
+
+const removal = (actual: Actual, machines: ReadonlySet<string>): ReadonlyArray<Change> => {
+  const { id, kind, labels } = actual
+  const isManaged = Object.hasOwn(actual.annotations, Labels.managedByTemplates)
+  if (kind === "KernelArgs" || kind === "MachineInstallDiskConfig") {
+    // Set by hand, or no template's any more.
+    if (!isManaged) return []
+    return kind === "MachineInstallDiskConfig" && machines.has(id)
+      ? [{ action: "destroy", kind, id, labels }]
+      : [{ action: "release", kind, id }]
+  }
+  return [{ action: "destroy", kind, id, labels }]
+}
+
+/** What goes with something else that is destroyed needs no step of its own. */
+const reduced = (changes: ReadonlyArray<Change>): ReadonlyArray<Change> => {
+  const going = new Set(changes.flatMap((change) => change.action === "destroy" ? [keyOf(change)] : []))
+  return changes.filter((change) =>
+    change.action !== "destroy" || change.kind !== "MachineSetNode" ||
+    !going.has(keyOf({ kind: "MachineSet", id: change.labels[Labels.machineSet] ?? "" }))
+  )
+}
+
+/** The changes, in the order of writing within each action. */
+export const diff = (expected: ReadonlyArray<Expected>, actual: ReadonlyArray<Actual>): ReadonlyArray<Change> => {
+  const found = new Map(actual.map((each) => [keyOf(each), each]))
+  const wanted = new Set(expected.map(keyOf))
+  const machines = new Set(expected.flatMap(({ id, kind }) => kind === "MachineSetNode" ? [id] : []))
+  const writes = expected.flatMap((each): ReadonlyArray<Change> => {
+    const { id, kind } = each
+    const existing = found.get(keyOf(each))
+    if (existing === undefined) return [{ action: "create", kind, id, expected: each }]
+    if (existing.isTearingDown) return [{ action: "recreate", kind, id, expected: each }]
+    const different = differences(each, existing)
+    return different.length === 0 ? [] : [{ action: "update", kind, id, expected: each, differences: different }]
+  })
+  const removals = actual.filter((each) => !wanted.has(keyOf(each))).flatMap((each) => removal(each, machines))
+  return [...inWriteOrder(writes), ...reduced(inWriteOrder(removals))]
+}

@@ -1,0 +1,165 @@
+/**
+ * A template from its text: YAML of several documents, each with its `kind`.
+ *
+ * Faults of the YAML, unknown kinds and unknown fields are told with line and column, all of them; what has the right
+ * shape goes on. The `yaml` library is loaded when a text is parsed. Nothing is read from files here.
+ */
+import * as Effect from "effect/Effect"
+import type * as Yaml from "yaml"
+import { type Add, didYouMean, dotted, type Issue, type Path, type Place, shown } from "./Issue.ts"
+import type { Draft, Template } from "./Model.ts"
+import { type DocumentKind, documents } from "./Shape.ts"
+
+/** The YAML library, loaded when it is first needed. */
+export const loadYaml: Effect.Effect<typeof Yaml> = Effect.promise(() => import("yaml"))
+
+export interface Parsed {
+  readonly draft: Draft<Template>
+  readonly issues: ReadonlyArray<Issue>
+  readonly place: Place
+}
+
+/** Kinds that Omni's own tool knows and that are no documents here. */
+const notYet: ReadonlyArray<string> = ["KubernetesManifestGroup", "KubernetesHealthCheck"]
+
+const kinds = Object.keys(documents) as ReadonlyArray<DocumentKind>
+
+/** Whole numbers are read exactly, and are ordinary numbers again where they can be. */
+export const plain = (value: unknown): unknown => {
+  if (typeof value === "bigint") return Number.isSafeInteger(Number(value)) ? Number(value) : value
+  if (Array.isArray(value)) return value.map(plain)
+  if (typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype) {
+    return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, plain(each)]))
+  }
+  return value
+}
+
+export const parseOptions = { merge: true, intAsBigInt: true, prettyErrors: false, logLevel: "silent" } as const
+
+/** The value of a document; a fault where its aliases do not resolve or multiply without end. */
+export const valueOf = (document: Yaml.Document.Parsed): { readonly value: unknown } | { readonly fault: string } => {
+  try {
+    return { value: plain(document.toJS()) }
+  } catch (cause) {
+    return { fault: cause instanceof Error ? cause.message : "it cannot be read" }
+  }
+}
+
+/** Where in the text a path of a document begins, or the nearest thing around it that stands in the text. */
+const offsetOf = (yaml: typeof Yaml, document: Yaml.Document.Parsed, path: Path): number => {
+  let node: unknown = document.contents
+  let offset = document.contents?.range?.[0] ?? document.range[0]
+  for (const part of path) {
+    const from = yaml.isAlias(node) ? node.resolve(document) : node
+    if (yaml.isMap(from)) {
+      const pair = from.items.find(({ key }) => String(yaml.isScalar(key) ? key.value : key) === part)
+      if (pair === undefined) return offset
+      if (yaml.isNode(pair.key) && pair.key.range) offset = pair.key.range[0]
+      node = pair.value
+    } else if (yaml.isSeq(from) && typeof part === "number") {
+      node = from.items[part]
+      if (yaml.isNode(node) && node.range) offset = node.range[0]
+    } else return offset
+  }
+  return offset
+}
+
+const isBroken = (document: Yaml.Document.Parsed): boolean =>
+  document.errors.some(({ code }) => code !== "DUPLICATE_KEY")
+
+type Root = ReadonlyArray<string | number>
+
+/** Begins the path of a fault that is of the text itself; the offset in the text follows. */
+const textual = "\0text"
+
+const rootOf = (kind: DocumentKind, index: number): Root => {
+  switch (kind) {
+    case "Cluster":
+      return ["cluster"]
+    case "ControlPlane":
+      return ["controlPlane"]
+    case "Workers":
+      return ["workers", index]
+    case "Machine":
+      return ["machines", index]
+  }
+}
+
+/** Parses a template. Fails never: what is wrong with the text stands in `issues`. */
+export const parse = Effect.fnUntraced(function*(source: string): Effect.fn.Return<Parsed> {
+  const yaml = yield* loadYaml
+  const lines = new yaml.LineCounter()
+  const parsed = yaml.parseAllDocuments(source, { ...parseOptions, lineCounter: lines })
+  const all: ReadonlyArray<Yaml.Document.Parsed> = Array.isArray(parsed) ? parsed : []
+  const issues: Array<Issue> = []
+  const at = (offset: number): string => {
+    const { col, line } = lines.linePos(offset)
+    return `${line}:${col}`
+  }
+
+  // A path begins with the number of its document here, or with `cluster`, `workers` and so on.
+  const roots: Array<{ readonly root: Root; readonly kind: string; readonly document: Yaml.Document.Parsed }> = []
+  const add: Add = (path, message) => void issues.push({ path, message })
+  const draft: { cluster?: unknown; controlPlane?: unknown; workers: Array<unknown>; machines: Array<unknown> } = {
+    workers: [],
+    machines: []
+  }
+
+  all.forEach((document, index) => {
+    for (const problem of [...document.errors, ...document.warnings]) {
+      issues.push({ path: [textual, problem.pos[0]], message: problem.message.split("\n")[0] ?? problem.message })
+    }
+    const own: Root = [textual, document.contents?.range?.[0] ?? document.range[0]]
+    const read = valueOf(document)
+    // What stands in a broken document is not what was meant, so what would follow from it is not told.
+    if (isBroken(document)) return
+    if ("fault" in read) return add(own, read.fault)
+    const { value } = read
+    if (value === null || value === undefined) return
+    if (typeof value !== "object" || Array.isArray(value)) {
+      return add(own, "a document of a template is a mapping with a `kind`")
+    }
+    const { kind, ...fields } = value as Readonly<Record<string, unknown>>
+    const kindPath: Root = [textual, offsetOf(yaml, document, ["kind"])]
+    if (kind === undefined || kind === null) return add(own, `a document needs a \`kind\`: ${kinds.join(", ")}`)
+    if (typeof kind !== "string") return add(kindPath, `kind is one of ${kinds.join(", ")}`)
+    if (notYet.includes(kind)) return add(kindPath, `${kind} cannot be synced by kubelayer yet`)
+    if (!(kinds as ReadonlyArray<string>).includes(kind)) {
+      return add(kindPath, `unknown kind ${shown(kind)}${didYouMean(kind, kinds)}`)
+    }
+    const known = kind as DocumentKind
+    const root = rootOf(known, known === "Workers" ? draft.workers.length : draft.machines.length)
+    const earlier = roots.find((each) => dotted(each.root) === dotted(root))
+    if (earlier !== undefined) {
+      add(kindPath, `a second ${known}; the first is at ${at(offsetOf(yaml, earlier.document, ["kind"]))}`)
+      // Its fields are looked at all the same; they go nowhere.
+      const discarded: Root = ["\0second", index]
+      roots.push({ root: discarded, kind: known, document })
+      documents[known](fields, discarded, add)
+      return
+    }
+    roots.push({ root, kind: known, document })
+    const taken = documents[known](fields, root, add) ?? {}
+    if (known === "Cluster") draft.cluster = taken
+    else if (known === "ControlPlane") draft.controlPlane = taken
+    else if (known === "Workers") draft.workers.push(taken)
+    else draft.machines.push(taken)
+  })
+  for (const kind of ["Cluster", "ControlPlane"] as const) {
+    // Where the text is broken, it may be that the document was not recognised.
+    if (!roots.some((each) => each.kind === kind) && !all.some(isBroken)) {
+      add([textual, 0], `there is no ${kind} document`)
+    }
+  }
+
+  const place: Place = (path) => {
+    if (path[0] === textual) return { text: at(Number(path[1])), offset: Number(path[1]) }
+    const found = roots.find(({ root }) => root.every((part, index) => path[index] === part))
+    if (found === undefined) return { text: dotted(path), offset: 0 }
+    const rest = path.slice(found.root.length)
+    const offset = offsetOf(yaml, found.document, rest)
+    const within = rest.length === 0 ? "" : typeof rest[0] === "number" ? dotted(rest) : `.${dotted(rest)}`
+    return { text: `${at(offset)} ${found.kind}${within}`, offset }
+  }
+  return { draft: draft as Draft<Template>, issues, place }
+})

@@ -1,0 +1,118 @@
+/**
+ * What a sync of a template would do, found out without writing anything.
+ *
+ * A plan fails where a sync would fail before its first write: faults of the template, versions and machines that are
+ * not there, ids that are held by others. What would be destroyed stands first.
+ */
+import * as Effect from "effect/Effect"
+import type { InvalidSpec } from "../../ProviderError.ts"
+import type { CallFailure, State } from "../State.ts"
+import { type Change, diff } from "./Diff.ts"
+import { invalid } from "./Issue.ts"
+import { load, type Loaded, type LoadOptions } from "./Load.ts"
+import type { Template } from "./Model.ts"
+import { loadYaml } from "./Parse.ts"
+import { abilities, abilityIssues, preflight } from "./Preflight.ts"
+import { read } from "./Read.ts"
+import { clashes, translate } from "./Translate.ts"
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface SyncOptions extends LoadOptions {
+  /**
+   * Takes ids of machines that the account does not have (yet) as they are; the cluster waits for them. Otherwise they
+   * are faults.
+   */
+  readonly allowUnknownMachines?: boolean
+}
+
+/**
+ * One resource that a sync changes.
+ *
+ * - `destroy`: the template does not speak of it any more.
+ * - `create`; `recreate` where it is still being torn down, and has to be gone first.
+ * - `update`: `differences` has a line for each; contents of patches are not shown.
+ * - `release`: kernel arguments or the install disk of a machine, which stay, and are no template's any more.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface TemplateChange {
+  readonly action: "destroy" | "create" | "recreate" | "update" | "release"
+  /** `Cluster`, `MachineSet`, `MachineSetNode`, `ConfigPatch`, ... */
+  readonly kind: string
+  readonly id: string
+  readonly differences: ReadonlyArray<string>
+}
+
+/**
+ * What a sync would do, or has done.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface TemplateChanges {
+  readonly cluster: string
+  /** What is destroyed stands first, then what is made, then what is changed. Empty where all is as the template has it. */
+  readonly changes: ReadonlyArray<TemplateChange>
+}
+
+/** A change as its reader sees it. */
+export const toTemplateChange = (change: Change): TemplateChange => ({
+  action: change.action,
+  kind: change.kind,
+  id: change.id,
+  differences: change.action === "update" ? change.differences : []
+})
+
+const rank = { destroy: 0, create: 1, recreate: 1, update: 2, release: 2 } as const
+
+/** Destroys first, then as it is written. */
+export const inPlanOrder = <A extends { readonly action: Change["action"] }>(
+  changes: ReadonlyArray<A>
+): ReadonlyArray<A> => [...changes].sort((a, b) => rank[a.action] - rank[b.action])
+
+/** A template, and what has to be done for it. */
+export interface Prepared {
+  readonly cluster: string
+  readonly changes: ReadonlyArray<Change>
+}
+
+/** Compares a template with the server, and makes sure that the server can take the changes. */
+export const prepare = Effect.fnUntraced(function*(
+  state: State,
+  loaded: Loaded,
+  options: SyncOptions
+): Effect.fn.Return<Prepared, InvalidSpec | CallFailure> {
+  const yaml = yield* loadYaml
+  const cluster = loaded.template.cluster.name
+  const can = yield* abilities(state, loaded)
+  const expected = translate(loaded, can)
+  const early = [...abilityIssues(loaded, can), ...clashes(expected)]
+  const found = yield* read(state, yaml, cluster, expected)
+  const changes = diff(expected, found.actual)
+  const checked = yield* preflight(state, {
+    cluster,
+    changes,
+    actual: found.actual,
+    nodesIn: found.nodesIn,
+    allowUnknownMachines: options.allowUnknownMachines === true
+  })
+  const issues = [...early, ...found.issues, ...checked.issues]
+  if (issues.length > 0) return yield* invalid(issues, loaded.place)
+  yield* checked.capacity
+  return { cluster, changes }
+})
+
+/** What a sync of this template would do. Writes nothing. */
+export const plan = Effect.fnUntraced(function*(
+  state: State,
+  template: string | Template,
+  options: SyncOptions = {}
+): Effect.fn.Return<TemplateChanges, InvalidSpec | CallFailure> {
+  const loaded = yield* load(template, options)
+  const { changes, cluster } = yield* prepare(state, loaded, options)
+  return { cluster, changes: inPlanOrder(changes).map(toTemplateChange) }
+})

@@ -1,0 +1,344 @@
+/**
+ * What has to be true of a server before anything is written to it: versions, machine classes and machines are there.
+ *
+ * Only what the changes need is asked. What is wrong at a place of the template is told at that place; too few machines
+ * of a class are told with how many are free, and why the others are not.
+ */
+import * as Effect from "effect/Effect"
+import { failWith } from "../../internal/Method.ts"
+import { CapacityUnavailable, Locked, Protected } from "../../ProviderError.ts"
+import * as Labels from "../Labels.ts"
+import { type CallFailure, Kinds, type State } from "../State.ts"
+import type { Actual, Change } from "./Diff.ts"
+import { didYouMean, type Issue, visible } from "./Issue.ts"
+import type { Loaded } from "./Load.ts"
+import { lookUp } from "./Lookup.ts"
+import { freeInWords, type KnownMachine, knownMachine } from "./Machines.ts"
+import { patchesOf, valueAt } from "./Patches.ts"
+import { fitsOneOf } from "./Selector.ts"
+import { type Expected, setsOf } from "./Translate.ts"
+import { bare, type KnownTalos, kubernetesFault, kubernetesStepFault, latestRelease, talosFault } from "./Versions.ts"
+
+type ExpectedOf<K> = Extract<Expected, { readonly kind: K }>
+type ActualOf<K> = Extract<Actual, { readonly kind: K }>
+
+const isWrite = (change: Change) =>
+  change.action === "create" || change.action === "recreate" || change.action === "update"
+
+const writesOf = <K extends Expected["kind"]>(changes: ReadonlyArray<Change>, kind: K) =>
+  changes.flatMap((change) =>
+    isWrite(change) && "expected" in change && change.kind === kind ? [change.expected as ExpectedOf<K>] : []
+  )
+
+// -----------------------------------------------------------------------------
+// What the server can do
+// -----------------------------------------------------------------------------
+
+/** What differs between versions of the server and matters for this template. */
+export interface Abilities {
+  readonly knowsInstallDisk: boolean
+  readonly knowsKernelArgs: boolean
+}
+
+/** Asks for what the template needs to be translated. */
+export const abilities = (state: State, { template }: Loaded): Effect.Effect<Abilities, CallFailure> => {
+  const hasKernelArgs = [template.cluster, template.controlPlane, ...template.workers ?? [], ...template.machines ?? []]
+    .some(({ kernelArgs }) => kernelArgs !== undefined)
+  const hasInstall = (template.machines ?? []).some(({ install }) => install !== undefined)
+  const hasPatches = patchesOf(template).length > 0
+  return Effect.all({
+    knowsInstallDisk: hasInstall || hasPatches ? state.knows(Kinds.MachineInstallDiskConfig) : Effect.succeed(false),
+    knowsKernelArgs: hasKernelArgs ? state.knows(Kinds.KernelArgs) : Effect.succeed(true)
+  }, { concurrency: 2 })
+}
+
+/** What the template says and this server cannot. */
+export const abilityIssues = ({ contents, template }: Loaded, can: Abilities): ReadonlyArray<Issue> => {
+  const issues: Array<Issue> = []
+  if (!can.knowsKernelArgs) {
+    for (const { path, set } of setsOf(template)) {
+      if (set.kernelArgs !== undefined) {
+        issues.push({ path: [...path, "kernelArgs"], message: "this server has no kernel arguments" })
+      }
+    }
+    if (template.cluster.kernelArgs !== undefined) {
+      issues.push({ path: ["cluster", "kernelArgs"], message: "this server has no kernel arguments" })
+    }
+  }
+  ;(template.machines ?? []).forEach((machine, index) => {
+    const path = ["machines", index]
+    if (!can.knowsKernelArgs && machine.kernelArgs !== undefined) {
+      issues.push({ path: [...path, "kernelArgs"], message: "this server has no kernel arguments" })
+    }
+    if (!can.knowsInstallDisk && machine.install?.diskSelector !== undefined) {
+      issues.push({
+        path: [...path, "install", "diskSelector"],
+        message: "this server is too old to select a disk; name it with `disk`"
+      })
+    }
+  })
+  if (can.knowsInstallDisk) {
+    for (const { patch, path } of patchesOf(template)) {
+      const sets = contents.get(patch)?.documents.some((document) => {
+        const disk = valueAt(document, ["machine", "install", "disk"])
+        return disk !== undefined && disk !== null && disk !== ""
+      })
+      if (sets === true) {
+        issues.push({ path, message: "this server sets machine.install.disk by itself; use `install` of the machine" })
+      }
+    }
+  }
+  return issues
+}
+
+// -----------------------------------------------------------------------------
+// Versions
+// -----------------------------------------------------------------------------
+
+/** The Talos versions of a server. */
+export const talosVersions = (state: State): Effect.Effect<ReadonlyArray<KnownTalos>, CallFailure> =>
+  Effect.map(state.list(Kinds.TalosVersion), (all) =>
+    all.map(({ metadata, spec }) => ({
+      version: spec.version === "" ? metadata.id : bare(spec.version),
+      kubernetes: spec.compatibleKubernetesVersions.map(bare),
+      deprecated: spec.deprecated,
+      unsupported: spec.unsupported
+    })))
+
+const versionIssues = Effect.fnUntraced(function*(
+  state: State,
+  changes: ReadonlyArray<Change>,
+  current: ActualOf<"Cluster"> | undefined
+): Effect.fn.Return<ReadonlyArray<Issue>, CallFailure> {
+  const [cluster] = writesOf(changes, "Cluster")
+  if (cluster === undefined) return []
+  const { kubernetesVersion, talosVersion } = cluster.spec
+  const isTalosNew = current?.spec.talosVersion !== talosVersion
+  const isKubernetesNew = current?.spec.kubernetesVersion !== kubernetesVersion
+  if (!isTalosNew && !isKubernetesNew) return []
+  const known = yield* talosVersions(state)
+  const at = (product: string) => ["cluster", product, "version"]
+  const issues: Array<Issue> = []
+  const add = (product: string, message: string | undefined) => {
+    if (message !== undefined) issues.push({ path: at(product), message })
+  }
+  if (isTalosNew) add("talos", talosFault(talosVersion, known))
+  add("kubernetes", kubernetesFault(kubernetesVersion, talosVersion, known))
+  if (issues.length === 0 && current !== undefined && isKubernetesNew) {
+    add("kubernetes", kubernetesStepFault(current.spec.kubernetesVersion, kubernetesVersion))
+  }
+  // Of a Talos that does not exist, nobody knows what it takes; but a version that none takes is wrong with any.
+  if (issues.length > 0 && isTalosNew && known.length > 0) {
+    const all = [...new Set(known.flatMap(({ kubernetes }) => kubernetes))]
+    if (!all.includes(kubernetesVersion) && !issues.some(({ path }) => path[1] === "kubernetes")) {
+      const latest = latestRelease(all)
+      add(
+        "kubernetes",
+        `the server knows no Kubernetes ${kubernetesVersion}${latest === undefined ? "" : `; its latest is ${latest}`}`
+      )
+    }
+  }
+  return issues
+})
+
+// -----------------------------------------------------------------------------
+// Machines
+// -----------------------------------------------------------------------------
+
+/** Every machine of the account. */
+const machines = (state: State): Effect.Effect<ReadonlyArray<KnownMachine>, CallFailure> =>
+  Effect.map(state.list(Kinds.MachineStatus), (all) => all.map(knownMachine))
+
+/** Machines that are to join: each has to be there, and in no other cluster. */
+const machineIssues = Effect.fnUntraced(function*(
+  state: State,
+  changes: ReadonlyArray<Change>,
+  cluster: string,
+  allowUnknown: boolean
+): Effect.fn.Return<ReadonlyArray<Issue>, CallFailure> {
+  const joining = changes.flatMap((change) =>
+    (change.action === "create" || change.action === "recreate") && change.kind === "MachineSetNode"
+      ? [change.expected]
+      : []
+  )
+  const statuses = yield* lookUp(state, Kinds.MachineStatus, joining.map(({ id }) => id))
+  const words = allowUnknown || joining.every(({ id }) => statuses.has(id))
+    ? ""
+    : freeInWords(yield* machines(state), () => true, "").words
+  return joining.flatMap(({ id, path }): ReadonlyArray<Issue> => {
+    const status = statuses.get(id)
+    if (status === undefined) {
+      return allowUnknown ? [] : [{ path, message: `the account has no machine ${id} (${words})` }]
+    }
+    const holder = status.metadata.labels[Labels.cluster]
+    return holder === undefined || holder === cluster
+      ? []
+      : [{ path, message: `machine ${id} is in cluster ${visible(holder)} already` }]
+  })
+})
+
+interface ClassDemand {
+  readonly name: string
+  readonly more: number
+  readonly of: ReadonlyArray<ExpectedOf<"MachineSet">>
+}
+
+/** How many machines of each class are wanted beyond those that the sets have. */
+const demands = (
+  changes: ReadonlyArray<Change>,
+  nodesIn: ReadonlyMap<string, number>
+): ReadonlyArray<ClassDemand> => {
+  const byClass = new Map<string, ClassDemand>()
+  for (const set of writesOf(changes, "MachineSet")) {
+    const { allocation } = set.spec
+    if (allocation === undefined) continue
+    const so = byClass.get(allocation.name) ?? { name: allocation.name, more: 0, of: [] }
+    const more = allocation.unlimited ? 0 : Math.max(0, allocation.count - (nodesIn.get(set.id) ?? 0))
+    byClass.set(allocation.name, { ...so, more: so.more + more, of: [...so.of, set] })
+  }
+  return [...byClass.values()]
+}
+
+interface ClassFindings {
+  readonly issues: ReadonlyArray<Issue>
+  readonly shortages: ReadonlyArray<string>
+}
+
+const classFindings = Effect.fnUntraced(function*(
+  state: State,
+  changes: ReadonlyArray<Change>,
+  nodesIn: ReadonlyMap<string, number>
+): Effect.fn.Return<ClassFindings, CallFailure> {
+  const wanted = demands(changes, nodesIn)
+  if (wanted.length === 0) return { issues: [], shortages: [] }
+  const [classes, all] = yield* Effect.all([
+    state.list(Kinds.MachineClass),
+    wanted.some(({ more }) => more > 0) ? machines(state) : Effect.succeed([])
+  ], { concurrency: 2 })
+  const names = classes.map(({ metadata }) => metadata.id)
+  const issues: Array<Issue> = []
+  const shortages: Array<string> = []
+  for (const { more, name, of } of wanted) {
+    const found = classes.find(({ metadata }) => metadata.id === name)
+    if (found === undefined) {
+      for (const { path } of of) {
+        const there = names.length === 0 ? "; there is none at all" : `; there are ${names.join(", ")}`
+        issues.push({
+          path: [...path, "machineClass", "name"],
+          message: `there is no machine class ${name}${didYouMean(name, names) || there}`
+        })
+      }
+      continue
+    }
+    // Such a class makes its machines when they are needed.
+    if (found.spec.autoProvision !== undefined || more === 0) continue
+    const { free, words } = freeInWords(
+      all,
+      ({ labels }) => fitsOneOf(found.spec.matchLabels, labels),
+      `not of the class (${found.spec.matchLabels.join(" or ")})`
+    )
+    if (free.length < more) {
+      shortages.push(`${more} more ${more === 1 ? "machine" : "machines"} of the class ${name} are needed; ${words}`)
+    }
+  }
+  return { issues, shortages }
+})
+
+/** A set that has nodes cannot change from listed machines to a class, or back. */
+const modeIssues = (
+  changes: ReadonlyArray<Change>,
+  actual: ReadonlyArray<Actual>,
+  nodesIn: ReadonlyMap<string, number>
+): ReadonlyArray<Issue> =>
+  writesOf(changes, "MachineSet").flatMap((expected): ReadonlyArray<Issue> => {
+    const current = actual.find((each): each is ActualOf<"MachineSet"> =>
+      each.kind === "MachineSet" && each.id === expected.id
+    )
+    const wasClass = current?.spec.allocation !== undefined
+    const count = nodesIn.get(expected.id) ?? 0
+    return current === undefined || count === 0 || wasClass === (expected.spec.allocation !== undefined)
+      ? []
+      : [{
+        path: expected.path,
+        message: `the set ${expected.id} has ${count} nodes ${
+          wasClass ? "of a machine class" : "that are listed"
+        }; it has to be empty before that changes`
+      }]
+  })
+
+// -----------------------------------------------------------------------------
+// All of it
+// -----------------------------------------------------------------------------
+
+/** A machine that is locked stays where it is. */
+const checkLocks = (
+  changes: ReadonlyArray<Change>,
+  actual: ReadonlyArray<Actual>
+): Effect.Effect<void, CallFailure> => {
+  const locked = changes.flatMap(({ action, id, kind }) =>
+    action === "destroy" && kind === "MachineSetNode" &&
+      actual.some((each) => each.kind === kind && each.id === id && Object.hasOwn(each.annotations, Labels.locked))
+      ? [id]
+      : []
+  )
+  return locked.length === 0
+    ? Effect.void
+    : failWith(
+      new Protected({
+        detail: `${locked.join(", ")} would leave the cluster and ${
+          locked.length === 1 ? "is" : "are"
+        } locked; sync with \`locked: false\` first`
+      })
+    )
+}
+
+/** A cluster that is locked or going takes no change. */
+const checkCluster = (
+  changes: ReadonlyArray<Change>,
+  current: (ActualOf<"Cluster">) | undefined
+): Effect.Effect<void, CallFailure> => {
+  if (current === undefined || changes.length === 0) return Effect.void
+  if (current.isTearingDown) {
+    return failWith(
+      new Locked({ detail: `cluster ${current.id} is being deleted; it can be made anew when it is gone` })
+    )
+  }
+  return Object.hasOwn(current.annotations, Labels.clusterLocked)
+    ? failWith(
+      new Protected({
+        detail: `cluster ${current.id} is locked, and would take ${changes.length} changes; unlock it in Omni first`
+      })
+    )
+    : Effect.void
+}
+
+/** Everything that the server has against the changes. Too few machines of a class fail here; the rest are issues. */
+export const preflight = Effect.fnUntraced(function*(
+  state: State,
+  input: {
+    readonly cluster: string
+    readonly changes: ReadonlyArray<Change>
+    readonly actual: ReadonlyArray<Actual>
+    readonly nodesIn: ReadonlyMap<string, number>
+    readonly allowUnknownMachines: boolean
+  }
+): Effect.fn.Return<
+  { readonly issues: ReadonlyArray<Issue>; readonly capacity: Effect.Effect<void, CallFailure> },
+  CallFailure
+> {
+  const { actual, changes, cluster, nodesIn } = input
+  const current = actual.find((each): each is ActualOf<"Cluster"> => each.kind === "Cluster")
+  yield* checkCluster(changes, current)
+  yield* checkLocks(changes, actual)
+  const [versions, joining, classes] = yield* Effect.all([
+    versionIssues(state, changes, current),
+    machineIssues(state, changes, cluster, input.allowUnknownMachines),
+    classFindings(state, changes, nodesIn)
+  ], { concurrency: 3 })
+  return {
+    issues: [...versions, ...joining, ...classes.issues, ...modeIssues(changes, actual, nodesIn)],
+    capacity: classes.shortages.length === 0
+      ? Effect.void
+      : failWith(new CapacityUnavailable({ detail: classes.shortages.join(". ") }))
+  }
+})

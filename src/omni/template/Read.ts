@@ -1,0 +1,126 @@
+/**
+ * What a server has of the things that a template speaks of.
+ *
+ * Only what is a user's is read: a controller's resources, and the nodes that Omni makes for a machine class, are not a
+ * template's. What holds an id that the template needs, and is not this cluster's, is told and never changed.
+ */
+import * as Effect from "effect/Effect"
+import type * as Yaml from "yaml"
+import * as Labels from "../Labels.ts"
+import { type CallFailure, type Kind, Kinds, type Metadata, type Resource, type State } from "../State.ts"
+import type { Actual } from "./Diff.ts"
+import { type Issue, visible } from "./Issue.ts"
+import { lookUp } from "./Lookup.ts"
+import { actualOf, kindOf } from "./Specs.ts"
+import type { Expected, KindName } from "./Translate.ts"
+
+/** Kinds whose resources say in a label which cluster they are of. */
+const labelled = ["ExtensionsConfiguration", "ConfigPatch", "MachineSet", "MachineSetNode"] as const
+
+/** Kinds whose resources are a machine's, and have no label. */
+const ofMachines = ["KernelArgs", "MachineInstallDiskConfig"] as const
+
+export interface Found {
+  readonly actual: ReadonlyArray<Actual>
+  /** What holds ids of the template and is not the cluster's. */
+  readonly issues: ReadonlyArray<Issue>
+  /** How many nodes each machine set has, also those that Omni made. */
+  readonly nodesIn: ReadonlyMap<string, number>
+}
+
+const isTemplates = ({ labels, owner }: Metadata): boolean =>
+  owner === "" && !Object.hasOwn(labels, Labels.managedByNodeController)
+
+/** Who holds an id, for people; undefined where it is the cluster's own. */
+export const holderOf = (kind: KindName, { labels, owner }: Metadata, cluster: string): string | undefined => {
+  const of = labels[Labels.cluster]
+  if (kind !== "Cluster" && of !== undefined && of !== cluster) return `cluster ${visible(of)}`
+  if (owner !== "") return `Omni's own ${owner}`
+  if ((labelled as ReadonlyArray<KindName>).includes(kind) && of === undefined) return "no cluster that is named"
+  return undefined
+}
+
+const foreign = ({ id, kind, path }: Expected, holder: string): Issue => ({
+  path,
+  message: kind === "MachineSetNode"
+    ? `machine ${id} is taken by ${holder}`
+    : `there is a ${kind} ${id} already, and it is of ${holder}; nothing of it was touched`
+})
+
+/** Reads what there is of a cluster, and of the resources that are asked for. */
+export const read = Effect.fnUntraced(function*(
+  state: State,
+  yaml: typeof Yaml,
+  cluster: string,
+  expected: ReadonlyArray<Expected>
+): Effect.fn.Return<Found, CallFailure> {
+  const issues: Array<Issue> = []
+  const actual = new Map<string, Actual>()
+  const keep = <K extends KindName>(name: K, resource: Resource<never>) =>
+    void actual.set(`${name}/${resource.metadata.id}`, actualOf(name, resource, yaml))
+  const wanted = new Map(expected.map((each) => [`${each.kind}/${each.id}`, each]))
+
+  // Kinds differ in their specs only, which `actualOf` reads.
+  const list = (name: KindName, labels?: Labels.Labels) =>
+    Effect.map(
+      state.list(kindOf(name) as unknown as Kind<never>, labels),
+      (resources) => resources.map((resource) => ({ name, resource }))
+    )
+
+  const [clusterResource, ...lists] = yield* Effect.all([
+    state.get(Kinds.Cluster, cluster),
+    ...labelled.map((name) => list(name, { [Labels.cluster]: cluster })),
+    ...ofMachines.map((name) => list(name))
+  ], { concurrency: "unbounded" })
+
+  if (clusterResource !== undefined) {
+    const asked = wanted.get(`Cluster/${cluster}`)
+    if (clusterResource.metadata.owner === "") keep("Cluster", clusterResource as Resource<never>)
+    else if (asked !== undefined) issues.push(foreign(asked, `Omni's own ${clusterResource.metadata.owner}`))
+  }
+  const all = lists.flat()
+  const nodesIn = new Map<string, number>()
+  for (const { name, resource } of all) {
+    if (name !== "MachineSetNode") continue
+    const set = resource.metadata.labels[Labels.machineSet] ?? ""
+    nodesIn.set(set, (nodesIn.get(set) ?? 0) + 1)
+  }
+  const machines = new Set([
+    ...all.flatMap(({ name, resource }) => name === "MachineSetNode" ? [resource.metadata.id] : []),
+    ...expected.flatMap(({ id, kind }) => kind === "MachineSetNode" || kind === "MachineInstallDiskConfig" ? [id] : [])
+  ])
+  for (const { name, resource } of all) {
+    const isOfMachine = (ofMachines as ReadonlyArray<KindName>).includes(name)
+    if (isOfMachine && !machines.has(resource.metadata.id)) continue
+    if (isTemplates(resource.metadata)) {
+      keep(name, resource)
+      continue
+    }
+    const asked = wanted.get(`${name}/${resource.metadata.id}`)
+    if (asked !== undefined) {
+      issues.push(
+        foreign(asked, resource.metadata.owner === "" ? "a machine class" : `Omni's own ${resource.metadata.owner}`)
+      )
+    }
+  }
+
+  // What was not found among the cluster's may still be there, as somebody else's.
+  const told = new Set(issues.map(({ path }) => path))
+  const absent = expected.filter((each) =>
+    (labelled as ReadonlyArray<KindName>).includes(each.kind) && !actual.has(`${each.kind}/${each.id}`) &&
+    !told.has(each.path)
+  )
+  for (const name of labelled) {
+    const wantedOfKind = absent.filter(({ kind }) => kind === name)
+    const there = yield* lookUp(state, kindOf(name) as unknown as Kind<never>, wantedOfKind.map(({ id }) => id))
+    for (const each of wantedOfKind) {
+      const resource = there.get(each.id)
+      if (resource === undefined) continue
+      const holder = holderOf(name, resource.metadata, cluster)
+      if (holder !== undefined) issues.push(foreign(each, holder))
+      // It was made in this moment.
+      else keep(name, resource)
+    }
+  }
+  return { actual: [...actual.values()], issues, nodesIn }
+})

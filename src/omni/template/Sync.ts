@@ -1,0 +1,257 @@
+/**
+ * Makes the resources of a cluster those of a template: creates, updates, then destroys, in the order of writing.
+ *
+ * The first error stops it and nothing is rolled back; running it again finishes the job, whatever it was interrupted
+ * at. Where somebody else changes the same resources meanwhile, what there is is read anew and compared again. Nothing is
+ * changed that is a controller's or another cluster's, and no resource is ever given an owner.
+ */
+import type { Message } from "@bufbuild/protobuf"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Yaml from "yaml"
+import { failWith } from "../../internal/Method.ts"
+import { retrying, within } from "../../internal/Retry.ts"
+import type { Policy } from "../../Policy.ts"
+import { Conflict, type InvalidSpec, RequestTimeout } from "../../ProviderError.ts"
+import * as Labels from "../Labels.ts"
+import { type CallFailure, isReason, type Kind, type Resource, type State } from "../State.ts"
+import { annotationsFor, type Change, differences } from "./Diff.ts"
+import { load } from "./Load.ts"
+import type { Template } from "./Model.ts"
+import { loadYaml } from "./Parse.ts"
+import {
+  inPlanOrder,
+  prepare,
+  type SyncOptions,
+  type TemplateChange,
+  type TemplateChanges,
+  toTemplateChange
+} from "./Plan.ts"
+import { holderOf } from "./Read.ts"
+import { actualOf, kindOf, messageOf } from "./Specs.ts"
+import { type Expected, type KindName, writeOrder } from "./Translate.ts"
+
+/** How often what others changed meanwhile is read anew, before it is given up. */
+const rounds = 5
+
+/** What came of one step: it made a difference, it did not have to, or somebody else was faster in another direction. */
+type Step = "done" | "nothing" | "moved"
+
+interface Context {
+  readonly state: State
+  readonly policy: Policy
+  readonly yaml: typeof Yaml
+  readonly cluster: string
+  /** Annotations that what is made here gets beside its own: whose it is. */
+  readonly marks: Labels.Labels
+}
+
+// The kinds of a template differ in their specs only; what is read and written here are their common parts.
+const wire = (name: KindName): Kind<Message> => kindOf(name) as unknown as Kind<Message>
+
+const plainOf = ({ yaml }: Context, name: KindName, resource: Resource<Message>) =>
+  actualOf(name, resource as unknown as Resource<never>, yaml)
+
+// -----------------------------------------------------------------------------
+// One resource
+// -----------------------------------------------------------------------------
+
+/** Whether what is there already is what was to be made. */
+const isAsExpected = (context: Context, expected: Expected, resource: Resource<Message>): boolean =>
+  holderOf(expected.kind, resource.metadata, context.cluster) === undefined &&
+  resource.metadata.phase === "running" &&
+  differences(expected, plainOf(context, expected.kind, resource)).length === 0
+
+const create = (context: Context, expected: Expected): Effect.Effect<Step, CallFailure> => {
+  const { marks, policy, state } = context
+  const kind = wire(expected.kind)
+  const send = state.create(kind, {
+    id: expected.id,
+    labels: expected.labels,
+    annotations: { ...marks, ...expected.annotations },
+    spec: messageOf(expected)
+  }).pipe(
+    Effect.as<Step>("done"),
+    Effect.catchIf(
+      (error) => isReason(error, "NameTaken"),
+      () =>
+        Effect.map(
+          state.get(kind, expected.id),
+          (found): Step => found !== undefined && isAsExpected(context, expected, found) ? "nothing" : "moved"
+        )
+    )
+  )
+  let isSent = false
+  return retrying(policy)(Effect.suspend(() => {
+    if (!isSent) {
+      isSent = true
+      return send
+    }
+    // The answer to the first one was lost: it may have been made.
+    return Effect.flatMap(state.get(kind, expected.id), (found) =>
+      found === undefined
+        ? send
+        : Effect.succeed<Step>(isAsExpected(context, expected, found) ? "done" : "moved"))
+  }))
+}
+
+const update = (context: Context, expected: Expected): Effect.Effect<Step, CallFailure> => {
+  let step: Step = "nothing"
+  return context.state.modify(wire(expected.kind), expected.id, (resource) => {
+    const { metadata } = resource
+    if (holderOf(expected.kind, metadata, context.cluster) !== undefined || metadata.phase !== "running") {
+      step = "moved"
+      return undefined
+    }
+    const current = plainOf(context, expected.kind, resource)
+    if (differences(expected, current).length === 0) return undefined
+    step = "done"
+    return {
+      metadata: {
+        ...metadata,
+        labels: expected.labels,
+        annotations: annotationsFor(expected.annotations, metadata.annotations)
+      },
+      spec: messageOf(expected)
+    }
+  }).pipe(
+    Effect.map(() => step),
+    Effect.catchIf((error) => isReason(error, "NotFoundError"), () => Effect.succeed<Step>("moved"))
+  )
+}
+
+/** What is a machine's stays; it is no template's any more. */
+const release = (context: Context, kind: KindName, id: string): Effect.Effect<Step, CallFailure> => {
+  let step: Step = "nothing"
+  return context.state.modify(wire(kind), id, (resource) => {
+    const { [Labels.managedByTemplates]: managed, ...annotations } = resource.metadata.annotations
+    if (managed === undefined || resource.metadata.owner !== "") return undefined
+    step = "done"
+    return { ...resource, metadata: { ...resource.metadata, annotations } }
+  }).pipe(
+    Effect.map(() => step),
+    Effect.catchIf((error) => isReason(error, "NotFoundError"), () => Effect.succeed<Step>("nothing"))
+  )
+}
+
+/** Waits until something is gone, and says what holds it where that takes too long. */
+const remove = (context: Context, kind: KindName, id: string): Effect.Effect<void, CallFailure> => {
+  const limit = context.policy.nodeTimeout.delete
+  let holds: ReadonlyArray<string> = []
+  return context.state.teardownAndDestroy(wire(kind), id, ({ metadata }) =>
+    Effect.sync(() => {
+      holds = metadata.finalizers
+    })).pipe(
+      within(limit),
+      Effect.timeoutOrElse({
+        duration: limit,
+        orElse: () =>
+          failWith(
+            new RequestTimeout({
+              detail: `${kind} ${id} is not gone after ${Duration.format(limit)}${
+                holds.length === 0 ? "" : `; held by ${holds.join(", ")}`
+              }`,
+              durationMillis: Math.round(Duration.toMillis(limit))
+            })
+          )
+      })
+    )
+}
+
+// -----------------------------------------------------------------------------
+// All of them
+// -----------------------------------------------------------------------------
+
+type Journal = (change: Change, step: Step) => void
+
+/** Runs what is of one kind at once, kind after kind. */
+const inOrder = <E>(
+  changes: ReadonlyArray<Change>,
+  width: number,
+  run: (change: Change) => Effect.Effect<void, E>
+): Effect.Effect<void, E> =>
+  Effect.forEach(
+    writeOrder,
+    (kind) =>
+      Effect.forEach(changes.filter((change) => change.kind === kind), run, { concurrency: width, discard: true }),
+    { discard: true }
+  )
+
+const write = (context: Context, change: Change): Effect.Effect<Step, CallFailure> => {
+  switch (change.action) {
+    case "create":
+      return create(context, change.expected)
+    case "recreate":
+      return Effect.andThen(remove(context, change.kind, change.id), create(context, change.expected))
+    case "update":
+      return update(context, change.expected)
+    case "release":
+      return release(context, change.kind, change.id)
+    case "destroy":
+      return Effect.as(remove(context, change.kind, change.id), "done")
+  }
+}
+
+const logged = (change: Change, step: Effect.Effect<Step, CallFailure>) =>
+  Effect.andThen(Effect.logDebug(`${change.action} ${change.kind} ${change.id}`), step)
+
+/** All creates, all updates, then what is to go: machines and sets first, the rest when they are gone. */
+const execute = (
+  context: Context,
+  changes: ReadonlyArray<Change>,
+  journal: Journal
+): Effect.Effect<void, CallFailure> => {
+  const { concurrency } = context.policy
+  const having = (...actions: ReadonlyArray<Change["action"]>) =>
+    changes.filter(({ action }) => actions.includes(action))
+  const run = (change: Change) => Effect.map(logged(change, write(context, change)), (step) => journal(change, step))
+  const isOfSets = ({ kind }: Change) => kind === "MachineSet" || kind === "MachineSetNode"
+  const destroys = having("destroy")
+  const phase = (some: ReadonlyArray<Change>) =>
+    // All of them are told to go before any is waited for: one may wait for another.
+    Effect.andThen(
+      inOrder(some, concurrency.delete, ({ id, kind }) => Effect.asVoid(context.state.teardown(wire(kind), id))),
+      Effect.forEach(some, run, { concurrency: concurrency.delete, discard: true })
+    )
+  return inOrder(having("create", "recreate"), concurrency.create, run).pipe(
+    Effect.andThen(inOrder(having("update", "release"), concurrency.create, run)),
+    Effect.andThen(phase(destroys.filter(isOfSets))),
+    Effect.andThen(phase(destroys.filter((change) => !isOfSets(change))))
+  )
+}
+
+export interface SyncContext {
+  readonly state: State
+  readonly policy: Effect.Effect<Policy>
+}
+
+/** Syncs a template; gives what was changed. */
+export const sync = Effect.fnUntraced(function*(
+  { policy, state }: SyncContext,
+  template: string | Template,
+  options: SyncOptions & { readonly marks?: Labels.Labels } = {}
+): Effect.fn.Return<TemplateChanges, InvalidSpec | CallFailure> {
+  const loaded = yield* load(template, options)
+  const cluster = loaded.template.cluster.name
+  const context: Context = {
+    state,
+    policy: yield* policy,
+    yaml: yield* loadYaml,
+    cluster,
+    marks: options.marks ?? {}
+  }
+  const done: Array<TemplateChange> = []
+  for (let round = 0; round < rounds; round++) {
+    const { changes } = yield* prepare(state, loaded, options)
+    const steps = new Map<Change, Step>()
+    yield* execute(context, changes, (change, step) => void steps.set(change, step))
+    // In the order of the plan, whichever ended first.
+    done.push(...changes.filter((change) => steps.get(change) === "done").map(toTemplateChange))
+    if (![...steps.values()].includes("moved")) return { cluster, changes: inPlanOrder(done) }
+  }
+  return yield* failWith(
+    new Conflict({
+      detail: `somebody else keeps changing cluster ${cluster}; ${rounds} times it was another than planned`
+    })
+  )
+})

@@ -1,0 +1,104 @@
+/** Powering machines off and on: only what comes back, and never success for nothing. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import { outcomes, world } from "./support/world.ts"
+
+const managed = { controlPlanes: 1, workers: 2, machine: { power: "on" } } as const
+
+describe("stopNodes and startNodes", () => {
+  it.live("of machines whose power Omni manages: workers first off, control planes first on", () =>
+    Effect.gen(function*() {
+      const { fake, provider } = yield* world()
+      yield* fake.addCluster("dev", managed)
+      const stopped = yield* provider.stopNodes("dev")
+      assert.isTrue(stopped.outcomes.every(({ outcome }) => outcome._tag === "Done"))
+      assert.isTrue((yield* fake.machines).every(({ power }) => power === "off"))
+      const status = Option.getOrThrow(yield* provider.getClusterStatus("dev"))
+      assert.deepStrictEqual([status.phase, status.nodesReady], ["stopped", 0])
+      const again = yield* provider.stopNodes("dev")
+      assert.isTrue(again.outcomes.every(({ outcome }) => outcome._tag === "AlreadyDone"))
+      const started = yield* provider.startNodes("dev")
+      assert.isTrue(started.outcomes.every(({ outcome }) => outcome._tag === "Done"))
+      assert.isTrue((yield* provider.listNodes("dev")).every(({ state }) => state === "running"))
+      assert.isTrue((yield* provider.startNodes("dev")).outcomes.every(({ outcome }) => outcome._tag === "AlreadyDone"))
+      const power = (yield* fake.calls).filter(({ method }) => method.startsWith("MachinePower")).map((
+        { id, method }
+      ) => `${method.slice(12)} ${id.slice(-1)}`)
+      assert.strictEqual(power.length, 6)
+      assert.deepStrictEqual([power[2], power[3]], ["Off 1", "On 1"])
+    }))
+
+  it.live("of machines whose power Omni does not manage sends nothing, and says why", () =>
+    Effect.gen(function*() {
+      const { fake, newCalls, provider } = yield* world()
+      yield* fake.addCluster("dev", { controlPlanes: 1, workers: 1 })
+      yield* newCalls
+      const error = yield* Effect.flip(provider.stopNodes("dev"))
+      assert.strictEqual(error._tag, "NodesFailed")
+      assert.match(error.message, /dev-worker-1: Omni does not manage this machine's power/)
+      assert.deepStrictEqual(yield* newCalls, ["List ClusterMachineStatuses", "List MachineStatuses"])
+    }))
+
+  it.live("of both powers off what can be powered on again, and leaves the rest", () =>
+    Effect.gen(function*() {
+      const { fake, provider } = yield* world()
+      const [, worker] = yield* fake.addCluster("dev", { controlPlanes: 1, workers: 1 })
+      yield* fake.changeMachine(worker ?? "", { power: "on" })
+      yield* fake.settled
+      const report = yield* provider.stopNodes("dev")
+      assert.deepStrictEqual(outcomes(report), ["dev-control-plane-1: Unsupported", "dev-worker-1: Done"])
+    }))
+
+  it.live("asked to power off always are told what the server says of those that cannot", () =>
+    Effect.gen(function*() {
+      const { fake, provider } = yield* world({ omni: { powerOff: "always" } })
+      yield* fake.addCluster("dev", { controlPlanes: 1, workers: 0 })
+      const error = yield* Effect.flip(provider.stopNodes("dev"))
+      assert.match(error.message, /dev-control-plane-1: .+/)
+      assert.isTrue((yield* fake.calls).some(({ method }) => method === "MachinePowerOff"))
+    }))
+
+  it.live("of no nodes, or none that are there", () =>
+    Effect.gen(function*() {
+      const { fake, provider } = yield* world()
+      assert.strictEqual((yield* Effect.flip(provider.stopNodes("dev")))._tag, "NoNodes")
+      const [, worker] = yield* fake.addCluster("dev", managed)
+      yield* fake.failNext({ method: "MachinePowerOff", code: 5, message: "machine not found", times: 1 })
+      const report = yield* provider.stopNodes("dev")
+      assert.strictEqual(report.outcomes.filter(({ outcome }) => outcome._tag === "AlreadyDone").length, 1)
+      yield* fake.removeMachine(worker ?? "")
+      assert.strictEqual((yield* provider.startNodes("dev")).outcomes.length, 2)
+    }))
+
+  it.live("with one machine that does not obey: it fails by its deadline, the others are done", () =>
+    Effect.gen(function*() {
+      const { fake, provider } = yield* world({ omni: { policy: { nodeTimeout: { stop: "500 millis" } } } })
+      yield* fake.addCluster("dev", managed)
+      yield* fake.failNext({ method: "MachinePowerOff", code: 3, message: "failed to validate: no", times: 1 })
+      const error = yield* Effect.flip(provider.stopNodes("dev"))
+      assert.strictEqual(error._tag, "NodesFailed")
+      const tags = error._tag === "NodesFailed"
+        ? error.report.outcomes.map(({ outcome }) => outcome._tag).toSorted()
+        : []
+      assert.deepStrictEqual(tags, ["Done", "Done", "Failed"])
+    }))
+
+  it.live("that are interrupted send nothing more", () =>
+    Effect.gen(function*() {
+      const { fake, newCalls, provider } = yield* world({ fake: { latency: "20 millis" } })
+      yield* fake.addCluster("dev", managed)
+      const fiber = yield* Effect.forkChild(provider.stopNodes("dev"))
+      yield* Effect.sleep("50 millis")
+      yield* Fiber.interrupt(fiber)
+      // What was on its way arrives.
+      yield* Effect.sleep("30 millis")
+      yield* newCalls
+      yield* Effect.sleep("100 millis")
+      assert.deepStrictEqual(yield* newCalls, [])
+      assert.strictEqual(yield* fake.openWatches, 0)
+      yield* provider.stopNodes("dev")
+      assert.isTrue((yield* fake.machines).every(({ power }) => power === "off"))
+    }))
+})

@@ -1,0 +1,177 @@
+/** Waiting for a cluster: what counts as running, ready and upgraded, and what only looks so. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import { TestClock } from "effect/testing"
+import type { ClusterName } from "kubelayer/Model"
+import { blockersOf } from "../../src/omni/Blockers.ts"
+import { Kinds } from "../../src/omni/State.ts"
+import { awaitReady, awaitRunning, awaitUpgrade } from "../../src/omni/Waits.ts"
+import { makeSharedStatuses } from "../../src/omni/Watches.ts"
+import { makeStore } from "./support/store.ts"
+
+const dev = "dev" as ClusterName
+const o = "omni.sidero.dev/"
+const ofCluster = { [`${o}cluster`]: "dev" }
+
+const machines = (requested: number, total = requested, healthy = total) => ({
+  requested,
+  total,
+  healthy,
+  connected: total
+})
+const status = (given: object = {}) => ({
+  spec: { phase: 3, ready: true, available: true, machines: machines(2), ...given }
+})
+
+/** A cluster that asks for two machines, one in each set. */
+const world = Effect.gen(function*() {
+  const store = yield* makeStore
+  const statuses = yield* makeSharedStatuses(store.state)
+  yield* store.put(Kinds.Cluster, "dev", { spec: { talosVersion: "1.11.5", kubernetesVersion: "1.34.2" } })
+  for (const set of ["dev-control-planes", "dev-workers"]) {
+    yield* store.put(Kinds.MachineSet, set, { labels: ofCluster })
+    yield* store.put(Kinds.MachineSetNode, `machine-${set}`, { labels: { ...ofCluster, [`${o}machine-set`]: set } })
+  }
+  const context = { state: store.state, statuses, blockers: blockersOf(store.state) }
+  return { ...store, context, say: (given?: object) => store.put(Kinds.ClusterStatus, "dev", status(given)) }
+})
+
+/** Whether a wait has ended after a moment. */
+const hasEnded = <A, E>(fiber: Fiber.Fiber<A, E>) =>
+  Effect.map(TestClock.adjust("1 second"), () => fiber.pollUnsafe() !== undefined)
+
+describe("awaitReady", () => {
+  it.effect("is not ended by RUNNING and ready before the cluster grows, nor by machines that are not well", () =>
+    Effect.gen(function*() {
+      const { context, say } = yield* world
+      const fiber = yield* Effect.forkChild(awaitReady(context)(dev))
+      const pretences = [
+        { machines: machines(0) },
+        { machines: undefined },
+        { machines: machines(1) },
+        { phase: 1 },
+        { ready: false },
+        { available: false },
+        { machines: machines(2, 1, 1) },
+        { machines: machines(2, 2, 1) },
+        { machines: machines(3) }
+      ]
+      for (const pretence of pretences) {
+        yield* say(pretence)
+        assert.isFalse(yield* hasEnded(fiber), JSON.stringify(pretence))
+      }
+      yield* say()
+      assert.isTrue(yield* hasEnded(fiber))
+      yield* Fiber.join(fiber)
+    }))
+
+  it.effect("counts what the sets ask for: listed machines, and those of a class", () =>
+    Effect.gen(function*() {
+      const { context, put, say } = yield* world
+      yield* put(Kinds.MachineSet, "dev-more", {
+        labels: ofCluster,
+        spec: { machineAllocation: { name: "small", machineCount: 3, allocationType: 0 } }
+      })
+      yield* say()
+      const fiber = yield* Effect.forkChild(awaitReady(context)(dev))
+      assert.isFalse(yield* hasEnded(fiber))
+      yield* say({ machines: machines(5) })
+      assert.isTrue(yield* hasEnded(fiber))
+    }))
+
+  it.effect("waits on one stream however many wait, closes it with the last, and asks for nothing while nothing happens", () =>
+    Effect.gen(function*() {
+      const { context, opened, reads, say } = yield* world
+      yield* say({ phase: 1 })
+      const fibers = yield* Effect.forEach([1, 2, 3], () => Effect.forkChild(awaitReady(context)(dev)))
+      yield* TestClock.adjust("5 minutes")
+      assert.deepStrictEqual(opened, ["ClusterStatuses.omni.sidero.dev/dev"])
+      assert.deepStrictEqual(reads, Array.from({ length: 3 }, () => "Clusters.omni.sidero.dev/dev"))
+      yield* say()
+      yield* Effect.forEach(fibers, Fiber.join)
+      assert.strictEqual(opened.length, 1)
+      yield* awaitReady(context)(dev)
+      assert.strictEqual(opened.length, 2)
+    }))
+
+  it.effect("begins before Omni has said anything of the cluster", () =>
+    Effect.gen(function*() {
+      const { context, say } = yield* world
+      const fiber = yield* Effect.forkChild(awaitReady(context)(dev))
+      assert.isFalse(yield* hasEnded(fiber))
+      yield* say()
+      assert.isTrue(yield* hasEnded(fiber))
+    }))
+
+  it.effect("fails with ClusterNotFound where there is none, or where it goes meanwhile", () =>
+    Effect.gen(function*() {
+      const { context, put, remove, say } = yield* world
+      const absent = yield* Effect.flip(awaitReady(context)("other" as ClusterName))
+      assert.strictEqual(absent._tag, "ClusterNotFound")
+      yield* say({ phase: 4 })
+      const fiber = yield* Effect.forkChild(Effect.flip(awaitReady(context)(dev)))
+      assert.isFalse(yield* hasEnded(fiber))
+      yield* put(Kinds.Cluster, "dev", { phase: "tearingDown", spec: {} })
+      yield* remove(Kinds.ClusterStatus, "dev")
+      assert.strictEqual((yield* Fiber.join(fiber))._tag, "ClusterNotFound")
+    }))
+
+  it.effect("that takes too long says what the cluster lacks", () =>
+    Effect.gen(function*() {
+      const { context, put, say } = yield* world
+      yield* say({ ready: false, machines: machines(2, 2, 1) })
+      yield* put(Kinds.ClusterMachineStatus, "m1", {
+        labels: { ...ofCluster, [`${o}hostname`]: "talos-1" },
+        spec: { stage: 2, ready: false, lastConfigError: "" }
+      })
+      yield* put(Kinds.MachineStatus, "m2", { labels: { ...ofCluster, [`${o}disconnected`]: "" } })
+      const fiber = yield* Effect.forkChild(Effect.flip(awaitReady(context)(dev, { timeout: "10 minutes" })))
+      yield* TestClock.adjust("10 minutes")
+      const error = yield* Fiber.join(fiber)
+      assert.strictEqual(error._tag === "BackendError" ? error.reason._tag : error._tag, "RequestTimeout")
+      assert.match(
+        error.message,
+        /was not ready within 10m: .*m2 has no connection to Omni.*machine talos-1: it is INSTALLING/
+      )
+    }))
+})
+
+describe("awaitRunning", () => {
+  it.effect("ends before the machines are healthy, but not before there are as many as asked for", () =>
+    Effect.gen(function*() {
+      const { context, say } = yield* world
+      const fiber = yield* Effect.forkChild(awaitRunning(context)(dev))
+      yield* say({ machines: machines(0), ready: false })
+      assert.isFalse(yield* hasEnded(fiber))
+      yield* say({ ready: false, available: false, machines: machines(2, 2, 0) })
+      assert.isTrue(yield* hasEnded(fiber))
+    }))
+})
+
+describe("awaitUpgrade", () => {
+  const upgraded = (version: string, phase = 2) => ({ spec: { phase, lastUpgradeVersion: version, error: "" } })
+
+  it.effect("is not ended by what was done before: the last version has to be the one that is asked for", () =>
+    Effect.gen(function*() {
+      const { context, put } = yield* world
+      yield* put(Kinds.TalosUpgradeStatus, "dev", upgraded("1.11.4"))
+      yield* put(Kinds.KubernetesUpgradeStatus, "dev", upgraded("1.34.2"))
+      const fiber = yield* Effect.forkChild(awaitUpgrade(context)(dev))
+      assert.isFalse(yield* hasEnded(fiber))
+      yield* put(Kinds.TalosUpgradeStatus, "dev", upgraded("1.11.4", 1))
+      assert.isFalse(yield* hasEnded(fiber))
+      yield* put(Kinds.TalosUpgradeStatus, "dev", upgraded("1.11.5", 1))
+      assert.isFalse(yield* hasEnded(fiber))
+      yield* put(Kinds.TalosUpgradeStatus, "dev", upgraded("1.11.5"))
+      assert.isTrue(yield* hasEnded(fiber))
+    }))
+
+  it.effect("of one product waits for that one alone", () =>
+    Effect.gen(function*() {
+      const { context, put } = yield* world
+      const fiber = yield* Effect.forkChild(awaitUpgrade(context)(dev, { kubernetes: "v1.35.0" }))
+      yield* put(Kinds.KubernetesUpgradeStatus, "dev", upgraded("1.35.0"))
+      assert.isTrue(yield* hasEnded(fiber))
+    }))
+})

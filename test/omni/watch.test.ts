@@ -1,0 +1,125 @@
+/** Watching a cluster: one status out of three streams, its end, and what is said where there is none. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import { TestClock } from "effect/testing"
+import type { ClusterName, ClusterStatus } from "kubelayer/Model"
+import { getStatus, listNodes } from "../../src/omni/Members.ts"
+import { Kinds } from "../../src/omni/State.ts"
+import { watchCluster } from "../../src/omni/Watch.ts"
+import { makeSharedStatuses, picture } from "../../src/omni/Watches.ts"
+import { makeStore } from "./support/store.ts"
+
+const dev = "dev" as ClusterName
+const o = "omni.sidero.dev/"
+const endpoint = "https://omni.example"
+
+const status = (given: object = {}) => ({
+  spec: { phase: 3, ready: true, available: true, machines: { requested: 1, total: 1, healthy: 1 }, ...given }
+})
+const machine = (stage: number, cluster = "dev") => ({
+  labels: { [`${o}cluster`]: cluster, [`${o}role-controlplane`]: "" },
+  spec: { stage, managementAddress: "" }
+})
+
+const world = Effect.gen(function*() {
+  const store = yield* makeStore
+  const statuses = yield* makeSharedStatuses(store.state)
+  return { ...store, watch: watchCluster({ state: store.state, statuses, endpoint })(dev) }
+})
+
+describe("watchCluster", () => {
+  it.effect("tells the present, each change once, and ends with the cluster", () =>
+    Effect.gen(function*() {
+      const { put, remove, state, watch } = yield* world
+      yield* put(Kinds.Cluster, "dev")
+      yield* put(Kinds.ClusterStatus, "dev", status({ phase: 1, ready: false }))
+      yield* put(Kinds.ClusterMachineStatus, "m1", machine(2))
+      const seen: Array<ClusterStatus> = []
+      const fiber = yield* Effect.forkChild(Stream.runForEach(watch, (each) => Effect.sync(() => seen.push(each))))
+      // As many turns as it takes to pass from fiber to fiber; no time is waited for.
+      const rest = Effect.repeat(TestClock.adjust("1 milli"), { times: 20 })
+      const last = () => `${seen.length} ${seen.at(-1)?.phase} ${seen.at(-1)?.nodesReady}`
+      yield* rest
+      assert.strictEqual(last(), "1 provisioning 0")
+      yield* put(Kinds.ClusterMachineStatus, "m1", machine(4))
+      yield* rest
+      yield* put(Kinds.ClusterStatus, "dev", status())
+      yield* rest
+      assert.strictEqual(last(), "3 running 1")
+      assert.deepStrictEqual(seen.at(-1), Option.getOrThrow(yield* getStatus(state, endpoint)(dev)))
+      // Nothing that a status shows.
+      yield* put(Kinds.ClusterStatus, "dev", status())
+      yield* put(Kinds.Cluster, "dev", { annotations: { a: "b" } })
+      yield* put(Kinds.ClusterMachineStatus, "other", machine(1, "other"))
+      yield* rest
+      assert.strictEqual(seen.length, 3)
+      yield* remove(Kinds.ClusterMachineStatus, "m1")
+      yield* remove(Kinds.ClusterStatus, "dev")
+      yield* rest
+      assert.strictEqual(seen.at(-1)?.nodesTotal, 0)
+      yield* remove(Kinds.Cluster, "dev")
+      yield* Fiber.join(fiber)
+    }))
+
+  it.effect("fails where there is no cluster", () =>
+    Effect.gen(function*() {
+      const { put, watch } = yield* world
+      yield* put(Kinds.ClusterMachineStatus, "m1", machine(4))
+      assert.strictEqual((yield* Effect.flip(Stream.runDrain(watch)))._tag, "ClusterNotFound")
+    }))
+})
+
+describe("a read", () => {
+  it.effect("of a status is two calls, and a third where Omni says nothing of the cluster yet", () =>
+    Effect.gen(function*() {
+      const { put, reads, state } = yield* world
+      const read = getStatus(state, endpoint)(dev)
+      assert.isTrue(Option.isNone(yield* read))
+      assert.strictEqual(reads.splice(0).length, 3)
+      yield* put(Kinds.Cluster, "dev")
+      assert.strictEqual(Option.getOrThrow(yield* read).phase, "unknown")
+      yield* put(Kinds.ClusterStatus, "dev", status())
+      yield* put(Kinds.ClusterMachineStatus, "m1", machine(4))
+      reads.length = 0
+      assert.isTrue(Option.getOrThrow(yield* read).ready)
+      assert.strictEqual(reads.length, 2)
+    }))
+
+  it.effect("of nodes has those of this cluster, control planes first, numbers as numbers", () =>
+    Effect.gen(function*() {
+      const { put, state } = yield* world
+      const worker = (name: string) => ({
+        labels: { [`${o}cluster`]: "dev", [`${o}role-worker`]: "", [`${o}hostname`]: name },
+        spec: { stage: 4, managementAddress: "" }
+      })
+      yield* put(Kinds.ClusterMachineStatus, "a", worker("talos-10"))
+      yield* put(Kinds.ClusterMachineStatus, "b", worker("talos-2"))
+      yield* put(Kinds.ClusterMachineStatus, "c", machine(4))
+      yield* put(Kinds.ClusterMachineStatus, "d", machine(4, "dev-2"))
+      assert.deepStrictEqual((yield* listNodes(state)(dev)).map(({ name }) => name), ["c", "talos-2", "talos-10"])
+    }))
+})
+
+describe("picture", () => {
+  it.effect("has all that fits, and forgets it where a watch begins anew", () =>
+    Effect.gen(function*() {
+      const resource = (id: string) => ({ metadata: { id, labels: {} } })
+      const state = {
+        watch: () =>
+          Stream.fromIterable([
+            { _tag: "Created", resource: resource("a") },
+            { _tag: "Created", resource: resource("b") },
+            { _tag: "Bootstrapped" },
+            { _tag: "Restarted" },
+            { _tag: "Created", resource: resource("b") },
+            { _tag: "Bootstrapped" },
+            { _tag: "Destroyed", id: "b" }
+          ]).pipe(Stream.rechunk(1))
+      }
+      const seen = yield* Stream.runCollect(picture(state as never, Kinds.MachineStatus, {}))
+      assert.deepStrictEqual(seen.map((all) => [...all.keys()].join()), ["a,b", "b", ""])
+    }))
+})
