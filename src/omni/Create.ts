@@ -47,7 +47,7 @@ import { picture } from "./Watches.ts"
  * @since 0.1.0
  */
 export interface ClusterDefaults {
-  /** Machines of this class; Omni chooses, and replaces. */
+  /** Machines of this class; Omni chooses, and replaces. How many a cluster that is there has is changed by `sync`. */
   readonly machineClass?: string
   /** Or machines chosen from those that are free. */
   readonly machines?: MachineSelection

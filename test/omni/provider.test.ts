@@ -17,7 +17,7 @@ const summary = (nodes: ReadonlyArray<NodeInfo>) => nodes.map(({ name, role, sta
 describe("reads", () => {
   it.live("nodes, clusters and status of a cluster that runs", () =>
     Effect.gen(function*() {
-      const { fake, newCalls, provider } = yield* world()
+      const { fake, newCalls, omni, provider } = yield* world()
       yield* fake.addCluster("dev", { controlPlanes: 1, workers: 2 })
       yield* fake.addCluster("clüster", { controlPlanes: 1, workers: 0 })
       assert.deepStrictEqual(summary(yield* provider.listNodes("dev")), [
@@ -37,6 +37,7 @@ describe("reads", () => {
       assert.isFalse(yield* provider.nodesExist("other"))
       assert.isTrue(Option.isNone(yield* provider.getClusterStatus("other")))
       assert.isTrue(yield* provider.isAvailable)
+      assert.deepStrictEqual(yield* omni.whyBlocked("dev"), [])
       assert.deepStrictEqual(yield* fake.violations, [])
     }))
 

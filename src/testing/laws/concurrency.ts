@@ -10,7 +10,7 @@ import { override } from "../../Policy.ts"
 import { rest, type TrueNode } from "../Harness.ts"
 import { expect, expectSame, type Law, law, succeeds } from "../Law.ts"
 import { isAt, makeGate, steering } from "../Steering.ts"
-import { expectAll, lines, trio } from "./nodes.ts"
+import { expectAll, expectTruth, lines, trio } from "./nodes.ts"
 
 /** Holds every one of these nodes where its call is sent, and finds out how many come so far together. */
 const together = <E>(nodes: ReadonlyArray<TrueNode>, operation: Effect.Effect<OperationReport, E>) =>
@@ -108,6 +108,20 @@ export const concurrency: ReadonlyArray<Law> = [
         yield* gate.open
         yield* succeeds("the first startNodes", Fiber.join(first))
         yield* expectAll(world, nodes, "running")
+      })
+  }),
+  law({
+    id: "concurrency.delete",
+    title: "two deletes of one cluster at the same time both succeed, and nothing is left",
+    check: (world) =>
+      Effect.gen(function*() {
+        yield* trio(world, "stopped")
+        const deleted = world.provider.deleteNodes(world.cluster)
+        yield* Effect.all([
+          succeeds("the first deleteNodes", deleted),
+          succeeds("the second deleteNodes", deleted)
+        ], { concurrency: 2, discard: true })
+        yield* expectTruth(world, world.cluster, [])
       })
   }),
   law({

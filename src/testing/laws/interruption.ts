@@ -13,7 +13,7 @@ import { override } from "../../Policy.ts"
 import { rest, type TrueNode } from "../Harness.ts"
 import { describe, expect, type Law, law, succeeds, type World } from "../Law.ts"
 import { isAt, makeGate, steering } from "../Steering.ts"
-import { expectAll, isControlPlane, lines, trio } from "./nodes.ts"
+import { expectAll, expectTruth, isControlPlane, lines, trio } from "./nodes.ts"
 
 /**
  * Interrupts an operation while it acts on its first node, one at a time. The interruption has to be over before the
@@ -125,6 +125,20 @@ export const interruption: ReadonlyArray<Law> = [
         yield* interrupted(world, nodes, world.provider.startNodes(world.cluster))
         yield* succeeds("the next startNodes", world.provider.startNodes(world.cluster))
         yield* expectAll(world, nodes, "running")
+      })
+  }),
+  law({
+    id: "interruption.delete-again",
+    title: "after a delete that was interrupted, another delete does the rest",
+    check: (world) =>
+      Effect.gen(function*() {
+        yield* trio(world, "stopped")
+        const fiber = yield* Effect.forkDetach(world.provider.deleteNodes(world.cluster))
+        // Under way on a backend whose calls take time; through where they take none.
+        yield* Effect.sleep(Duration.divideUnsafe(world.harness.patience, 20))
+        yield* Fiber.interrupt(fiber)
+        yield* succeeds("the next deleteNodes", world.provider.deleteNodes(world.cluster))
+        yield* expectTruth(world, world.cluster, [])
       })
   })
 ]

@@ -55,7 +55,20 @@ const watching = (world: World) =>
           `the watch has given ${phases(seen)}`
         )
       })
-    return { seen, fiber, goesOn, settlesAt }
+    /** Breaks the law unless the watch comes to its end by itself. */
+    const ends = Effect.gen(function*() {
+      const exit = yield* eventually(Effect.sync(() => fiber.pollUnsafe()), (exit) => exit !== undefined)
+      yield* expect(
+        exit !== undefined && Exit.isSuccess(exit),
+        "the watch ends",
+        exit === undefined
+          ? "it goes on"
+          : Exit.isFailure(exit) && !Cause.hasInterruptsOnly(exit.cause)
+          ? `it fails with ${describe(exit.cause)}`
+          : "it was interrupted"
+      )
+    })
+    return { seen, fiber, goesOn, settlesAt, ends }
   })
 
 /**
@@ -148,20 +161,11 @@ export const watch: ReadonlyArray<Law> = [
     check: (world) =>
       Effect.gen(function*() {
         yield* trio(world, "stopped")
-        const { fiber, goesOn } = yield* watching(world)
+        const { ends, goesOn } = yield* watching(world)
         yield* rest
         yield* goesOn
         yield* succeeds("deleteNodes", world.provider.deleteNodes(world.cluster))
-        const exit = yield* eventually(Effect.sync(() => fiber.pollUnsafe()), (exit) => exit !== undefined)
-        yield* expect(
-          exit !== undefined && Exit.isSuccess(exit),
-          "the watch ends",
-          exit === undefined
-            ? "it goes on"
-            : Exit.isFailure(exit) && !Cause.hasInterruptsOnly(exit.cause)
-            ? `it fails with ${describe(exit.cause)}`
-            : "it was interrupted"
-        )
+        yield* ends
       })
   }),
   law({
@@ -176,6 +180,36 @@ export const watch: ReadonlyArray<Law> = [
         yield* harness.cutWatches
         yield* harness.setState(first, "stopped")
         yield* settlesAt(2)
+      })
+  }),
+  law({
+    id: "watch.cut-again",
+    title: "a watch goes on however often it is cut",
+    needs: ["change", "cut-watches"],
+    check: (world) =>
+      Effect.gen(function*() {
+        const { harness } = world
+        const { first } = yield* trio(world, "running")
+        const { settlesAt } = yield* watching(world)
+        for (let cuts = 0; cuts < 3; cuts++) {
+          yield* harness.cutWatches
+          yield* rest
+        }
+        yield* harness.setState(first, "stopped")
+        yield* settlesAt(2)
+      })
+  }),
+  law({
+    id: "watch.cut-ends",
+    title: "a watch that is cut while the cluster is deleted ends without an error, too",
+    needs: ["cut-watches"],
+    check: (world) =>
+      Effect.gen(function*() {
+        yield* trio(world, "stopped")
+        const { ends } = yield* watching(world)
+        const deleted = succeeds("deleteNodes", world.provider.deleteNodes(world.cluster))
+        yield* Effect.all([world.harness.cutWatches, deleted], { concurrency: 2, discard: true })
+        yield* ends
       })
   }),
   law({

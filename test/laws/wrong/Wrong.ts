@@ -119,11 +119,11 @@ export const put = (
 ): Effect.Effect<void> =>
   Effect.forEach(nodes, (node) => Effect.ignore(memory.setState(node.name, state)), { discard: true })
 
-/** The refusal of a start, since there is another one. */
-export const locked = (cluster: string): BackendError =>
+/** The refusal of an operation, since there is another one. */
+export const locked = (cluster: string, operation: "startNodes" | "deleteNodes" = "startNodes"): BackendError =>
   new BackendError({
     provider: "memory",
-    operation: "startNodes",
+    operation,
     clusterName: cluster,
-    reason: new Locked({ detail: "another start is under way" })
+    reason: new Locked({ detail: "another one is under way" })
   })

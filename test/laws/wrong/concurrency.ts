@@ -71,6 +71,26 @@ export const concurrency: ReadonlyArray<Wrong> = [
     }
   },
   {
+    does: "refuses a delete while another one is under way",
+    breaks: "concurrency.delete",
+    make: ({ provider }) => {
+      const busy = new Set<string>()
+      return {
+        provider: {
+          deleteNodes: (cluster) =>
+            Effect.suspend(() => {
+              if (busy.has(cluster)) return Effect.fail(locked(cluster, "deleteNodes"))
+              busy.add(cluster)
+              return provider.deleteNodes(cluster).pipe(
+                Effect.delay("1 milli"),
+                Effect.ensuring(Effect.sync(() => busy.delete(cluster)))
+              )
+            })
+        }
+      }
+    }
+  },
+  {
     does: "answers no list before a start has ended",
     breaks: "concurrency.lists",
     make: ({ provider }) => {

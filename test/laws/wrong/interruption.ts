@@ -54,5 +54,25 @@ export const interruption: ReadonlyArray<Wrong> = [
         }
       }
     }
+  },
+  {
+    does: "stays locked by a delete that was interrupted",
+    breaks: "interruption.delete-again",
+    make: ({ provider }) => {
+      const busy = new Set<string>()
+      return {
+        provider: {
+          deleteNodes: (cluster) =>
+            Effect.suspend(() =>
+              busy.has(cluster)
+                ? Effect.fail(locked(cluster, "deleteNodes"))
+                : provider.deleteNodes(cluster).pipe(
+                  Effect.delay("50 millis"),
+                  Effect.onInterrupt(() => Effect.sync(() => busy.add(cluster)))
+                )
+            )
+        }
+      }
+    }
   }
 ]

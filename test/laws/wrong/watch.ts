@@ -18,6 +18,16 @@ const passing = (f: (nth: number) => boolean) => (watch: Watch): Watch =>
     return Stream.filter(watch, () => f(++nth))
   })
 
+/** As `watching`, told how often all watches were cut so far. */
+const cutting =
+  (f: (watch: Watch, cuts: () => number, cluster: string) => Watch): Wrong["make"] => ({ memory, provider }) => {
+    let cuts = 0
+    return {
+      provider: { watchCluster: (cluster) => f(provider.watchCluster(cluster), () => cuts, cluster) },
+      memory: { cutWatches: Effect.andThen(Effect.sync(() => cuts++), memory.cutWatches) }
+    }
+  }
+
 export const watch: ReadonlyArray<Wrong> = [
   {
     does: "gives no status before something changes",
@@ -40,9 +50,9 @@ export const watch: ReadonlyArray<Wrong> = [
     make: watching((watch) => Stream.catchTag(watch, "ProviderUnavailable", () => Stream.empty))
   },
   {
-    does: "gives the present status and the first change, and then no more",
+    does: "gives the present status and the first change, and then no more unless it is cut",
     breaks: "watch.changes",
-    make: watching(passing((nth) => nth <= 2))
+    make: cutting((watch, cuts) => passing((nth) => nth <= 2 || cuts() > 0)(watch))
   },
   {
     does: "gives only the present status",
@@ -55,9 +65,9 @@ export const watch: ReadonlyArray<Wrong> = [
     make: watching(Stream.flatMap((status) => Stream.make(status, status)))
   },
   {
-    does: "goes on watching a cluster that is gone",
+    does: "goes on watching a cluster that is gone, unless it was cut",
     breaks: "watch.ends",
-    make: watching((watch) => Stream.concat(watch, Stream.never))
+    make: cutting((watch, cuts) => Stream.concat(watch, Stream.suspend(() => cuts() > 0 ? Stream.empty : Stream.never)))
   },
   {
     does: "fails a watch when the cluster is gone",
@@ -73,7 +83,7 @@ export const watch: ReadonlyArray<Wrong> = [
   },
   {
     does: "fails when it is cut",
-    breaks: "watch.cut",
+    breaks: ["watch.cut", "watch.cut-again", "watch.cut-ends"],
     make: ({ memory, provider }) => {
       const cut = Deferred.makeUnsafe<never, BackendError>()
       const error = new BackendError({
@@ -90,29 +100,35 @@ export const watch: ReadonlyArray<Wrong> = [
     }
   },
   {
-    does: "misses what changes while it is cut",
-    breaks: ["watch.cut"],
-    make: ({ memory, provider }) => {
-      let missed = false
-      return {
-        provider: {
-          watchCluster: (cluster) =>
-            Stream.filter(provider.watchCluster(cluster), () => {
-              const pass = !missed
-              missed = false
-              return pass
-            })
-        },
-        memory: {
-          cutWatches: Effect.andThen(
-            Effect.sync(() => {
-              missed = true
-            }),
-            memory.cutWatches
-          )
-        }
-      }
-    }
+    does: "misses what changes after its first cut",
+    breaks: "watch.cut",
+    make: cutting((watch, cuts) =>
+      Stream.suspend(() => {
+        let missed = false
+        return Stream.filter(watch, () => {
+          if (missed || cuts() !== 1) return true
+          missed = true
+          return false
+        })
+      })
+    )
+  },
+  {
+    does: "goes on after its first cut, and says nothing after its second",
+    breaks: "watch.cut-again",
+    make: cutting((watch, cuts) => Stream.filter(watch, () => cuts() < 2))
+  },
+  {
+    does: "takes a cluster that has gone after a cut for one that never was",
+    breaks: "watch.cut-ends",
+    make: cutting((watch, cuts, clusterName) =>
+      Stream.concat(
+        watch,
+        Stream.suspend(() =>
+          cuts() > 0 ? Stream.fail(new ClusterNotFound({ provider: "memory", clusterName })) : Stream.empty
+        )
+      )
+    )
   },
   {
     does: "goes on for a while when nobody reads it any more",
