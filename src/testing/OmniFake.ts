@@ -414,10 +414,16 @@ export const make = Effect.fnUntraced(function*(
       resume(Effect.void)
     })
   })
-  const stop = Effect.sync(() => {
-    state.watches.clear()
-    server?.forceShutdown()
+  // Watches learn why they end, as from a server that is stopped; forced, they would all seem to be cancelled.
+  const stop = Effect.suspend(() => {
+    const running = server
     server = undefined
+    if (running === undefined) return Effect.void
+    state.cutAll()
+    return Effect.map(
+      Effect.promise(() => new Promise<void>((resume) => setImmediate(() => setImmediate(resume)))),
+      () => running.forceShutdown()
+    )
   })
   yield* Effect.acquireRelease(start, () => stop)
   endpoint = `${options.tls === undefined ? "http" : "https"}://127.0.0.1:${port}`

@@ -397,7 +397,9 @@ export const makeController = (
     const rounds = parts.length === 0 ? 0 : (seen.get(id) ?? 0) + 1
     seen.set(id, rounds)
     const failed = parts.some(({ phase }) => phase === setPhase.failed)
-    const falseFriend = rounds === 1 && get("ClusterStatuses", id) === undefined
+    const said = get("ClusterStatuses", id)
+    const falseFriend = rounds === 1 &&
+      (said === undefined || read(specs.ClusterStatusSpecSchema, said).phase === clusterPhase.unknown)
     const phase = parts.length === 0
       ? clusterPhase.unknown
       : falseFriend

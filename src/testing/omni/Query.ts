@@ -40,6 +40,13 @@ const holds = ({ key, op, value }: LabelTerm, labels: Labels): boolean => {
   }
 }
 
+/** The labels of terms that compare with a value and have none. */
+export const lacksValue = (queries: ReadonlyArray<LabelQuery>): ReadonlyArray<string> =>
+  queries.flatMap(({ terms }) =>
+    terms.filter(({ op, value }) => op !== operation.exists && op !== operation.notExists && value.length === 0)
+      .map(({ key }) => key)
+  )
+
 /** Whether labels fit; without a query everything does. */
 export const fits = (queries: ReadonlyArray<LabelQuery>, labels: Labels): boolean =>
   queries.length === 0 || queries.some(({ terms }) => terms.every((term) => holds(term, labels) !== term.invert))

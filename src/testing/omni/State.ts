@@ -9,6 +9,7 @@ import type {
   CreateRequest,
   DestroyRequest,
   GetRequest,
+  LabelQuery,
   ListRequest,
   TeardownAndDestroyRequest,
   TeardownRequest,
@@ -17,7 +18,7 @@ import type {
   WatchResponse
 } from "../../omni/proto/cosi_pb.ts"
 import { check, type Role } from "./Access.ts"
-import { fits, idTest } from "./Query.ts"
+import { fits, idTest, lacksValue } from "./Query.ts"
 import { code, notFound, Refusal, wrongPhase } from "./Refusal.ts"
 import type { Change, Key, Store, Stored } from "./Store.ts"
 import { checkRemoval, checkWrite } from "./Validation.ts"
@@ -69,6 +70,11 @@ export const makeState = (options: StateOptions) => {
     return found
   }
 
+  const asked = (what: string, queries: ReadonlyArray<LabelQuery>): ReadonlyArray<LabelQuery> => {
+    for (const key of lacksValue(queries)) violated(`${what}: a term on the label ${key} lacks its value`)
+    return queries
+  }
+
   const get = (request: GetRequest) => {
     allowed(request.type, "read")
     return protobuf.create(cosi.GetResponseSchema, { resource: toWire(wire, needed(keyOf(request))) })
@@ -76,7 +82,7 @@ export const makeState = (options: StateOptions) => {
 
   const list = (request: ListRequest) => {
     allowed(request.type, "read")
-    const queries = request.options?.labelQuery ?? []
+    const queries = asked(`List ${request.type}`, request.options?.labelQuery ?? [])
     const wanted = idTest(request.options?.idQuery)
     return store.list(request.type, request.namespace)
       .filter(({ metadata }) => wanted(metadata.id) && fits(queries, metadata.labels))
@@ -185,15 +191,15 @@ export const makeState = (options: StateOptions) => {
   const watch = (call: ServerWritableStream<WatchRequest, WatchResponse>): void => {
     const { request } = call
     allowed(request.type, "read")
-    const asked = request.options
-    const queries = asked?.labelQuery ?? []
-    const wanted = idTest(asked?.idQuery)
-    if ((asked?.tailEvents ?? 0) !== 0) throw new Refusal(code.unknown, "tail events is not supported")
-    if (request.id !== undefined && (asked?.bootstrapContents === true || queries.length > 0)) {
+    const { options: how } = request
+    const queries = asked(`Watch ${request.type}`, how?.labelQuery ?? [])
+    const wanted = idTest(how?.idQuery)
+    if ((how?.tailEvents ?? 0) !== 0) throw new Refusal(code.unknown, "tail events is not supported")
+    if (request.id !== undefined && (how?.bootstrapContents === true || queries.length > 0)) {
       throw new Refusal(code.unimplemented, "watching a resource by id has neither a bootstrap nor a label query")
     }
-    const bookmark = asked?.startFromBookmark
-    if (bookmark !== undefined && asked?.bootstrapContents === true) {
+    const bookmark = how?.startFromBookmark
+    if (bookmark !== undefined && how?.bootstrapContents === true) {
       throw new Refusal(code.unknown, "bookmark and bootstrap cannot be used together")
     }
     if (request.apiVersion < 1) violated(`Watch ${request.type}: with API version 0, which is told of no bootstrap`)
@@ -257,17 +263,17 @@ export const makeState = (options: StateOptions) => {
           eventType: found === undefined ? eventType.destroyed : eventType.created,
           bookmark: bookmarkOf(from)
         }])
-      } else if (asked?.bootstrapContents === true) {
-        for (const stored of store.list(request.type, request.namespace)) {
-          if (wanted(stored.metadata.id) && fits(queries, stored.metadata.labels)) {
-            send([{ resource: toWire(wire, stored), eventType: eventType.created }])
-          }
-        }
+      } else if (how?.bootstrapContents === true) {
+        const contents = store.list(request.type, request.namespace)
+          .filter(({ metadata }) => wanted(metadata.id) && fits(queries, metadata.labels))
+          .map((stored) => ({ resource: toWire(wire, stored), eventType: eventType.created }))
+        if (how.aggregated && contents.length > 0) send(contents)
+        else for (const event of contents) send([event])
         const nothing = tombstone(wire, { namespace: request.namespace, type: request.type, id: "" })
         if (request.apiVersion >= 1) {
           send([{ resource: nothing, eventType: eventType.bootstrapped, bookmark: bookmarkOf(from) }])
         }
-        if (asked.bootstrapBookmark) {
+        if (how.bootstrapBookmark) {
           send([{ resource: nothing, eventType: eventType.noop, bookmark: bookmarkOf(from) }])
         }
       }
