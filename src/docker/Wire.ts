@@ -39,7 +39,7 @@ const numberOrNothing = (value: unknown): value is number | null | undefined =>
 
 const Labels = nullable(recordOf("labels", isText))
 
-interface EndpointSettings {
+export interface EndpointSettings {
   readonly NetworkID?: string | null
   readonly IPAddress?: string | null
   readonly GlobalIPv6Address?: string | null
@@ -53,7 +53,7 @@ const Networks = recordOf(
       textOrNothing(value["GlobalIPv6Address"])
 )
 
-interface Port {
+export interface Port {
   readonly IP?: string | null
   readonly PrivatePort?: number | null
   readonly PublicPort?: number | null
@@ -67,7 +67,7 @@ const Ports = listOf(
     numberOrNothing(value["PublicPort"]) && textOrNothing(value["Type"])
 )
 
-interface Mount {
+export interface Mount {
   readonly Type?: string | null
   readonly Name?: string | null
 }

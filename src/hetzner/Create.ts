@@ -31,6 +31,7 @@ import { type BackendFailure, InvalidInput, InvalidSpec, NotFoundError, ServerFa
 import { type Choice, makeChoice, type Shortages } from "./Candidates.ts"
 import { offer, type Offered, type Place, readCatalogue, type WantedRole } from "./Catalogue.ts"
 import type { CallFailure } from "./Client.ts"
+import { faults } from "./Faults.ts"
 import {
   type Ensured,
   ensureFirewall,
@@ -51,14 +52,13 @@ import {
   refusalOf,
   type World
 } from "./Judge.ts"
-import * as Labels from "./Labels.ts"
 import { awaitMade, type Call, leavesOpen } from "./Making.ts"
+import { claim, marksIn, pendingOf, unmark } from "./Marks.ts"
 import { makePlan, type Plan, type PlannedServer } from "./Plan.ts"
 import type { Deleting } from "./Removal.ts"
-import * as Replies from "./Replies.ts"
 import { madeBy } from "./Rollback.ts"
 import { type Common, makeGroups, makeServer } from "./Servers.ts"
-import { faults, type HetznerClusterSpec, type NodeDefaults, type Role, roles } from "./Spec.ts"
+import { type HetznerClusterSpec, type NodeDefaults, type Role, roles } from "./Spec.ts"
 import * as Wire from "./Wire.ts"
 
 export interface Context extends Deleting {
@@ -335,54 +335,6 @@ const makeAttached = Effect.fnUntraced(function*(
     (planned) => ensureFloatingIp(call, planned, first.id, world.floatingIps.find(({ name }) => name === planned.name))
   )
 })
-
-/** What servers share, in the order of making. */
-const sharedKinds: ReadonlyArray<Subject["kind"]> = ["network", "firewall", "placement-group"]
-
-/** What of a plan is marked: the first that is made of what servers share, or else every server that is made. */
-const pendingOf = (steps: ReadonlyArray<PlanStep>): Call["isPending"] => {
-  const marked = steps.find(({ action, kind }) => action === "create" && sharedKinds.includes(kind))
-  return marked === undefined
-    ? (kind) => kind === "node"
-    : (kind, name) => kind === marked.kind && name === marked.name
-}
-
-/** What a create that did not end has marked, as far as this one takes it over. */
-const marksIn = (call: Call, world: World): ReadonlyArray<readonly [string, Labels.LabelMap]> =>
-  ([
-    ["/servers", world.servers],
-    ["/networks", world.networks],
-    ["/firewalls", world.firewalls],
-    ["/placement_groups", world.groups]
-  ] as const).flatMap(([path, all]) =>
-    all.flatMap(({ id, labels }): ReadonlyArray<readonly [string, Labels.LabelMap]> =>
-      labels[Labels.pending] !== undefined && call.ownership.classify(labels)?.cluster === call.plan.cluster
-        ? [[`${path}/${id}`, labels]]
-        : []
-    )
-  )
-
-const putLabels = (
-  { client, operation }: Call,
-  marks: ReadonlyArray<readonly [string, Labels.LabelMap]>,
-  change: (labels: Labels.LabelMap) => Labels.LabelMap
-): Effect.Effect<void, CallFailure> =>
-  Effect.forEach(marks, ([path, labels]) => client.put(path, { labels: change(labels) }, Replies.Anything), {
-    concurrency: operation.policy.concurrency.create,
-    discard: true
-  })
-
-/** From now on it is this process that the unfinished cluster waits for. */
-const claim = (call: Call, marks: ReadonlyArray<readonly [string, Labels.LabelMap]>) =>
-  putLabels(call, marks, (labels) => ({ ...labels, [Labels.session]: Labels.encodeSession(call.session) }))
-
-/** From now on the cluster is whole. */
-const unmark = (call: Call, marks: ReadonlyArray<readonly [string, Labels.LabelMap]>) =>
-  putLabels(
-    call,
-    [...marks, ...call.pending],
-    (labels) => Object.fromEntries(Object.entries(labels).filter(([key]) => key !== Labels.pending))
-  )
 
 /** One create call. */
 export const carryOutPlan = (

@@ -17,7 +17,7 @@ import { randomWord } from "../internal/Session.ts"
 import type { NodeRole } from "../Model.ts"
 import { type Marks, marks } from "./docker/Marks.ts"
 import { archive, asking, type Container, type Json, type Resource, states } from "./docker/RawEngine.ts"
-import type { Plan } from "./FaultProxy.ts"
+import { type Plan, rateLimited } from "./FaultProxy.ts"
 import { type Call, Harness, HarnessError, type HarnessService, make as makeHarness, type TrueNode } from "./Harness.ts"
 import type { Capability } from "./Law.ts"
 import { TestedEngine, type TestedEngineService } from "./TestedEngine.ts"
@@ -61,7 +61,9 @@ export const capabilities = (scheme: Scheme): ReadonlyArray<Capability> => [
   "exit-at-once",
   "outage",
   "cut-watches",
+  "rate-limit",
   "bystanders",
+  "name-held",
   "leftovers",
   "create",
   "node-by-node",
@@ -78,6 +80,8 @@ const exitFile = "kubelayer-harness-exit"
 const nodeScript = `if [ -s /${exitFile} ]; then exit 3; fi
 trap 'exit 0' TERM
 while :; do sleep 3600 & wait $!; done`
+
+const tooMany = () => rateLimited(1)(Math.random)
 
 /** The call on a container that a request is. */
 const callOf = (
@@ -211,6 +215,8 @@ export const make = (engine: TestedEngineService, options: Options): HarnessServ
   }
 
   const refusals = new Set<{ readonly call: Call["call"]; readonly id: string; readonly name: string }>()
+  /** Calls that are refused once for their rate. */
+  const limited = new Set<{ readonly call: Call["call"]; readonly id: string }>()
   /** Nodes that exit at once, and whether they have been started. */
   const exiting = new Map<string, boolean>()
   const plan: Plan = (request) => {
@@ -224,6 +230,11 @@ export const make = (engine: TestedEngineService, options: Options): HarnessServ
         body: JSON.stringify({ message: `the harness refuses to ${refusal.call} ${refusal.name}` })
       }
     }
+    const limit = [...limited].find(({ call, id }) => call === found?.call && id === found.id)
+    if (limit !== undefined) {
+      limited.delete(limit)
+      return tooMany()
+    }
     if (found?.call === "start" && exiting.has(found.id)) exiting.set(found.id, true)
     // An engine takes note of the end of a process a moment after it, and a busy one later.
     const late = request.template === "/containers/json" && [...exiting.values()].includes(true)
@@ -231,6 +242,18 @@ export const make = (engine: TestedEngineService, options: Options): HarnessServ
   }
 
   const foreign = new Map<string, Effect.Effect<string, HarnessError>>()
+  const addForeignNode = (action: string, name: string) =>
+    Effect.gen(function*() {
+      const id = yield* scoped(createContainer(action, name, {}), (made) => removeContainer(action, made))
+      yield* start(action, id)
+      foreign.set(
+        id,
+        Effect.map(list(action), (all) => {
+          const found = all.find((container) => container.Id === id)
+          return found === undefined ? "" : `container ${name} ${found.State}`
+        })
+      )
+    })
   const scoped = <A>(make: Effect.Effect<A, HarnessError>, undo: (made: A) => Effect.Effect<unknown, HarnessError>) =>
     Effect.acquireRelease(make, (made) => Effect.orDie(undo(made)))
 
@@ -269,6 +292,11 @@ export const make = (engine: TestedEngineService, options: Options): HarnessServ
         }),
         (refusal) => Effect.sync(() => refusals.delete(refusal))
       )),
+    rateLimited: (call, node) =>
+      Effect.suspend(() => {
+        limited.add({ call, id: node.id })
+        return Effect.as(proxy.follow(plan), Duration.seconds(1))
+      }),
     exitAtOnce: (node) => {
       const put = (content: string) =>
         ask(`make ${node.name} exit`, "PUT", `/containers/${node.id}/archive?path=/`, {
@@ -293,8 +321,7 @@ export const make = (engine: TestedEngineService, options: Options): HarnessServ
       Effect.gen(function*() {
         const action = `add what is nobody's beside ${cluster}`
         const name = scheme.nodeName(cluster, scheme.roles.worker ?? "worker", 8)
-        const id = yield* scoped(createContainer(action, name, {}), (made) => removeContainer(action, made))
-        yield* start(action, id)
+        yield* addForeignNode(action, name)
         const network = scheme.network(cluster)
         yield* scoped(
           ask(action, "POST", "/networks/create", { body: { Name: network, CheckDuplicate: true, Internal: true } }),
@@ -305,13 +332,6 @@ export const make = (engine: TestedEngineService, options: Options): HarnessServ
           ask(action, "POST", "/volumes/create", { body: { Name: volume } }),
           () => remove(action, `/volumes/${volume}`)
         )
-        foreign.set(
-          id,
-          Effect.map(list(action), (all) => {
-            const found = all.find((container) => container.Id === id)
-            return found === undefined ? "" : `container ${name} ${found.State}`
-          })
-        )
         foreign.set(network, Effect.map(networks(action), (all) => listed("network", network, all)))
         foreign.set(volume, Effect.map(volumes(action), (all) => listed("volume", volume, all)))
       }),
@@ -319,6 +339,8 @@ export const make = (engine: TestedEngineService, options: Options): HarnessServ
       Effect.suspend(() => Effect.all([...foreign.values()])),
       (lines) => lines.filter((line) => line !== "").sort()
     ),
+    holdName: (cluster) =>
+      addForeignNode(`hold a name of ${cluster}`, scheme.nodeName(cluster, scheme.roles.worker ?? "worker", 0)),
     addLeftovers: (cluster) =>
       Effect.gen(function*() {
         const action = `add leftovers of ${cluster}`
