@@ -114,7 +114,7 @@ const closingLook = (
 }
 
 /** The engine calls a start a success when the process is there; one that cannot run ends within moments of that. */
-const beforeClosingLook = Duration.millis(250)
+const beforeClosingLook = Duration.millis(200)
 
 /** Starts waves of members, in order, and looks again at the end where anything was sent. */
 export const startWaves = Effect.fnUntraced(function*(
