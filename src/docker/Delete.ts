@@ -66,7 +66,10 @@ const servesOthers = (member: Member): string | undefined => {
 }
 
 /** The containers in a network, running or not. */
-export const usersOfNetwork = (containers: ReadonlyArray<ContainerSummary>, network: Network) =>
+export const usersOfNetwork = (
+  containers: ReadonlyArray<ContainerSummary>,
+  network: Network
+): ReadonlyArray<ContainerSummary> =>
   containers.filter((container) =>
     Object.entries(container.NetworkSettings?.Networks ?? {}).some(([name, endpoint]) =>
       name === network.Name || name === network.Id || endpoint?.NetworkID === network.Id
@@ -74,7 +77,10 @@ export const usersOfNetwork = (containers: ReadonlyArray<ContainerSummary>, netw
   )
 
 /** The containers that mount a named volume. */
-export const usersOfVolume = (containers: ReadonlyArray<ContainerSummary>, volume: Volume) =>
+export const usersOfVolume = (
+  containers: ReadonlyArray<ContainerSummary>,
+  volume: Volume
+): ReadonlyArray<ContainerSummary> =>
   containers.filter((container) =>
     (container.Mounts ?? []).some((mount) => mount.Type === "volume" && mount.Name === volume.Name)
   )
