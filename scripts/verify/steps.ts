@@ -97,6 +97,13 @@ export const steps: ReadonlyArray<Step> = [
       })
   },
   {
+    name: "quickstart on a fake Omni",
+    run: (context) =>
+      runCommands([["node", "scripts/quickstart.ts", "--backend", "omni", "--plain"]], context, {
+        OMNI_SERVICE_ACCOUNT_KEY: undefined
+      })
+  },
+  {
     name: "engine tests",
     needsEngine: true,
     alone: true,
