@@ -50,7 +50,7 @@ type Stage = (typeof stage)[keyof typeof stage]
 type SetPhase = (typeof setPhase)[keyof typeof setPhase]
 
 /** What holds a cluster until its controllers are done with it. */
-export const clusterFinalizers = [
+const clusterFinalizers = [
   "ClusterController",
   "ClusterStatusController",
   "ClusterEndpointController",

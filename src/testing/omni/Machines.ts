@@ -32,7 +32,7 @@ export interface MachineOptions {
 }
 
 /** A UUID that says which one it is. */
-export const machineId = (index: number): string => `00000000-0000-4000-8000-${String(index).padStart(12, "0")}`
+const machineId = (index: number): string => `00000000-0000-4000-8000-${String(index).padStart(12, "0")}`
 
 export const makeMachine = (index: number, options: MachineOptions): Machine => ({
   id: options.id ?? machineId(index),

@@ -7,7 +7,7 @@
  */
 import { code, exists, notFound, owned, pendingFinalizers, Refusal, versionConflict, wrongPhase } from "./Refusal.ts"
 
-export type Phase = "running" | "tearingDown"
+type Phase = "running" | "tearingDown"
 
 export interface Metadata {
   readonly namespace: string

@@ -54,7 +54,7 @@ export interface Headers {
   readonly payload?: (right: string) => string
 }
 
-export const signedHeaders = async (account: Account, path: string, how: Headers = {}): Promise<Metadata> => {
+const signedHeaders = async (account: Account, path: string, how: Headers = {}): Promise<Metadata> => {
   const metadata = new Metadata()
   const timestamp = String(Math.floor((how.at ?? Date.now()) / 1000))
   const sent = how.sent ?? {}
@@ -94,7 +94,7 @@ export interface Watching {
 const methods = { ...State.method, ...ManagementService.method }
 type Methods = typeof methods
 
-export const connect = (fake: OmniFake.OmniFakeService) =>
+const connect = (fake: OmniFake.OmniFakeService) =>
   Effect.gen(function*() {
     const client = yield* Effect.acquireRelease(
       Effect.sync(() => new Client(fake.endpoint.replace(/^\w+:\/\//, ""), credentials.createInsecure())),
@@ -198,7 +198,7 @@ export const connect = (fake: OmniFake.OmniFakeService) =>
 
 type MessageOf<D> = D extends GenMessage<infer M> ? M : never
 
-export const typeOf = (kind: string): string => `${kind}.omni.sidero.dev`
+const typeOf = (kind: string): string => `${kind}.omni.sidero.dev`
 export const at = (kind: string, id: string) => ({ namespace: "default", type: typeOf(kind), id })
 
 export const resource = (
