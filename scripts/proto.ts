@@ -24,7 +24,7 @@ const generate = Effect.gen(function*() {
   const directory = yield* temporaryDirectory("proto")
   const there = join(directory, SOURCES)
   cpSync(join(ROOT, SOURCES), there, { recursive: true, filter: (path) => !path.includes("node_modules") })
-  yield* runOrFail("npm", ["install", "--no-audit", "--no-fund", "--no-package-lock"], { cwd: there })
+  yield* runOrFail("npm", ["ci", "--no-audit", "--no-fund"], { cwd: there })
   yield* runOrFail("npm", ["run", "generate"], { cwd: there })
   for (const path of globSync(join(directory, GENERATED, "*.ts"))) {
     writeFileSync(path, withoutEnums(readFileSync(path, "utf8")))

@@ -22,7 +22,7 @@ const digestOf = (...patterns: ReadonlyArray<string>): string => {
 }
 
 export const digests = () => ({
-  sources: digestOf(`${SOURCES}/*.proto`, `${SOURCES}/*.yaml`, `${SOURCES}/package.json`),
+  sources: digestOf(`${SOURCES}/*.proto`, `${SOURCES}/*.yaml`, `${SOURCES}/package*.json`),
   generated: digestOf(`${GENERATED}/*.ts`)
 })
 

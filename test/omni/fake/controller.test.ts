@@ -2,6 +2,7 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import { TestClock } from "effect/testing"
 import type { Event } from "../../../src/omni/proto/cosi_pb.ts"
 import {
   ClusterSpecSchema,
@@ -154,6 +155,22 @@ describe("a cluster on the fake", () => {
       )
       yield* fake.settled
       assert.strictEqual((yield* upgrade).lastUpgradeVersion, "1.33.0")
+    }))
+})
+
+describe("time on the fake", () => {
+  it.effect("is that of the clock of whoever made it: nothing moves before it does", () =>
+    Effect.gen(function*() {
+      const { fake, make } = yield* stage({ ...options, pace: "1 minute" })
+      yield* make("Clusters", "dev", { spec: cluster() })
+      yield* make("MachineSets", "dev-control-planes", { labels: controlPlanes, spec: set(1) })
+      yield* make("MachineSets", "dev-workers", { labels: workers, spec: set(2) })
+      assert.deepStrictEqual(yield* ids(fake, "ClusterStatuses"), [])
+      yield* TestClock.adjust("59 seconds")
+      assert.deepStrictEqual(yield* ids(fake, "ClusterStatuses"), [])
+      yield* TestClock.adjust("30 minutes")
+      const [status] = yield* fake.resources("ClusterStatuses")
+      assert.deepInclude(status?.spec as object, { phase: "RUNNING", ready: true })
     }))
 })
 
