@@ -19,7 +19,7 @@ export const serviceIn = (env: Env, options: Docker.Options = {}): Effect.Effect
     Effect.provide(ConfigProvider.layer(ConfigProvider.fromEnvRecord(env)))
   )
 
-const checked = (env: Env, options: Docker.Options = {}) =>
+export const checked = (env: Env, options: Docker.Options = {}) =>
   Effect.flatMap(serviceIn(env, options), ({ provider }) => provider.checkAvailable)
 
 export const unavailable = (env: Env, options: Docker.Options = {}): Effect.Effect<ProviderUnavailable> =>
