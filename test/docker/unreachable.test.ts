@@ -1,0 +1,269 @@
+/** What is told where no engine answers, or something else does; which API version is spoken. */
+import { assert, describe, it } from "@effect/vitest"
+import * as ConfigProvider from "effect/ConfigProvider"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Docker from "kubelayer/layers/Docker"
+import { Provider } from "kubelayer/Provider"
+import { ProviderUnavailable } from "kubelayer/ProviderError"
+import * as fs from "node:fs"
+import * as net from "node:net"
+import * as path from "node:path"
+import { connectionFailure } from "../../src/docker/Errors.ts"
+import { serviceIn, systemSocket, unavailable } from "./fake/connecting.ts"
+import {
+  converse,
+  empty,
+  json,
+  refusal,
+  type Reply,
+  silence,
+  stallAfter,
+  temporaryFolder,
+  text,
+  until
+} from "./fake/Conversation.ts"
+import { pretend } from "./fake/Engine.ts"
+import { makeHome } from "./fake/home.ts"
+import { clusterless, failureOf, methods, serviceAt } from "./fake/service.ts"
+
+/** As long as the scope is open, a process of root is nobody's: root may use every socket. */
+const asNobody = Effect.acquireRelease(
+  Effect.sync(() => {
+    const user = process.geteuid?.()
+    if (user === 0) process.seteuid?.(65_534)
+    return user
+  }),
+  (user) => Effect.sync(() => void (user === 0 && process.seteuid?.(0)))
+)
+
+describe("no engine", () => {
+  it.live("a socket that is not there is told as such, with its address and what to do", () =>
+    Effect.gen(function*() {
+      const error = yield* unavailable({}, { host: `unix://${yield* temporaryFolder}/no.sock` })
+      assert.strictEqual(error.detail, "there is no such socket")
+      assert.match(error.address ?? "", /^unix:\/\/.*no\.sock$/)
+      assert.include(error.advice, "DOCKER_HOST")
+    }))
+
+  it.live("a socket that nothing listens on, and a port that refuses", () =>
+    Effect.gen(function*() {
+      const socket = path.join(yield* temporaryFolder, "left.sock")
+      // Made and left behind, as by an engine that was killed.
+      yield* Effect.callback<void>((resume) => {
+        const server = net.createServer().listen(socket, () => {
+          fs.renameSync(socket, `${socket}.kept`)
+          server.close(() => resume(Effect.void))
+        })
+      })
+      const port = yield* Effect.scoped(
+        Effect.map(converse(() => undefined, { address: "127.0.0.1" }), (it) => it.host)
+      )
+      for (const host of [`unix://${socket}.kept`, port]) {
+        const error = yield* unavailable({}, { host })
+        assert.strictEqual(error.detail, "nothing listens there (ECONNREFUSED)")
+        assert.strictEqual(error.address, host)
+      }
+    }))
+
+  it.live("a file that is no socket", () =>
+    Effect.gen(function*() {
+      const file = path.join(yield* temporaryFolder, "file.sock")
+      fs.writeFileSync(file, "")
+      const error = yield* unavailable({}, { host: `unix://${file}` })
+      assert.strictEqual(error.address, `unix://${file}`)
+    }))
+
+  it.live("a socket that this user may not use", () =>
+    Effect.gen(function*() {
+      const socket = path.join(yield* temporaryFolder, "engine.sock")
+      const engine = yield* pretend({ socket })
+      // What is loaded for a first call has to be read by whoever owns it.
+      yield* unavailable({}, { host: `unix://${socket}.none` })
+      fs.chmodSync(socket, 0)
+      yield* asNobody
+      assert.include((yield* unavailable({}, engine)).detail, "EACCES")
+    }))
+
+  it("a refusal of the system says whose it is and whom to ask", () => {
+    for (const code of ["EACCES", "EPERM"]) {
+      const meaning = connectionFailure(Object.assign(new Error(`connect ${code} /var/run/docker.sock`), { code }))
+      assert.strictEqual(meaning._tag, "NoConnection")
+      if (meaning._tag === "NoConnection") {
+        assert.include(meaning.detail, `this user may not use it (${code})`)
+        assert.include(meaning.advice, "group `docker`")
+      }
+    }
+  })
+
+  it.live("a host name that nobody knows", () =>
+    Effect.gen(function*() {
+      const error = yield* unavailable({}, { host: "tcp://engine.invalid:2375" })
+      assert.match(error.detail, /^its host name is not known/)
+    }))
+
+  it.live.skipIf(systemSocket)(
+    "the usual sockets are all told, each with why, and what was passed over before them",
+    () =>
+      Effect.gen(function*() {
+        const home = yield* makeHome
+        const runtime = yield* temporaryFolder
+        fs.mkdirSync(path.join(home.docker, "run"))
+        yield* converse(() => text(200, "<html>hello</html>"), { socket: path.join(home.docker, "run", "docker.sock") })
+        const error = yield* unavailable({ HOME: home.path, XDG_RUNTIME_DIR: runtime })
+        assert.deepStrictEqual(error.candidates, [
+          { address: "option host", why: "not given" },
+          { address: "DOCKER_HOST", why: "not set" },
+          { address: "DOCKER_CONTEXT", why: "not set" },
+          { address: path.join(home.docker, "config.json"), why: "no current context" },
+          { address: "unix:///var/run/docker.sock", why: "there is no such socket" },
+          {
+            address: `unix://${home.docker}/run/docker.sock`,
+            why: "what listens there is not a Docker engine (status 200: <html>hello</html>)"
+          },
+          { address: `unix://${runtime}/docker.sock`, why: "there is no such socket" }
+        ])
+        for (const { address, why } of error.candidates ?? []) assert.include(error.message, `${address}: ${why}`)
+      })
+  )
+
+  it.live("the layer is built all the same, and every method says where it looked", () =>
+    Effect.gen(function*() {
+      const host = `unix://${yield* temporaryFolder}/no.sock`
+      const docker = yield* serviceIn({}, { host, nodes: { image: "node" } })
+      const calls = [
+        ...Object.entries(methods).map(([name, call]) => [name, call(docker, "dev")] as const),
+        ...Object.entries(clusterless).map(([name, call]) => [name, call(docker)] as const)
+      ]
+      for (const [name, call] of calls) {
+        const error = yield* failureOf(call)
+        assert.strictEqual(error._tag, "ProviderUnavailable", name)
+        assert.include(error.message, `${host}: there is no such socket`, name)
+      }
+      assert.isFalse(yield* docker.provider.isAvailable)
+    }))
+
+  it.live("layerConfig builds without an engine, and without an environment", () =>
+    Effect.gen(function*() {
+      const host = `unix://${yield* temporaryFolder}/no.sock`
+      const error = yield* failureOf(
+        Provider.use((provider) => provider.checkAvailable).pipe(
+          Effect.provide(
+            Docker.layerConfig({ host }).pipe(
+              Layer.provide(ConfigProvider.layer(ConfigProvider.fromEnvRecord({})))
+            )
+          )
+        )
+      )
+      assert.strictEqual(error._tag, "ProviderUnavailable")
+    }))
+
+  it.live("an engine that appears later is found by the next call, and one that comes back too", () =>
+    Effect.gen(function*() {
+      const socket = path.join(yield* temporaryFolder, "engine.sock")
+      const docker = yield* serviceAt({ host: `unix://${socket}` })
+      assert.isFalse(yield* docker.provider.isAvailable)
+      const live = Effect.scoped(Effect.gen(function*() {
+        yield* pretend({ socket })
+        assert.deepStrictEqual(yield* docker.provider.listNodes("dev"), [])
+      }))
+      yield* live
+      assert.strictEqual((yield* failureOf(docker.provider.listNodes("dev")))._tag, "ProviderUnavailable")
+      yield* live
+    }))
+})
+
+describe("what answers", () => {
+  const answering = (reply: Reply) =>
+    Effect.gen(function*() {
+      const engine = yield* converse(() => reply)
+      return { engine, error: yield* unavailable({}, { host: engine.host, policy: { requestTimeout: "200 millis" } }) }
+    })
+
+  const strangers: Readonly<Record<string, readonly [Reply, RegExp]>> = {
+    "a page": [text(200, "<html>hello</html>"), /not a Docker engine \(status 200: <html>hello<\/html>\)/],
+    "other JSON": [json({ name: "something", version: 3 }), /not a Docker engine \(status 200/],
+    "a version that is none": [json({ ApiVersion: "latest" }), /not a Docker engine/],
+    "a refusal": [refusal(404, "page not found"), /not a Docker engine \(status 404: page not found\)/],
+    "a redirect": [text(301, "", { Location: "http://127.0.0.1:9/" }), /redirect/],
+    nothing: [empty(200), /not a Docker engine \(status 200/],
+    "API 1.40": [json({ ApiVersion: "1.40", MinAPIVersion: "1.12" }), /its API 1\.40 is older than 1\.41/],
+    "API 1.9, which is older than 1.41": [json({ ApiVersion: "1.9" }), /its API 1\.9 is older than 1\.41/]
+  }
+  for (const [name, [reply, detail]] of Object.entries(strangers)) {
+    it.live(`${name} is not taken for an engine`, () =>
+      Effect.gen(function*() {
+        const { engine, error } = yield* answering(reply)
+        assert.match(error.detail, detail)
+        assert.strictEqual(error.address, engine.host)
+        assert.deepStrictEqual(engine.told(), ["GET /version"])
+      }))
+  }
+
+  it.live("one that speaks no HTTP", () =>
+    Effect.gen(function*() {
+      const socket = path.join(yield* temporaryFolder, "ssh.sock")
+      yield* Effect.acquireRelease(
+        Effect.callback<net.Server>((resume) => {
+          const server = net.createServer((each) => each.on("error", () => {}).end("SSH-2.0-OpenSSH_9.6\r\n"))
+          server.listen(socket, () => resume(Effect.succeed(server)))
+        }),
+        (server) => Effect.sync(() => void server.close())
+      )
+      const error = yield* unavailable({}, { host: `unix://${socket}` })
+      assert.strictEqual(error.address, `unix://${socket}`)
+    }))
+
+  for (const [name, reply] of Object.entries({ "never answers": silence, "stalls": stallAfter("{\"Api") })) {
+    it.live(`one that ${name} is unavailable by the deadline, for every caller, and is asked no second time`, () =>
+      Effect.gen(function*() {
+        const engine = yield* converse(() => reply)
+        const { provider } = yield* serviceAt(engine, { policy: { requestTimeout: "200 millis" } })
+        const errors = yield* Effect.all(
+          Array.from({ length: 5 }, () => failureOf(provider.listNodes("dev"))),
+          { concurrency: "unbounded" }
+        )
+        for (const error of errors) {
+          assert.strictEqual(error._tag, "ProviderUnavailable")
+          assert.include(error.message, engine.host)
+        }
+        assert.deepStrictEqual(engine.told(), ["GET /version"])
+        assert.isFalse(yield* provider.isAvailable)
+        yield* until("no connection is left", () => engine.connections() === 0)
+      }))
+  }
+
+  const versions: ReadonlyArray<readonly [name: string, newest: string, oldest: string | undefined, spoken: string]> = [
+    ["the oldest that we know", "1.41", "1.12", "1.41"],
+    ["one between", "1.44", "1.24", "1.44"],
+    ["the newest that we know", "1.47", "1.24", "1.47"],
+    ["a newer one is spoken to in our newest", "1.56", "1.40", "1.47"],
+    ["one that is too new for that is spoken to in its oldest", "1.99", "1.50", "1.50"],
+    ["one that does not tell its oldest", "1.43", undefined, "1.43"]
+  ]
+  for (const [name, newest, oldest, spoken] of versions) {
+    it.live(`${name}: ${newest} (from ${oldest}) is spoken to in ${spoken}`, () =>
+      Effect.gen(function*() {
+        const engine = yield* pretend({
+          apiVersion: newest,
+          spoken,
+          script: ({ path }) => path === "/version" ? json({ ApiVersion: newest, MinAPIVersion: oldest }) : undefined
+        })
+        const { provider } = yield* serviceAt(engine)
+        yield* provider.listNodes("dev")
+        yield* provider.checkAvailable
+        assert.deepStrictEqual(engine.heard.map(({ version }) => version), [undefined, spoken, spoken])
+      }))
+  }
+
+  it.live("what answered once and then refuses its ping is unavailable, with its address", () =>
+    Effect.gen(function*() {
+      const engine = yield* pretend({
+        script: ({ path }) => path === "/_ping" ? refusal(500, "going down") : undefined
+      })
+      const error = yield* unavailable({}, { host: engine.host })
+      assert.instanceOf(error, ProviderUnavailable)
+      assert.include(error.message, "going down")
+      assert.strictEqual(error.address, engine.host)
+    }))
+})
