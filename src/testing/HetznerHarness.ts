@@ -42,6 +42,7 @@ export const capabilities: ReadonlyArray<Capability> = [
   "name-held",
   "leftovers",
   "create",
+  "node-by-node",
   "secrets"
 ]
 

@@ -129,7 +129,7 @@ export const ownership: ReadonlyArray<Law> = [
   law({
     id: "ownership.leftovers-told",
     title: "deleteNodes tells what it removed beside nodes, each as Done",
-    needs: ["leftovers"],
+    needs: ["leftovers", "node-by-node"],
     check: (world) =>
       Effect.gen(function*() {
         const { cluster, harness, provider } = world

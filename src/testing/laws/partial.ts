@@ -208,7 +208,7 @@ export const partial: ReadonlyArray<Law> = [
   law({
     id: "partial.delete-vanished",
     title: "a node that vanishes before it is deleted is AlreadyDone",
-    needs: ["node-by-node", "vanish"],
+    needs: ["vanish"],
     check: (world) =>
       Effect.gen(function*() {
         const { controlPlane, first, second } = yield* trio(world, "running")
