@@ -113,8 +113,12 @@ const closingLook = (
   }, { concurrency: operation.policy.concurrency.start, discard: true })
 }
 
-/** The engine calls a start a success when the process is there; one that cannot run ends within moments of that. */
-const beforeClosingLook = Duration.millis(200)
+/**
+ * How long after the last start it is looked again, in milliseconds. The engine calls a start a success when the process
+ * is there; one that cannot run ends within moments of that. An engine that is slow to start a process is as slow to see
+ * it end, so the fastest start says what a moment is.
+ */
+const closingMoment = { least: 100, most: 1000 } as const
 
 /** Starts waves of members, in order, and looks again at the end where anything was sent. */
 export const startWaves = Effect.fnUntraced(function*(
@@ -126,16 +130,23 @@ export const startWaves = Effect.fnUntraced(function*(
 ): Effect.fn.Return<void> {
   const { concurrency, nodeTimeout } = operation.policy
   const everyone = waves.flat()
+  let fastest = Number.POSITIVE_INFINITY
+  const timed = (member: Member) =>
+    Effect.map(Effect.timed(startMember(member)), ([duration, outcome]) => {
+      if (outcome._tag === "Done") fastest = Math.min(fastest, Duration.toMillis(duration))
+      return outcome
+    })
   yield* operation.schedule(everyone.map(subjectOf))
   for (const wave of waves) {
     yield* operation.wave(
       wave,
       { subject: subjectOf, timeout: nodeTimeout.start, width: concurrency.start },
-      startMember
+      timed
     )
   }
   if (everyone.every((member) => stateOf(member) === "running")) return
-  yield* Effect.sleep(beforeClosingLook)
+  const { least, most } = closingMoment
+  yield* Effect.sleep(Number.isFinite(fastest) ? Math.min(Math.max(fastest, least), most) : least)
   const seen = yield* Effect.result(look)
   if (seen._tag === "Success") return yield* closingLook(client, operation, everyone, seen.success)
   for (const subject of everyone.map(subjectOf)) {
