@@ -206,6 +206,11 @@ const converges = Effect.fnUntraced(function*(world: World, direct: Docker.Docke
   }
   const deleted = yield* Effect.exit(direct.provider.deleteNodes(cluster))
   if (Exit.isFailure(deleted)) problem(`over a healthy engine, delete ${describeExit(deleted)}`)
+  else {
+    for (const { kind, name, problem } of deleted.value.outcomes) {
+      if (problem !== "") world.tell(`over a healthy engine, delete of ${kind} ${name}: ${problem}`)
+    }
+  }
   const left = yield* raw.census
   if (left.length > 0) {
     problem(`after delete there is still ${left.map(({ kind, name }) => `${kind} ${name}`).join(", ")}`)

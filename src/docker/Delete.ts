@@ -7,6 +7,7 @@
  * Source: Docker Engine API reference, `ContainerDelete`, `NetworkDelete`, `VolumeDelete`.
  */
 import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
 import { type Operation, settledError } from "../internal/Operation.ts"
 import { AlreadyDone, type ClusterName, Done, Failed, type Outcome, Skipped } from "../Model.ts"
 import type { Subject } from "../Progress.ts"
@@ -88,25 +89,46 @@ export const usersOfVolume = (
 const usedBy = (users: ReadonlyArray<ContainerSummary>): string =>
   users.map((container) => `${nameOf(container)} (${holder(labelsOf(container))})`).join(", ")
 
-/** Removes a network or volume unless a container uses it. `users` are those that are not about to go. */
+/** How long an engine may still count an endpoint, or a mount, of a container that is gone. */
+const releasedWithin = "5 seconds"
+
+/**
+ * Removes a network or volume unless a container uses it. `users` are those that are not about to go. Where the engine
+ * says that it is in use all the same, it is looked again: something foreign has joined meanwhile, or what the nodes
+ * held is not released yet.
+ */
 const removeUnused = (
   operation: Operation,
   subject: Subject,
   users: ReadonlyArray<ContainerSummary>,
+  usersNow: Effect.Effect<ReadonlyArray<ContainerSummary>, CallFailure>,
   remove: Effect.Effect<void, CallFailure>
-): Effect.Effect<Outcome, CallFailure> =>
-  users.length > 0
-    ? Effect.succeed(new Skipped({ reason: `used by container ${usedBy(users)}` }))
-    : Effect.andThen(operation.emit({ _tag: "Sent", subject, call: "remove" }), remove).pipe(
-      Effect.as<Outcome>(done),
-      Effect.catchIf((error) => isReason(error, "NotFoundError"), () => Effect.succeed<Outcome>(alreadyDone)),
-      // Something foreign joined between the look and the call.
-      Effect.catchIf(
-        (error) => isReason(error, "InUse"),
-        (error) =>
-          Effect.succeed<Outcome>(new Skipped({ reason: error instanceof BackendError ? error.reason.detail : "" }))
-      )
+): Effect.Effect<Outcome, CallFailure> => {
+  const used = (by: ReadonlyArray<ContainerSummary>): Outcome =>
+    new Skipped({ reason: `used by container ${usedBy(by)}` })
+  if (users.length > 0) return Effect.succeed(used(users))
+  const attempt = remove.pipe(
+    Effect.as<Outcome>(done),
+    Effect.catchIf((error) => isReason(error, "NotFoundError"), () => Effect.succeed<Outcome>(alreadyDone)),
+    Effect.catchIf(
+      (error) => isReason(error, "InUse"),
+      (error) => Effect.flatMap(usersNow, (now) => now.length > 0 ? Effect.succeed(used(now)) : Effect.fail(error))
     )
+  )
+  return operation.emit({ _tag: "Sent", subject, call: "remove" }).pipe(
+    Effect.andThen(attempt),
+    Effect.retry({
+      while: (error) => isReason(error, "InUse"),
+      schedule: Schedule.upTo(operation.policy.poll, { duration: releasedWithin })
+    }),
+    // By something that is no container of this engine.
+    Effect.catchIf(
+      (error) => isReason(error, "InUse"),
+      (error) =>
+        Effect.succeed<Outcome>(new Skipped({ reason: error instanceof BackendError ? error.reason.detail : "" }))
+    )
+  )
+}
 
 interface Resource {
   readonly subject: Subject
@@ -174,7 +196,8 @@ const deleteResources = Effect.fnUntraced(function*(
           yield* Effect.forEach(detachable, (user) => resource.detach?.(user.Id) ?? Effect.void, { discard: true })
         }
         const left = resource.detach !== undefined && detachable.length === users.length ? [] : users
-        return yield* removeUnused(operation, resource.subject, left, resource.remove)
+        const usersNow = Effect.map(client.listContainers(), resource.users)
+        return yield* removeUnused(operation, resource.subject, left, usersNow, resource.remove)
       })
   )
 })
