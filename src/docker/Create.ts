@@ -27,7 +27,7 @@ import type { Subject } from "../Progress.ts"
 import type { CreateFailure } from "../Provider.ts"
 import { BackendError, InvalidSpec, NotFoundError, UnsupportedError } from "../ProviderError.ts"
 import type { Client } from "./Client.ts"
-import { isPortTaken } from "./Errors.ts"
+import { isAmbiguous, isPortTaken } from "./Errors.ts"
 import { HeldUnseen, untilSeen } from "./Held.ts"
 import { chooseHostPorts } from "./HostPorts.ts"
 import { ensureImage } from "./Images.ts"
@@ -81,6 +81,11 @@ const makeContainer = (
         if (refusal !== undefined) return yield* operation.error(refusal, subject)
         return { id: held.Id, made: false }
       })
+    ),
+    // Another create has made the same network at the same time, and takes it back.
+    Effect.catchIf(
+      (error): error is BackendError => error instanceof BackendError && isAmbiguous(error.reason),
+      (error) => Effect.fail(new HeldUnseen({ error }))
     )
   )
   const create = operation.emit({ _tag: "Sent", subject, call: "create" }).pipe(

@@ -85,6 +85,13 @@ export const reasonOf = (answer: Answer): Reason.Reason => {
     : rule.reason({ detail, status, ...(retryAfterMillis === undefined ? {} : { retryAfterMillis }) })
 }
 
+/**
+ * Whether a name stands for two networks. Before API 1.44 two may be made at once, and one is removed again a moment
+ * later.
+ */
+export const isAmbiguous = (reason: Reason.Reason): boolean =>
+  reason._tag === "InvalidInput" && /is ambiguous \(\d+ matches found on name\)/i.test(reason.detail)
+
 /** Whether a start failed because a host port is held by something else. */
 export const isPortTaken = (reason: Reason.Reason): boolean => reason._tag === "InUse" && portTaken.test(reason.detail)
 

@@ -82,6 +82,33 @@ describe("a network's name that the engine says is taken, by one that it does no
     }))
 })
 
+describe("a network that another create made twice, and takes back", () => {
+  const ambiguous = json({ message: "network kubelayer-dev is ambiguous (2 matches found on name)" }, 400)
+  const withTwo = Effect.fnUntraced(function*(refusals: number) {
+    let left = refusals
+    const engine: FakeEngine = yield* pretend({
+      script: ({ path }) => path === "/containers/create" && left-- > 0 ? ambiguous : undefined
+    })
+    const times = Schedule.upTo(Schedule.spaced("1 millis"), { times: 20 })
+    return { engine, docker: yield* serviceAt(engine, { policy: { poll: times } }) }
+  })
+
+  it.live("keeps no node from being made", () =>
+    Effect.gen(function*() {
+      const { docker, engine } = yield* withTwo(5)
+      yield* docker.createNodes(spec)
+      assert.strictEqual(engine.containers.filter(({ state }) => state === "running").length, 3)
+    }))
+
+  it.live("is told in the engine's words where it stays", () =>
+    Effect.gen(function*() {
+      const { docker, engine } = yield* withTwo(1000)
+      const error = yield* failureOf(docker.createNodes(spec))
+      assert.include(error.message, "is ambiguous")
+      assert.deepStrictEqual([engine.containers, engine.networks, engine.volumes], [[], [], []])
+    }))
+})
+
 describe("a node that another create made at the same time", () => {
   /** What the other one made when ours asked for the node, and what is left of it from the next listing but one on. */
   const madeByTheOther = Effect.fnUntraced(function*(state: "created" | "running", gone: "before" | "during") {
