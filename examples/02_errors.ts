@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Memory from "kubelayer/layers/Memory"
 import * as Policy from "kubelayer/Policy"
 import { Provider } from "kubelayer/Provider"
-import { Locked } from "kubelayer/ProviderError"
+import { Locked } from "kubelayer/Reason"
 
 const start = Effect.gen(function*() {
   const provider = yield* Provider

@@ -5,8 +5,9 @@
  * The same program makes containers with `Docker.layer({ nodes: { image: "..." } })`.
  */
 import * as Effect from "effect/Effect"
+import { awaitStatus } from "kubelayer/Cluster"
 import * as Memory from "kubelayer/layers/Memory"
-import { awaitStatus, NodeCreator, onEvent, Provider } from "kubelayer/Provider"
+import { NodeCreator, onEvent, Provider } from "kubelayer/Provider"
 
 const program = Effect.gen(function*() {
   const provider = yield* Provider

@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import * as Mock from "kubelayer/layers/Mock"
 import { Provider } from "kubelayer/Provider"
-import { BackendError, ServerFault } from "kubelayer/ProviderError"
+import { BackendError, ServerFault } from "kubelayer/Reason"
 
 /** The program under test: starts a cluster, and tries once more where the backend had a fault. */
 const patientStart = (cluster: string) =>

@@ -8,8 +8,9 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
+import { awaitStatus } from "kubelayer/Cluster"
 import * as Omni from "kubelayer/layers/Omni"
-import { awaitStatus, NodeCreator, Provider } from "kubelayer/Provider"
+import { NodeCreator, Provider } from "kubelayer/Provider"
 import { OmniFake } from "kubelayer/testing"
 
 const program = Effect.gen(function*() {

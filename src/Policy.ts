@@ -11,7 +11,7 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
-import type { BackendError } from "./ProviderError.ts"
+import type { BackendError } from "./Reason.ts"
 
 /**
  * The operations that have a deadline for each node and a width.
@@ -156,7 +156,7 @@ export const Current = Context.Reference<Overrides>("kubelayer/Policy", { defaul
  * import * as Memory from "kubelayer/layers/Memory"
  * import * as Policy from "kubelayer/Policy"
  * import { Provider } from "kubelayer/Provider"
- * import { Locked } from "kubelayer/ProviderError"
+ * import { Locked } from "kubelayer/Reason"
  *
  * const program = Effect.gen(function*() {
  *   const memory = yield* Memory.Memory

@@ -10,7 +10,8 @@
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import type { OperationName, Outcome, ResourceKind } from "./Model.ts"
+import type { ResourceKind } from "./Reason.ts"
+import type { OperationName, Outcome } from "./Report.ts"
 
 /**
  * What an event is about.

@@ -7,20 +7,14 @@
  *
  * @since 0.1.0
  */
-import type * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
-import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { BoundToProcess } from "./internal/Session.ts"
-import { type ClusterName, ClusterStatus, NodeInfo, OperationReport, type ResourceOutcome } from "./Model.ts"
-import * as Policy from "./Policy.ts"
+import { type ClusterName, ClusterStatus, NodeInfo } from "./Model.ts"
 import {
-  BackendError,
   type BackendFailure,
   ClusterNotFound,
   type InvalidClusterName,
@@ -31,16 +25,9 @@ import {
   type OperationTimeout,
   type ProviderUnavailable
 } from "./ProviderError.ts"
+import { BackendError } from "./Reason.ts"
+import type { OperationReport } from "./Report.ts"
 
-export {
-  type AvailableProvider,
-  buildClusterStatus,
-  checkNodesExist,
-  ensureAvailableAndListNodes,
-  forEachNode,
-  getClusterStatusFromLister,
-  type NodeLister
-} from "./internal/NodeLister.ts"
 export { onEvent, Progress } from "./Progress.ts"
 
 // -----------------------------------------------------------------------------
@@ -171,63 +158,6 @@ export interface NodeCreatorService {
  */
 export class NodeCreator extends Context.Service<NodeCreator, NodeCreatorService>()("kubelayer/NodeCreator") {}
 
-const policyOfContext = Effect.map(Policy.Current, (context) => Policy.make(context))
-
-/**
- * Builds a `NodeCreator` from a backend's create and delete.
- *
- * @category constructors
- * @since 0.1.0
- */
-export const makeNodeCreator = (
-  createNodes: NodeCreatorService["createNodes"],
-  deleteNodes: ProviderService["deleteNodes"],
-  policy: Effect.Effect<Policy.Policy> = policyOfContext
-): NodeCreatorService => ({
-  createNodes,
-  createNodesScoped: scopedCreate(createNodes, deleteNodes, policy)
-})
-
-const warnOfRest = (cluster: string, rest: ReadonlyArray<ResourceOutcome>): Effect.Effect<void> =>
-  rest.length === 0
-    ? Effect.void
-    : Effect.logWarning(
-      `of cluster ${cluster} these were left in place:`,
-      ...rest.map((left) => `${left.kind} ${left.name}: ${left.problem}`)
-    )
-
-/**
- * Makes a create scoped: `deleteNodes` of the whole cluster runs when the scope closes, also where the create found all
- * of it there, and what could not be removed is logged. A create that is interrupted has cleaned up by itself.
- *
- * @category constructors
- * @since 0.1.0
- */
-export const scopedCreate = <Spec extends { readonly cluster: string }>(
-  createNodes: (spec: Spec) => Effect.Effect<OperationReport, CreateFailure>,
-  deleteNodes: ProviderService["deleteNodes"],
-  policy: Effect.Effect<Policy.Policy> = policyOfContext
-) =>
-(spec: Spec): Effect.Effect<OperationReport, CreateFailure, Scope.Scope> =>
-  Effect.acquireRelease(
-    Effect.provideService(createNodes(spec), BoundToProcess, true),
-    () =>
-      Effect.gen(function*() {
-        const { cleanupTimeout } = yield* policy
-        yield* deleteNodes(spec.cluster).pipe(
-          Effect.timeout(cleanupTimeout),
-          Effect.flatMap((report) => warnOfRest(spec.cluster, [...report.skipped, ...report.unsupported])),
-          Effect.catch((error) =>
-            Effect.andThen(
-              "report" in error ? warnOfRest(spec.cluster, error.report.skipped) : Effect.void,
-              Effect.logError(`cluster ${spec.cluster} could not be deleted: ${error.message}`)
-            )
-          )
-        )
-      }),
-    { interruptible: true }
-  )
-
 /**
  * A Layer of `Provider` and `NodeCreator` from one backend's own service, for programs with several backends.
  *
@@ -263,95 +193,3 @@ export const layerFrom = <I, S extends { readonly provider: ProviderService; rea
       (service) => Context.make(Provider, service.provider).pipe(Context.add(NodeCreator, service.creator))
     )
   )
-
-// -----------------------------------------------------------------------------
-// Helpers
-// -----------------------------------------------------------------------------
-
-/**
- * Anything whose clusters can be watched.
- *
- * @category models
- * @since 0.1.0
- */
-export type ClusterWatcher = Pick<ProviderService, "backend" | "watchCluster">
-
-/**
- * Waits until the status of a cluster is as wanted, on `watchCluster`. Fails with `ClusterNotFound` where the cluster
- * is not there, or goes away meanwhile.
- *
- * **Example** (Until every node is ready, without polling)
- *
- * ```ts run
- * import * as Effect from "effect/Effect"
- * import * as Memory from "kubelayer/layers/Memory"
- * import { awaitStatus, Provider } from "kubelayer/Provider"
- *
- * const program = Effect.gen(function*() {
- *   const provider = yield* Provider
- *   yield* Effect.forkChild(provider.startNodes("dev"))
- *   return yield* awaitStatus(provider, "dev", (status) => status.ready, { timeout: "1 minute" })
- * })
- *
- * const clusters = { dev: { controlPlanes: 1, workers: 1, state: "stopped" } } as const
- * const status = await Effect.runPromise(program.pipe(Effect.provide(Memory.layer({ clusters }))))
- * console.log(`${status.phase}: ${status.nodesReady} of ${status.nodesTotal}`)
- * // => running: 2 of 2
- * ```
- *
- * @category combinators
- * @since 0.1.0
- */
-export const awaitStatus = (
-  provider: ClusterWatcher,
-  cluster: string,
-  predicate: (status: ClusterStatus) => boolean,
-  options: { readonly timeout: Duration.Input }
-): Effect.Effect<ClusterStatus, ClusterNotFound | BackendFailure | Cause.TimeoutError> =>
-  provider.watchCluster(cluster).pipe(
-    Stream.filter(predicate),
-    Stream.runHead,
-    Effect.flatMap(Option.match({
-      onNone: () => Effect.fail(new ClusterNotFound({ provider: provider.backend, clusterName: cluster })),
-      onSome: Effect.succeed
-    })),
-    Effect.timeout(options.timeout)
-  )
-
-/**
- * Waits until a cluster is gone; one that is not there is gone already.
- *
- * @category combinators
- * @since 0.1.0
- */
-export const awaitGone = (
-  provider: ClusterWatcher,
-  cluster: string,
-  options: { readonly timeout: Duration.Input }
-): Effect.Effect<void, BackendFailure | Cause.TimeoutError> =>
-  provider.watchCluster(cluster).pipe(
-    Stream.runDrain,
-    Effect.catchTag("ClusterNotFound", () => Effect.void),
-    Effect.timeout(options.timeout)
-  )
-
-const encodeNode = Schema.encodeSync(Schema.toCodecJson(NodeInfo))
-const encodeStatus = Schema.encodeSync(Schema.toCodecJson(ClusterStatus))
-const encodeReport = Schema.encodeSync(Schema.toCodecJson(OperationReport))
-const encodeError = Schema.encodeSync(Schema.toCodecJson(BackendError))
-
-/**
- * The JSON of a node, status, report or backend error; `Schema.toCodecJson` of the class reads it back. Durations are
- * whole milliseconds; getters are left out.
- *
- * @category converting
- * @since 0.1.0
- */
-export const toJson = (value: NodeInfo | ClusterStatus | OperationReport | BackendError): Schema.Json =>
-  value instanceof NodeInfo
-    ? encodeNode(value)
-    : value instanceof ClusterStatus
-    ? encodeStatus(value)
-    : value instanceof OperationReport
-    ? encodeReport(value)
-    : encodeError(value)

@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+export * as Cluster from "./Cluster.ts"
 export * as Docker from "./layers/Docker.ts"
 export * as Hetzner from "./layers/Hetzner.ts"
 export * as Memory from "./layers/Memory.ts"
@@ -14,3 +15,5 @@ export * as Policy from "./Policy.ts"
 export * as Progress from "./Progress.ts"
 export * as Provider from "./Provider.ts"
 export * as ProviderError from "./ProviderError.ts"
+export * as Reason from "./Reason.ts"
+export * as Report from "./Report.ts"

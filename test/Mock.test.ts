@@ -8,10 +8,13 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
+import { awaitStatus } from "kubelayer/Cluster"
 import * as Mock from "kubelayer/layers/Mock"
-import { NodeInfo, Skipped } from "kubelayer/Model"
-import { awaitStatus, layerFrom, NodeCreator, Provider } from "kubelayer/Provider"
-import { ClusterNotFound, InUse, Locked, NoNodes } from "kubelayer/ProviderError"
+import { NodeInfo } from "kubelayer/Model"
+import { layerFrom, NodeCreator, Provider } from "kubelayer/Provider"
+import { ClusterNotFound, NoNodes } from "kubelayer/ProviderError"
+import { InUse, Locked } from "kubelayer/Reason"
+import { Skipped } from "kubelayer/Report"
 
 const busy = new Locked({ detail: "somebody works on it" })
 

@@ -2,7 +2,7 @@
  * That the modules of `src` import as CONTRIBUTING.md says: one way, never in a ring, no backend another, and from
  * outside only modules of `effect` and of Node when they are loaded.
  *
- * An import of types is an arrow, too; only ProviderError may name Model's types, against the direction.
+ * An import of types is an arrow, too.
  */
 import { posix } from "node:path"
 import { faultAt, type File, filesAt, lineAt } from "./files.ts"
@@ -39,15 +39,25 @@ interface Place {
 }
 
 const core: Readonly<Record<string, number>> = {
-  "src/ProviderError.ts": 0,
+  "src/Reason.ts": 0,
   "src/Model.ts": 1,
-  "src/Policy.ts": 2,
-  "src/Progress.ts": 2,
-  "src/Provider.ts": 3,
-  "src/index.ts": 7
+  "src/Report.ts": 2,
+  "src/ProviderError.ts": 3,
+  "src/Plan.ts": 4,
+  "src/Policy.ts": 4,
+  "src/Progress.ts": 4,
+  "src/Metrics.ts": 4,
+  "src/Provider.ts": 5,
+  "src/Resource.ts": 6,
+  "src/Cluster.ts": 8,
+  "src/Backend.ts": 8,
+  "src/Script.ts": 8,
+  "src/Document.ts": 11,
+  "src/promise.ts": 11,
+  "src/index.ts": 13
 }
-const folders: Readonly<Record<string, number>> = { internal: 3, layers: 5, testing: 6 }
-const BACKEND = 4
+const folders: Readonly<Record<string, number>> = { internal: 7, layers: 10, fleet: 12, testing: 12, cli: 13 }
+const BACKEND = 9
 
 const placeIn = (paths: ReadonlySet<string>) => {
   const layers = new Set([...paths].flatMap((path) => /^src\/layers\/(\w+)\.ts$/.exec(path)?.[1]?.toLowerCase() ?? []))
@@ -60,7 +70,8 @@ const placeIn = (paths: ReadonlySet<string>) => {
   }
 }
 
-const rule = "arrows go layers → backend folder → Provider → Model → ProviderError"
+const rule =
+  "arrows go layers → backend folder → Backend → internal → Resource → Provider → Plan → ProviderError → Report → Model → Reason"
 
 const outsideFault = ({ kind, specifier }: Import): string | undefined => {
   if (specifier === "effect") return "the barrel of effect is slow; import the module by its path, as effect/Effect"
@@ -74,14 +85,11 @@ const generatedFault = ({ kind }: Import, path: string, target: string): string 
     ? `${target} loads a client library; use import() where it is needed, or import type`
     : undefined
 
-const arrowFault = (from: Place, to: Place, allowed: boolean, path: string, target: string): string | undefined => {
+const arrowFault = (from: Place, to: Place, target: string): string | undefined => {
   if (from.backend !== undefined && to.backend !== undefined && from.backend !== to.backend) {
     return `a backend never imports another: ${target}`
   }
-  if (to.level <= from.level || allowed) return undefined
-  return path === "src/ProviderError.ts" && target === "src/Model.ts"
-    ? "ProviderError names Model's types by import type only"
-    : `${target} stands above this module; ${rule}`
+  return to.level <= from.level ? undefined : `${target} is above this module; ${rule}`
 }
 
 /** One ring of arrows among modules, if there is any. */
@@ -119,7 +127,7 @@ const arrowFaults = (files: ReadonlyArray<File>): ReadonlyArray<string> => {
     const targets = new Set<string>()
     arrows.set(path, targets)
     for (const each of importsOf(text)) {
-      const { kind, line, specifier } = each
+      const { line, specifier } = each
       if (!specifier.startsWith(".")) {
         // It is loaded by nobody who is loaded himself.
         const fault = isGenerated(path) ? undefined : outsideFault(each)
@@ -133,9 +141,8 @@ const arrowFaults = (files: ReadonlyArray<File>): ReadonlyArray<string> => {
       }
       const to = placeOf(target)
       if (to === undefined) continue
-      const allowed = path === "src/ProviderError.ts" && target === "src/Model.ts" && kind === "types"
-      if (!allowed) targets.add(target)
-      const fault = arrowFault(from, to, allowed, path, target) ?? generatedFault(each, path, target)
+      targets.add(target)
+      const fault = arrowFault(from, to, target) ?? generatedFault(each, path, target)
       if (fault !== undefined) faults.push(faultAt(path, line, fault))
     }
   }

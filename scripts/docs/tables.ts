@@ -5,7 +5,7 @@
 import { isMade, type Scheme } from "../../src/docker/Scheme.ts"
 import { schemes } from "../../src/docker/Schemes.ts"
 import type { ClusterName } from "../../src/Model.ts"
-import { reasons } from "../../src/ProviderError.ts"
+import { reasons } from "../../src/Reason.ts"
 
 const row = (cells: ReadonlyArray<string>): string => `| ${cells.join(" | ")} |`
 

@@ -3,8 +3,9 @@
  * elsewhere a plain line for each outcome. Colour only where the terminal has it and NO_COLOR is not set.
  */
 import * as Effect from "effect/Effect"
-import type { NodeInfo, Outcome } from "../../src/Model.ts"
+import type { NodeInfo } from "../../src/Model.ts"
 import type { OperationEvent, Sink } from "../../src/Progress.ts"
+import type { Outcome } from "../../src/Report.ts"
 
 export interface Screen {
   readonly begin: (title: string) => Effect.Effect<void>

@@ -4,8 +4,8 @@
  */
 import * as Cause from "effect/Cause"
 import * as Exit from "effect/Exit"
-import type { OperationReport, ResourceOutcome } from "../../src/Model.ts"
 import type { Leftover } from "../../src/ProviderError.ts"
+import type { OperationReport, ResourceOutcome } from "../../src/Report.ts"
 import type { Census, Thing } from "./raw.ts"
 import type { Action } from "./scenario.ts"
 

@@ -10,22 +10,16 @@
  */
 import * as Effect from "effect/Effect"
 import { makeAtLarge } from "../internal/AtLarge.ts"
+import { checkNewClusterName } from "../internal/ClusterNames.ts"
 import * as Creation from "../internal/Creation.ts"
 import { failWith } from "../internal/Method.ts"
-import {
-  AlreadyDone,
-  checkNewClusterName,
-  type ClusterName,
-  Done,
-  Failed,
-  type OperationName,
-  type OperationReport,
-  type Outcome
-} from "../Model.ts"
+import type { ClusterName } from "../Model.ts"
 import type { Policy } from "../Policy.ts"
 import type { Subject } from "../Progress.ts"
 import type { CreateFailure } from "../Provider.ts"
-import { BackendError, InvalidSpec, NotFoundError, UnsupportedError } from "../ProviderError.ts"
+import { InvalidSpec } from "../ProviderError.ts"
+import { BackendError, NotFoundError, UnsupportedError } from "../Reason.ts"
+import { AlreadyDone, Done, Failed, type OperationName, type OperationReport, type Outcome } from "../Report.ts"
 import type { Client } from "./Client.ts"
 import { isAmbiguous, isPortTaken } from "./Errors.ts"
 import { HeldUnseen, untilSeen } from "./Held.ts"

@@ -5,7 +5,7 @@
  * that fits wins; a status without any becomes `UnknownError`. Codes of the connection itself are told apart by whether
  * a connection was made. Sources: Docker Engine API reference; messages as measured on engine 20.10 and Podman.
  */
-import * as Reason from "../ProviderError.ts"
+import * as Reasons from "../Reason.ts"
 
 interface Answer {
   readonly status: number
@@ -19,7 +19,7 @@ interface Rule {
   readonly fragment?: RegExp
   readonly reason: (
     answer: { readonly detail: string; readonly status: number; readonly retryAfterMillis?: number }
-  ) => Reason.Reason
+  ) => Reasons.Reason
 }
 
 const portTaken = /port is already allocated|address already in use|ports are not available/i
@@ -28,38 +28,38 @@ const foreignFault =
 
 /** Status (and message) to reason, first match wins. Exported for its own test. */
 export const rules: ReadonlyArray<Rule> = [
-  { status: 400, reason: (answer) => new Reason.InvalidInput(answer) },
-  { status: 401, reason: (answer) => new Reason.Unauthorized(answer) },
-  { status: 403, fragment: /active endpoints/i, reason: (answer) => new Reason.InUse(answer) },
-  { status: 403, fragment: /already exists|pool overlaps/i, reason: (answer) => new Reason.Conflict(answer) },
-  { status: 403, reason: (answer) => new Reason.Unauthorized(answer) },
-  { status: 404, reason: (answer) => new Reason.NotFoundError(answer) },
-  { status: 405, reason: (answer) => new Reason.UnsupportedError(answer) },
-  { status: 406, reason: (answer) => new Reason.InvalidInput(answer) },
-  { status: 408, reason: (answer) => new Reason.Transport(answer) },
+  { status: 400, reason: (answer) => new Reasons.InvalidInput(answer) },
+  { status: 401, reason: (answer) => new Reasons.Unauthorized(answer) },
+  { status: 403, fragment: /active endpoints/i, reason: (answer) => new Reasons.InUse(answer) },
+  { status: 403, fragment: /already exists|pool overlaps/i, reason: (answer) => new Reasons.Conflict(answer) },
+  { status: 403, reason: (answer) => new Reasons.Unauthorized(answer) },
+  { status: 404, reason: (answer) => new Reasons.NotFoundError(answer) },
+  { status: 405, reason: (answer) => new Reasons.UnsupportedError(answer) },
+  { status: 406, reason: (answer) => new Reasons.InvalidInput(answer) },
+  { status: 408, reason: (answer) => new Reasons.Transport(answer) },
   {
     status: 409,
     fragment: /removal of container .* is already in progress/i,
-    reason: (answer) => new Reason.Locked(answer)
+    reason: (answer) => new Reasons.Locked(answer)
   },
   {
     status: 409,
     fragment: /name .* is already in use|already exists/i,
-    reason: (answer) => new Reason.NameTaken({ ...answer, by: "something else on this engine" })
+    reason: (answer) => new Reasons.NameTaken({ ...answer, by: "something else on this engine" })
   },
-  { status: 409, fragment: /in use|being used/i, reason: (answer) => new Reason.InUse(answer) },
-  { status: 409, reason: (answer) => new Reason.Conflict(answer) },
-  { status: 413, reason: (answer) => new Reason.InvalidInput(answer) },
-  { status: 429, reason: (answer) => new Reason.RateLimited(answer) },
-  { status: 500, fragment: portTaken, reason: (answer) => new Reason.InUse(answer) },
-  { status: 500, fragment: foreignFault, reason: (answer) => new Reason.InvalidInput(answer) },
+  { status: 409, fragment: /in use|being used/i, reason: (answer) => new Reasons.InUse(answer) },
+  { status: 409, reason: (answer) => new Reasons.Conflict(answer) },
+  { status: 413, reason: (answer) => new Reasons.InvalidInput(answer) },
+  { status: 429, reason: (answer) => new Reasons.RateLimited(answer) },
+  { status: 500, fragment: portTaken, reason: (answer) => new Reasons.InUse(answer) },
+  { status: 500, fragment: foreignFault, reason: (answer) => new Reasons.InvalidInput(answer) },
   {
     status: 500,
     fragment: /pool overlaps|could not find an available/i,
-    reason: (answer) => new Reason.Conflict(answer)
+    reason: (answer) => new Reasons.Conflict(answer)
   },
-  { status: 501, reason: (answer) => new Reason.UnsupportedError(answer) },
-  { status: [500, 599], reason: (answer) => new Reason.ServerFault(answer) }
+  { status: 501, reason: (answer) => new Reasons.UnsupportedError(answer) },
+  { status: [500, 599], reason: (answer) => new Reasons.ServerFault(answer) }
 ]
 
 const fits = (rule: Rule, answer: Answer): boolean =>
@@ -75,13 +75,13 @@ export const oneLine = (text: string): string => {
 }
 
 /** The reason for an answer that is not a success. */
-export const reasonOf = (answer: Answer): Reason.Reason => {
+export const reasonOf = (answer: Answer): Reasons.Reason => {
   const { status } = answer
   const detail = oneLine(answer.message) || `status ${status}`
   const rule = rules.find((rule) => fits(rule, answer))
   const { retryAfterMillis } = answer
   return rule === undefined
-    ? new Reason.UnknownError({ detail, status })
+    ? new Reasons.UnknownError({ detail, status })
     : rule.reason({ detail, status, ...(retryAfterMillis === undefined ? {} : { retryAfterMillis }) })
 }
 
@@ -89,11 +89,11 @@ export const reasonOf = (answer: Answer): Reason.Reason => {
  * Whether a name stands for two networks. Before API 1.44 two may be made at once, and one is removed again a moment
  * later.
  */
-export const isAmbiguous = (reason: Reason.Reason): boolean =>
+export const isAmbiguous = (reason: Reasons.Reason): boolean =>
   reason._tag === "InvalidInput" && /is ambiguous \(\d+ matches found on name\)/i.test(reason.detail)
 
 /** Whether a start failed because a host port is held by something else. */
-export const isPortTaken = (reason: Reason.Reason): boolean => reason._tag === "InUse" && portTaken.test(reason.detail)
+export const isPortTaken = (reason: Reasons.Reason): boolean => reason._tag === "InUse" && portTaken.test(reason.detail)
 
 /** Codes of a connection that was there and was cut. Every other failure before an answer means: none could be made. */
 const cuts = new Set(["ECONNRESET", "EPIPE", "ECONNABORTED", "ABORT_ERR", "ERR_STREAM_PREMATURE_CLOSE"])
@@ -106,7 +106,7 @@ const codeOf = (error: unknown): string | undefined =>
 /** What a failed connection means, and what to do about it. */
 export const connectionFailure = (
   error: unknown
-): { readonly _tag: "Cut"; readonly reason: Reason.Reason } | {
+): { readonly _tag: "Cut"; readonly reason: Reasons.Reason } | {
   readonly _tag: "NoConnection"
   readonly detail: string
   readonly advice: string
@@ -114,7 +114,7 @@ export const connectionFailure = (
   const code = codeOf(error)
   const text = oneLine(error instanceof Error ? error.message : String(error))
   if (code !== undefined && (cuts.has(code) || code.startsWith("HPE_"))) {
-    return { _tag: "Cut", reason: new Reason.Transport({ detail: text, code }) }
+    return { _tag: "Cut", reason: new Reasons.Transport({ detail: text, code }) }
   }
   const advice = "Start the Docker engine, or name another one by DOCKER_HOST or the layer's `host` option."
   switch (code) {

@@ -6,9 +6,9 @@
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type { Operation } from "../internal/Operation.ts"
-import { Done } from "../Model.ts"
 import type { Subject } from "../Progress.ts"
-import { NotFoundError } from "../ProviderError.ts"
+import { NotFoundError } from "../Reason.ts"
+import { Done } from "../Report.ts"
 import type { Client } from "./Client.ts"
 import type { CallFailure } from "./Transport.ts"
 

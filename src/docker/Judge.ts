@@ -5,7 +5,7 @@
  * `NameTaken`, which names the holder or the difference. Pure but for the one look.
  */
 import * as Effect from "effect/Effect"
-import { NameTaken, NotFoundError } from "../ProviderError.ts"
+import { NameTaken, NotFoundError } from "../Reason.ts"
 import type { Client } from "./Client.ts"
 import * as Labels from "./Labels.ts"
 import { classify } from "./Members.ts"

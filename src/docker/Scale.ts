@@ -5,13 +5,15 @@
  * first names that are free. Everything else is as for a create: judged first, and undone where it does not succeed.
  */
 import * as Effect from "effect/Effect"
+import { checkClusterName } from "../internal/ClusterNames.ts"
 import type { Gate } from "../internal/Creation.ts"
 import * as Operation from "../internal/Operation.ts"
 import * as Scaling from "../internal/Scaling.ts"
-import { checkClusterName, type ClusterName, type OperationReport } from "../Model.ts"
+import type { ClusterName } from "../Model.ts"
 import type { Policy } from "../Policy.ts"
 import type { CreateFailure } from "../Provider.ts"
 import { type BackendFailure, ClusterNotFound, type NodesFailed, type OperationTimeout } from "../ProviderError.ts"
+import type { OperationReport } from "../Report.ts"
 import type { Client } from "./Client.ts"
 import { carryOutPlan, planOf } from "./Create.ts"
 import { removeOne } from "./Delete.ts"

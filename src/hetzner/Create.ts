@@ -11,23 +11,18 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Semaphore from "effect/Semaphore"
 import { makeAtLarge } from "../internal/AtLarge.ts"
+import { checkNewClusterName } from "../internal/ClusterNames.ts"
 import * as Creation from "../internal/Creation.ts"
 import { failWith } from "../internal/Method.ts"
 import { settledError } from "../internal/Operation.ts"
 import type { Made } from "../internal/Rollback.ts"
-import {
-  AlreadyDone,
-  checkNewClusterName,
-  type ClusterName,
-  Failed,
-  type OperationName,
-  type OperationReport,
-  type Outcome
-} from "../Model.ts"
+import type { ClusterName } from "../Model.ts"
 import type { Policy } from "../Policy.ts"
 import type { Subject } from "../Progress.ts"
 import type { CreateFailure } from "../Provider.ts"
-import { type BackendFailure, InvalidInput, InvalidSpec, NotFoundError, ServerFault } from "../ProviderError.ts"
+import { type BackendFailure, InvalidSpec } from "../ProviderError.ts"
+import { InvalidInput, NotFoundError, ServerFault } from "../Reason.ts"
+import { AlreadyDone, Failed, type OperationName, type OperationReport, type Outcome } from "../Report.ts"
 import { type Choice, makeChoice, type Shortages } from "./Candidates.ts"
 import { offer, type Offered, type Place, readCatalogue, type WantedRole } from "./Catalogue.ts"
 import type { CallFailure } from "./Client.ts"

@@ -6,7 +6,7 @@
  * Source: Hetzner Cloud API reference, "Errors", and the errors of each call.
  */
 import type { ProviderUnavailable } from "../ProviderError.ts"
-import * as Reason from "../ProviderError.ts"
+import * as Reasons from "../Reason.ts"
 
 export interface Answer {
   readonly status?: number
@@ -19,7 +19,7 @@ export interface Answer {
   readonly isWrite?: boolean
 }
 
-type Tag = Exclude<Reason.ReasonTag, "AmbiguousCluster" | "RequestTimeout">
+type Tag = Exclude<Reasons.ReasonTag, "AmbiguousCluster" | "RequestTimeout">
 
 /** Each code of the API and what it means. Exported for its own test. */
 export const codes: Readonly<Record<string, Tag>> = {
@@ -147,25 +147,25 @@ export const oneLine = (text: string): string => {
 
 /** Reasons that have nothing but what every reason has. */
 const plain = {
-  Unauthorized: Reason.Unauthorized,
-  ReadOnlyCredential: Reason.ReadOnlyCredential,
-  CapacityUnavailable: Reason.CapacityUnavailable,
-  PlacementFailed: Reason.PlacementFailed,
-  QuotaExceeded: Reason.QuotaExceeded,
-  Locked: Reason.Locked,
-  Conflict: Reason.Conflict,
-  InUse: Reason.InUse,
-  InvalidInput: Reason.InvalidInput,
-  NotFoundError: Reason.NotFoundError,
-  Protected: Reason.Protected,
-  UnsupportedError: Reason.UnsupportedError,
-  Transport: Reason.Transport,
-  InvalidResponse: Reason.InvalidResponse,
-  UnknownError: Reason.UnknownError
+  Unauthorized: Reasons.Unauthorized,
+  ReadOnlyCredential: Reasons.ReadOnlyCredential,
+  CapacityUnavailable: Reasons.CapacityUnavailable,
+  PlacementFailed: Reasons.PlacementFailed,
+  QuotaExceeded: Reasons.QuotaExceeded,
+  Locked: Reasons.Locked,
+  Conflict: Reasons.Conflict,
+  InUse: Reasons.InUse,
+  InvalidInput: Reasons.InvalidInput,
+  NotFoundError: Reasons.NotFoundError,
+  Protected: Reasons.Protected,
+  UnsupportedError: Reasons.UnsupportedError,
+  Transport: Reasons.Transport,
+  InvalidResponse: Reasons.InvalidResponse,
+  UnknownError: Reasons.UnknownError
 }
 
 /** The reason for an answer that is not a success, or for an action that ended in error. */
-export const reasonOf = (answer: Answer): Reason.Reason => {
+export const reasonOf = (answer: Answer): Reasons.Reason => {
   const { code, correlationId, retryAfterMillis, status } = answer
   const fields = {
     detail: oneLine(answer.message) || code || `status ${status}`,
@@ -177,11 +177,11 @@ export const reasonOf = (answer: Answer): Reason.Reason => {
   const tag = tagOf(answer)
   switch (tag) {
     case "NameTaken":
-      return new Reason.NameTaken({ ...fields, by: "something else in this Project" })
+      return new Reasons.NameTaken({ ...fields, by: "something else in this Project" })
     case "RateLimited":
-      return new Reason.RateLimited(delayed)
+      return new Reasons.RateLimited(delayed)
     case "ServerFault":
-      return new Reason.ServerFault(delayed)
+      return new Reasons.ServerFault(delayed)
     default:
       return new plain[tag](fields)
   }
@@ -189,8 +189,8 @@ export const reasonOf = (answer: Answer): Reason.Reason => {
 
 /** Whether an error is a backend's, for one of these reasons. */
 export const isReason = (
-  error: Reason.BackendError | ProviderUnavailable,
-  ...tags: ReadonlyArray<Reason.ReasonTag>
+  error: Reasons.BackendError | ProviderUnavailable,
+  ...tags: ReadonlyArray<Reasons.ReasonTag>
 ): boolean => error._tag === "BackendError" && tags.includes(error.reason._tag)
 
 // -----------------------------------------------------------------------------

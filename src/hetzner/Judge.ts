@@ -5,7 +5,7 @@
  * held by something that is not ours, is refused with `NameTaken`, which names all that stands in the way.
  */
 import type { Subject } from "../Progress.ts"
-import { NameTaken, type Reason } from "../ProviderError.ts"
+import { NameTaken, type Reason } from "../Reason.ts"
 import * as Labels from "./Labels.ts"
 import { nearWords } from "./Near.ts"
 import {

@@ -8,8 +8,9 @@
  */
 import * as Effect from "effect/Effect"
 import { type Operation, settledError } from "../internal/Operation.ts"
-import { type ClusterName, Failed, type Outcome, Skipped } from "../Model.ts"
+import type { ClusterName } from "../Model.ts"
 import type { Subject } from "../Progress.ts"
+import { Failed, type Outcome, Skipped } from "../Report.ts"
 import { type Billed, type Biller, makeBiller } from "./Billing.ts"
 import type { CallFailure } from "./Client.ts"
 import { isReason } from "./Errors.ts"

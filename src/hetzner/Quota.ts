@@ -11,7 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import * as Semaphore from "effect/Semaphore"
 import { failWith } from "../internal/Method.ts"
-import { type BackendError, RateLimited } from "../ProviderError.ts"
+import { type BackendError, RateLimited } from "../Reason.ts"
 
 /** What a request is for, from the last that waits to the first. */
 export type Urgency = "watch" | "usual" | "delete"

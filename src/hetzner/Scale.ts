@@ -5,11 +5,13 @@
  * and are judged and undone as in a create. Nodes that are removed leave everything else in place.
  */
 import * as Effect from "effect/Effect"
+import { checkClusterName } from "../internal/ClusterNames.ts"
 import * as Operation from "../internal/Operation.ts"
 import * as Scaling from "../internal/Scaling.ts"
-import { checkClusterName, type ClusterName, type OperationReport } from "../Model.ts"
+import type { ClusterName } from "../Model.ts"
 import type { CreateFailure } from "../Provider.ts"
 import { type BackendFailure, ClusterNotFound, type NodesFailed, type OperationTimeout } from "../ProviderError.ts"
+import type { OperationReport } from "../Report.ts"
 import type { CallFailure } from "./Client.ts"
 import { carryOutPlan, type Context, planOf } from "./Create.ts"
 import { deleteServers } from "./Delete.ts"

@@ -4,7 +4,8 @@
  */
 import * as Effect from "effect/Effect"
 import type { Subject } from "../Progress.ts"
-import type { BackendError, Leftover, ProviderUnavailable } from "../ProviderError.ts"
+import type { Leftover, ProviderUnavailable } from "../ProviderError.ts"
+import type { BackendError } from "../Reason.ts"
 import type { Operation } from "./Operation.ts"
 
 type CallFailure = ProviderUnavailable | BackendError

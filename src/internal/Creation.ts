@@ -8,17 +8,18 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Semaphore from "effect/Semaphore"
-import { type ClusterName, Failed, type OperationName, type OperationReport } from "../Model.ts"
+import type { ClusterName } from "../Model.ts"
 import type { Policy } from "../Policy.ts"
 import type { Subject } from "../Progress.ts"
 import {
-  type BackendError,
   type InvalidSpec,
   type Leftover,
   NodesNotCreated,
   OperationTimeout,
   type ProviderUnavailable
 } from "../ProviderError.ts"
+import type { BackendError } from "../Reason.ts"
+import { Failed, type OperationName, type OperationReport } from "../Report.ts"
 import type { AtLarge } from "./AtLarge.ts"
 import * as Operation from "./Operation.ts"
 import { type MadeBy, rollBack, whatIsLeft } from "./Rollback.ts"
@@ -114,10 +115,8 @@ export const create = (options: {
           // Nothing was made, so there is nothing to tell but why.
           if (!touched) return yield* Effect.fail(error)
           if (error._tag === "BackendError" || error._tag === "ProviderUnavailable") {
-            const subject: Subject = {
-              kind: "node",
-              name: (error._tag === "BackendError" ? error.node : undefined) ?? clusterName
-            }
+            const subject: Subject = (error._tag === "BackendError" ? error.subject : undefined) ??
+              { kind: "node", name: clusterName }
             yield* operation.record(subject, new Failed({ error: Operation.settledError(operation, subject, error) }))
           }
           const leftovers = yield* cleanUp

@@ -5,8 +5,8 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import { OperationReport } from "../Model.ts"
-import { BackendError, type Reason } from "../ProviderError.ts"
+import { BackendError, type Reason } from "../Reason.ts"
+import { OperationReport } from "../Report.ts"
 
 /** The method that runs in this fiber. */
 export interface CurrentMethod {

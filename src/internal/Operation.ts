@@ -8,26 +8,12 @@
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import {
-  type ClusterName,
-  Failed,
-  NodeRole,
-  type OperationName,
-  OperationReport,
-  type Outcome,
-  ResourceOutcome
-} from "../Model.ts"
+import { type ClusterName, NodeRole } from "../Model.ts"
 import type { Policy } from "../Policy.ts"
 import { type OperationEvent, Progress, type Subject } from "../Progress.ts"
-import {
-  BackendError,
-  NodesFailed,
-  OperationTimeout,
-  ProviderUnavailable,
-  type Reason,
-  RequestTimeout,
-  Transport
-} from "../ProviderError.ts"
+import { NodesFailed, OperationTimeout, ProviderUnavailable } from "../ProviderError.ts"
+import { BackendError, type Reason, RequestTimeout, Transport } from "../Reason.ts"
+import { Failed, type OperationName, OperationReport, type Outcome, ResourceOutcome } from "../Report.ts"
 import { within } from "./Retry.ts"
 
 /** What became of a subject so far. Without an outcome it is scheduled only. */
@@ -88,7 +74,7 @@ export const settledError = (
       new Transport({ detail: error.address === undefined ? error.detail : `${error.detail} (${error.address})` }),
       subject
     )
-    : error.node === undefined
+    : error.subject === undefined
     ? operation.error(error.reason, subject)
     : error
 
@@ -141,7 +127,7 @@ export const make = Effect.fnUntraced(function*(options: {
       provider,
       operation: name,
       clusterName,
-      ...(subject === undefined ? {} : { node: subject.name }),
+      ...(subject === undefined ? {} : { subject: { kind: subject.kind, name: subject.name } }),
       reason
     })
 

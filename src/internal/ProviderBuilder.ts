@@ -5,16 +5,14 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import { checkClusterName, type ClusterName, type ClusterStatus, type NodeInfo, type OperationName } from "../Model.ts"
+import type { ClusterName, ClusterStatus, NodeInfo } from "../Model.ts"
 import type { Policy } from "../Policy.ts"
-import { buildClusterStatus, type ProviderService } from "../Provider.ts"
-import type {
-  BackendError,
-  ClusterNotFound,
-  InvalidClusterName,
-  NoNodes,
-  ProviderUnavailable
-} from "../ProviderError.ts"
+import type { ProviderService } from "../Provider.ts"
+import type { ClusterNotFound, InvalidClusterName, NoNodes, ProviderUnavailable } from "../ProviderError.ts"
+import type { BackendError } from "../Reason.ts"
+import type { OperationName } from "../Report.ts"
+import { checkClusterName } from "./ClusterNames.ts"
+import { buildClusterStatus } from "./ClusterStatus.ts"
 import { method, streamMethod } from "./Method.ts"
 import * as Operation from "./Operation.ts"
 

@@ -11,7 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Pull from "effect/Pull"
 import * as Schedule from "effect/Schedule"
 import type { Policy } from "../Policy.ts"
-import { BackendError } from "../ProviderError.ts"
+import { BackendError } from "../Reason.ts"
 
 /** When the work of this fiber has to be settled, in milliseconds of the Clock. */
 const Deadline = Context.Reference<number>("kubelayer/internal/Deadline", {

@@ -2,8 +2,8 @@
  * What adding and removing nodes have in common, whatever a node is.
  */
 import * as Effect from "effect/Effect"
-import { AlreadyDone } from "../Model.ts"
 import { InvalidSpec } from "../ProviderError.ts"
+import { AlreadyDone } from "../Report.ts"
 import type { Operation } from "./Operation.ts"
 
 /**

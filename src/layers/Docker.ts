@@ -30,31 +30,30 @@ import type { DockerClusterSpec, NodeDefaults } from "../docker/Spec.ts"
 import type { Orphan } from "../docker/Sweep.ts"
 import { portMappingsOf, type PublishedPort } from "../docker/Translate.ts"
 import { watchCluster } from "../docker/Watch.ts"
+import { checkClusterName } from "../internal/ClusterNames.ts"
 import { makeGate } from "../internal/Creation.ts"
 import { failWith, method, streamMethod } from "../internal/Method.ts"
 import { makeProvider, statusOf } from "../internal/ProviderBuilder.ts"
-import { checkClusterName, type OperationReport } from "../Model.ts"
+import { makeNodeCreator, scopedCreate } from "../internal/ScopedCreate.ts"
 import * as Policy from "../Policy.ts"
 import type { Subject } from "../Progress.ts"
 import {
   type CreateFailure,
-  makeNodeCreator,
   NodeCreator,
   type NodeCreatorService,
   Provider,
-  type ProviderService,
-  scopedCreate
+  type ProviderService
 } from "../Provider.ts"
 import {
-  type BackendError,
   type BackendFailure,
   type ClusterNotFound,
   type NodesFailed,
-  NotFoundError,
   type OperationTimeout,
   type ProviderUnavailable,
   UnknownLabelScheme
 } from "../ProviderError.ts"
+import { type BackendError, NotFoundError } from "../Reason.ts"
+import type { OperationReport } from "../Report.ts"
 
 export type { ExecEvent, ExecOptions } from "../docker/Exec.ts"
 export type { Piece } from "../docker/Frames.ts"

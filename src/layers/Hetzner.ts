@@ -34,23 +34,21 @@ import type { HetznerClusterSpec, NodeDefaults } from "../hetzner/Spec.ts"
 import { type Orphan, sweep } from "../hetzner/Sweep.ts"
 import { type ConnectionOptions, credential } from "../hetzner/Token.ts"
 import { watchCluster } from "../hetzner/Watch.ts"
+import { checkClusterName } from "../internal/ClusterNames.ts"
 import { makeGate } from "../internal/Creation.ts"
 import { method } from "../internal/Method.ts"
 import { makeProvider } from "../internal/ProviderBuilder.ts"
-import { checkClusterName, type OperationReport } from "../Model.ts"
+import { makeNodeCreator, scopedCreate } from "../internal/ScopedCreate.ts"
 import * as Policy from "../Policy.ts"
 import type { Subject } from "../Progress.ts"
 import {
   type CreateFailure,
-  makeNodeCreator,
   NodeCreator,
   type NodeCreatorService,
   Provider,
-  type ProviderService,
-  scopedCreate
+  type ProviderService
 } from "../Provider.ts"
 import type {
-  BackendError,
   BackendFailure,
   ClusterNotFound,
   InvalidSpec,
@@ -58,6 +56,8 @@ import type {
   OperationTimeout,
   ProviderUnavailable
 } from "../ProviderError.ts"
+import type { BackendError } from "../Reason.ts"
+import type { OperationReport } from "../Report.ts"
 
 export type { PlanStep } from "../hetzner/Judge.ts"
 export type { CustomOwnership, OwnershipChoice } from "../hetzner/Labels.ts"

@@ -12,7 +12,9 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
+import { checkClusterName, checkNewClusterName } from "../internal/ClusterNames.ts"
 import { makeProvider } from "../internal/ProviderBuilder.ts"
+import { makeNodeCreator, scopedCreate } from "../internal/ScopedCreate.ts"
 import { answered, listing, nodeInfos, reading } from "../memory/Calls.ts"
 import { faultsOf, makeCreate, type MemorySpec, nodeName, nodesOf, resourcesOf } from "../memory/Create.ts"
 import * as Engine from "../memory/Engine.ts"
@@ -29,26 +31,18 @@ import type {
   SetLatency,
   World
 } from "../memory/World.ts"
-import { checkClusterName, checkNewClusterName, type NodeRole, type NodeState, type OperationReport } from "../Model.ts"
+import type { NodeRole, NodeState } from "../Model.ts"
 import * as Policy from "../Policy.ts"
 import {
   type CreateFailure,
-  makeNodeCreator,
   NodeCreator,
   type NodeCreatorService,
   Provider,
-  type ProviderService,
-  scopedCreate
+  type ProviderService
 } from "../Provider.ts"
-import {
-  BackendError,
-  InvalidSpec,
-  type Leftover,
-  NameTaken,
-  NotFoundError,
-  ProviderUnavailable,
-  type Reason
-} from "../ProviderError.ts"
+import { InvalidSpec, type Leftover, ProviderUnavailable } from "../ProviderError.ts"
+import { BackendError, NameTaken, NotFoundError, type Reason } from "../Reason.ts"
+import type { OperationReport } from "../Report.ts"
 
 export type { MemorySpec } from "../memory/Create.ts"
 export type {
@@ -188,7 +182,7 @@ export interface MemoryService {
  * import * as Effect from "effect/Effect"
  * import * as Memory from "kubelayer/layers/Memory"
  * import { Provider } from "kubelayer/Provider"
- * import { Locked } from "kubelayer/ProviderError"
+ * import { Locked } from "kubelayer/Reason"
  *
  * const program = Effect.gen(function*() {
  *   const memory = yield* Memory.Memory

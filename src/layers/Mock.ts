@@ -12,22 +12,16 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import { checkClusterName, checkNewClusterName } from "../internal/ClusterNames.ts"
 import { method } from "../internal/Method.ts"
 import { byRoleThenName } from "../internal/Operation.ts"
+import { makeNodeCreator } from "../internal/ScopedCreate.ts"
 import { type ActFailure, type Answers, isByCluster, makeAnswering, type MethodName } from "../mock/Answers.ts"
 import { backend, status, unavailable } from "../mock/Values.ts"
-import {
-  checkClusterName,
-  checkNewClusterName,
-  ClusterName,
-  ClusterStatus,
-  type NodeInfo,
-  type OperationReport
-} from "../Model.ts"
+import { ClusterName, ClusterStatus, type NodeInfo } from "../Model.ts"
 import {
   type ClusterSpec,
   type CreateFailure,
-  makeNodeCreator,
   NodeCreator,
   type NodeCreatorService,
   Provider,
@@ -42,6 +36,7 @@ import {
   type NoNodes,
   type ProviderUnavailable
 } from "../ProviderError.ts"
+import type { OperationReport } from "../Report.ts"
 
 export {
   type Answer,
@@ -91,7 +86,7 @@ export interface MockService {
  * import * as Effect from "effect/Effect"
  * import * as Mock from "kubelayer/layers/Mock"
  * import { Provider } from "kubelayer/Provider"
- * import { Locked } from "kubelayer/ProviderError"
+ * import { Locked } from "kubelayer/Reason"
  *
  * const program = Effect.gen(function*() {
  *   const provider = yield* Provider

@@ -16,9 +16,11 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
+import { checkUnicodeClusterName } from "../internal/ClusterNames.ts"
 import { method } from "../internal/Method.ts"
 import { makeProvider } from "../internal/ProviderBuilder.ts"
-import { checkUnicodeClusterName, type ClusterName, type OperationReport } from "../Model.ts"
+import { makeNodeCreator, scopedCreate } from "../internal/ScopedCreate.ts"
+import type { ClusterName } from "../Model.ts"
 import { type Blocker, blockersOf } from "../omni/Blockers.ts"
 import * as Client from "../omni/Client.ts"
 import { type Kubeconfig, kubeconfig, type KubeconfigOptions, talosconfig } from "../omni/Configs.ts"
@@ -46,20 +48,14 @@ import * as Policy from "../Policy.ts"
 import {
   type ClusterSpec,
   type CreateFailure,
-  makeNodeCreator,
   NodeCreator,
   type NodeCreatorService,
   Provider,
-  type ProviderService,
-  scopedCreate
+  type ProviderService
 } from "../Provider.ts"
-import type {
-  BackendError,
-  BackendFailure,
-  ClusterNotFound,
-  InvalidSpec,
-  ProviderUnavailable
-} from "../ProviderError.ts"
+import type { BackendFailure, ClusterNotFound, InvalidSpec, ProviderUnavailable } from "../ProviderError.ts"
+import type { BackendError } from "../Reason.ts"
+import type { OperationReport } from "../Report.ts"
 
 export type { Blocker } from "../omni/Blockers.ts"
 export type { Kubeconfig, KubeconfigOptions } from "../omni/Configs.ts"

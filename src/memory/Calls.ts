@@ -7,17 +7,12 @@ import * as Effect from "effect/Effect"
 import { failWith } from "../internal/Method.ts"
 import { byRoleThenName, type Operation } from "../internal/Operation.ts"
 import { retrying } from "../internal/Retry.ts"
-import { type ClusterName, Failed, NodeInfo } from "../Model.ts"
+import { type ClusterName, NodeInfo } from "../Model.ts"
 import type { Policy } from "../Policy.ts"
 import type { Subject } from "../Progress.ts"
-import {
-  BackendError,
-  NotFoundError,
-  type ProviderUnavailable,
-  RequestTimeout,
-  ServerFault,
-  Transport
-} from "../ProviderError.ts"
+import type { ProviderUnavailable } from "../ProviderError.ts"
+import { BackendError, NotFoundError, RequestTimeout, ServerFault, Transport } from "../Reason.ts"
+import { Failed } from "../Report.ts"
 import type { Engine, Inventory } from "./Engine.ts"
 import type { MemoryNode, MemoryResource } from "./World.ts"
 

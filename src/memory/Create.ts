@@ -6,23 +6,24 @@
  */
 import * as Effect from "effect/Effect"
 import * as Semaphore from "effect/Semaphore"
+import { checkNewClusterName } from "../internal/ClusterNames.ts"
 import { method } from "../internal/Method.ts"
 import * as Operation from "../internal/Operation.ts"
 import { retrying, within } from "../internal/Retry.ts"
-import { AlreadyDone, checkNewClusterName, Done, type NodeRole, RolledBack, Skipped } from "../Model.ts"
-import type { OperationReport } from "../Model.ts"
+import type { NodeRole } from "../Model.ts"
 import type { Policy } from "../Policy.ts"
 import type { Subject } from "../Progress.ts"
 import type { ClusterSpec, CreateFailure } from "../Provider.ts"
 import {
-  type BackendError,
   InvalidSpec,
   type Leftover,
-  NameTaken,
   NodesNotCreated,
   OperationTimeout,
   type ProviderUnavailable
 } from "../ProviderError.ts"
+import { type BackendError, NameTaken } from "../Reason.ts"
+import { AlreadyDone, Done, RolledBack, Skipped } from "../Report.ts"
+import type { OperationReport } from "../Report.ts"
 import { listing, subjectOf, verifyRunning } from "./Calls.ts"
 import { backend, type Engine, type Inventory } from "./Engine.ts"
 import type { MemoryNode, MemoryResource } from "./World.ts"

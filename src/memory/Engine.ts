@@ -16,7 +16,8 @@ import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
 import { countCall, failWith } from "../internal/Method.ts"
 import type { NodeState } from "../Model.ts"
-import { type BackendError, InUse, NameTaken, NotFoundError, ProviderUnavailable } from "../ProviderError.ts"
+import { ProviderUnavailable } from "../ProviderError.ts"
+import { type BackendError, InUse, NameTaken, NotFoundError } from "../Reason.ts"
 import type {
   Call,
   CallName,

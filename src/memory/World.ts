@@ -7,7 +7,7 @@
  */
 import type * as Duration from "effect/Duration"
 import type { NodeRole, NodeState } from "../Model.ts"
-import type { Reason } from "../ProviderError.ts"
+import type { Reason } from "../Reason.ts"
 
 /**
  * The calls that the simulated backend answers. `create` and `delete` are for nodes, networks and volumes.

@@ -7,10 +7,9 @@
 import * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import type * as Stream from "effect/Stream"
-import type { ClusterStatus, NodeInfo, OperationReport } from "../Model.ts"
+import type { ClusterStatus, NodeInfo } from "../Model.ts"
 import type { ClusterSpec, CreateFailure } from "../Provider.ts"
 import type {
-  BackendError,
   BackendFailure,
   ClusterNotFound,
   NodesFailed,
@@ -18,6 +17,8 @@ import type {
   OperationTimeout,
   ProviderUnavailable
 } from "../ProviderError.ts"
+import type { BackendError } from "../Reason.ts"
+import type { OperationReport } from "../Report.ts"
 
 /**
  * Answers one after the other; the last one stays. Made by `sequence`.

@@ -4,25 +4,22 @@
  * @since 0.1.0
  */
 import type * as Effect from "effect/Effect"
+import { buildClusterStatus } from "../internal/ClusterStatus.ts"
 import { failWith } from "../internal/Method.ts"
 import { byRoleThenName } from "../internal/Operation.ts"
+import { ClusterName, type ClusterStatus, NodeInfo, type NodeRole, type NodeState } from "../Model.ts"
+import { ProviderUnavailable } from "../ProviderError.ts"
+import { BackendError, type Reason } from "../Reason.ts"
 import {
   AlreadyDone,
-  ClusterName,
-  type ClusterStatus,
   Done,
   Failed,
-  NodeInfo,
-  type NodeRole,
-  type NodeState,
   type OperationName,
   OperationReport,
   type Outcome,
   ResourceOutcome,
   RolledBack
-} from "../Model.ts"
-import { buildClusterStatus } from "../Provider.ts"
-import { BackendError, ProviderUnavailable, type Reason } from "../ProviderError.ts"
+} from "../Report.ts"
 
 /** The name of the backend in errors, ids and spans. */
 export const backend = "mock"
@@ -101,7 +98,13 @@ const outcomeOf = (operation: OperationName, cluster: string, name: string, inpu
   return isOutcome(input)
     ? input
     : new Failed({
-      error: new BackendError({ provider: backend, operation, clusterName: cluster, node: name, reason: input })
+      error: new BackendError({
+        provider: backend,
+        operation,
+        clusterName: cluster,
+        subject: { kind: "node", name },
+        reason: input
+      })
     })
 }
 

@@ -7,7 +7,7 @@
 import * as Effect from "effect/Effect"
 import type { ClusterName } from "../Model.ts"
 import type { Policy } from "../Policy.ts"
-import { BackendError, RequestTimeout } from "../ProviderError.ts"
+import { BackendError, RequestTimeout } from "../Reason.ts"
 import * as Labels from "./Labels.ts"
 import { type CallFailure, Kinds, type State } from "./State.ts"
 import { isReady, nameOf, phaseOf, setPhaseOf, stageOf } from "./Translate.ts"

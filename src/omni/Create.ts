@@ -8,22 +8,17 @@
  */
 import * as Effect from "effect/Effect"
 import * as Semaphore from "effect/Semaphore"
+import { checkNewClusterName } from "../internal/ClusterNames.ts"
 import { failWith } from "../internal/Method.ts"
 import * as Operation from "../internal/Operation.ts"
 import { BoundToProcess, currentSession, randomWord } from "../internal/Session.ts"
-import {
-  AlreadyDone,
-  checkNewClusterName,
-  type ClusterName,
-  Done,
-  Failed,
-  type NodeInfo,
-  type OperationReport
-} from "../Model.ts"
+import type { ClusterName, NodeInfo } from "../Model.ts"
 import type { Policy } from "../Policy.ts"
 import type { Subject } from "../Progress.ts"
 import type { ClusterSpec, CreateFailure } from "../Provider.ts"
-import { InvalidClusterName, InvalidSpec, NameTaken, NodesNotCreated, NotFoundError } from "../ProviderError.ts"
+import { InvalidClusterName, InvalidSpec, NodesNotCreated } from "../ProviderError.ts"
+import { NameTaken, NotFoundError } from "../Reason.ts"
+import { AlreadyDone, Done, Failed, type OperationReport } from "../Report.ts"
 import { withBlockers } from "./Blockers.ts"
 import { follow } from "./Follow.ts"
 import * as Labels from "./Labels.ts"

@@ -7,7 +7,7 @@
  * layers of wrapping that the server puts around them.
  * Source: gRPC status codes; messages as measured on Omni 1.9.
  */
-import * as Reason from "../ProviderError.ts"
+import * as Reasons from "../Reason.ts"
 
 /** gRPC status codes by their names, as `@grpc/grpc-js` has them. */
 export const codes = {
@@ -52,14 +52,14 @@ interface Rule {
   readonly fragment?: RegExp
   /** Where it holds for calls that change something, or that do not, only. */
   readonly writes?: boolean
-  readonly reason: (common: Common, answer: Answer) => Reason.Reason
+  readonly reason: (common: Common, answer: Answer) => Reasons.Reason
 }
 
 const notInPhase = /is not in phase/i
 const wrongServer = /received http status code (?!429|5)|unknown service|server does not implement the method/i
 
 const foreign = (common: Common) =>
-  new Reason.InvalidResponse({ ...common, detail: `what answers is not Omni: ${common.detail}` })
+  new Reasons.InvalidResponse({ ...common, detail: `what answers is not Omni: ${common.detail}` })
 
 const needing = (common: Common, { role }: Answer) => ({
   ...common,
@@ -74,7 +74,7 @@ const unauthenticated = (common: Common, { skewMillis }: Answer) => {
       skewMillis > 0 ? "ahead" : "behind"
     }`
     : `it is not the clock (the server's differs by ${Math.round(Math.abs(skewMillis) / 1000)} seconds)`
-  return new Reason.Unauthorized({
+  return new Reasons.Unauthorized({
     ...common,
     detail: `${common.detail}: the service account's key is unknown there, expired or renewed, or ${clock}`
   })
@@ -82,54 +82,54 @@ const unauthenticated = (common: Common, { skewMillis }: Answer) => {
 
 /** Code (and message) to reason, first match wins. Exported for its own test. */
 export const rules: ReadonlyArray<Rule> = [
-  { code: codes.CANCELLED, reason: (common) => new Reason.Transport(common) },
-  { code: codes.UNKNOWN, fragment: notInPhase, reason: (common) => new Reason.Conflict(common) },
-  { code: codes.UNKNOWN, fragment: /doesn't exist|not found/i, reason: (common) => new Reason.NotFoundError(common) },
+  { code: codes.CANCELLED, reason: (common) => new Reasons.Transport(common) },
+  { code: codes.UNKNOWN, fragment: notInPhase, reason: (common) => new Reasons.Conflict(common) },
+  { code: codes.UNKNOWN, fragment: /doesn't exist|not found/i, reason: (common) => new Reasons.NotFoundError(common) },
   { code: codes.UNKNOWN, fragment: wrongServer, reason: foreign },
-  { code: codes.UNKNOWN, reason: (common) => new Reason.UnknownError(common) },
-  { code: codes.INVALID_ARGUMENT, fragment: notInPhase, reason: (common) => new Reason.Conflict(common) },
-  { code: codes.INVALID_ARGUMENT, fragment: /\block(?:ed)?\b/i, reason: (common) => new Reason.Protected(common) },
-  { code: codes.INVALID_ARGUMENT, reason: (common) => new Reason.InvalidInput(common) },
+  { code: codes.UNKNOWN, reason: (common) => new Reasons.UnknownError(common) },
+  { code: codes.INVALID_ARGUMENT, fragment: notInPhase, reason: (common) => new Reasons.Conflict(common) },
+  { code: codes.INVALID_ARGUMENT, fragment: /\block(?:ed)?\b/i, reason: (common) => new Reasons.Protected(common) },
+  { code: codes.INVALID_ARGUMENT, reason: (common) => new Reasons.InvalidInput(common) },
   {
     code: codes.DEADLINE_EXCEEDED,
-    reason: (common) => new Reason.RequestTimeout({ ...common, durationMillis: 0 })
+    reason: (common) => new Reasons.RequestTimeout({ ...common, durationMillis: 0 })
   },
-  { code: codes.NOT_FOUND, reason: (common) => new Reason.NotFoundError(common) },
+  { code: codes.NOT_FOUND, reason: (common) => new Reasons.NotFoundError(common) },
   {
     code: codes.ALREADY_EXISTS,
-    reason: (common) => new Reason.NameTaken({ ...common, by: "a resource of the same kind and id" })
+    reason: (common) => new Reasons.NameTaken({ ...common, by: "a resource of the same kind and id" })
   },
   { code: codes.PERMISSION_DENIED, fragment: wrongServer, reason: foreign },
   {
     code: codes.PERMISSION_DENIED,
     fragment: /no access is permitted/i,
-    reason: (common) => new Reason.UnsupportedError({ ...common, detail: `unknown to this server: ${common.detail}` })
+    reason: (common) => new Reasons.UnsupportedError({ ...common, detail: `unknown to this server: ${common.detail}` })
   },
   {
     code: codes.PERMISSION_DENIED,
     fragment: /only read/i,
-    reason: (common) => new Reason.UnsupportedError(common)
+    reason: (common) => new Reasons.UnsupportedError(common)
   },
-  { code: codes.PERMISSION_DENIED, fragment: /is owned by/i, reason: (common) => new Reason.Protected(common) },
+  { code: codes.PERMISSION_DENIED, fragment: /is owned by/i, reason: (common) => new Reasons.Protected(common) },
   {
     code: codes.PERMISSION_DENIED,
     writes: true,
-    reason: (common, answer) => new Reason.ReadOnlyCredential(needing(common, answer))
+    reason: (common, answer) => new Reasons.ReadOnlyCredential(needing(common, answer))
   },
-  { code: codes.PERMISSION_DENIED, reason: (common, answer) => new Reason.Unauthorized(needing(common, answer)) },
+  { code: codes.PERMISSION_DENIED, reason: (common, answer) => new Reasons.Unauthorized(needing(common, answer)) },
   // The first bytes of a page, read as a length.
   { code: codes.RESOURCE_EXHAUSTED, fragment: /larger than max \(\d{10}/i, reason: foreign },
   {
     code: codes.RESOURCE_EXHAUSTED,
     fragment: /message larger than|larger than max/i,
-    reason: (common) => new Reason.InvalidResponse(common)
+    reason: (common) => new Reasons.InvalidResponse(common)
   },
-  { code: codes.RESOURCE_EXHAUSTED, reason: (common) => new Reason.RateLimited(common) },
+  { code: codes.RESOURCE_EXHAUSTED, reason: (common) => new Reasons.RateLimited(common) },
   {
     code: codes.FAILED_PRECONDITION,
     fragment: /\beula\b/i,
     reason: (common) =>
-      new Reason.Protected({
+      new Reasons.Protected({
         ...common,
         detail: `${common.detail}; an administrator has to accept it in Omni's web interface`
       })
@@ -137,29 +137,29 @@ export const rules: ReadonlyArray<Rule> = [
   {
     code: codes.FAILED_PRECONDITION,
     fragment: /pending finalizers/i,
-    reason: (common) => new Reason.InUse(common)
+    reason: (common) => new Reasons.InUse(common)
   },
-  { code: codes.FAILED_PRECONDITION, reason: (common) => new Reason.Conflict(common) },
-  { code: codes.ABORTED, reason: (common) => new Reason.Conflict(common) },
-  { code: codes.OUT_OF_RANGE, reason: (common) => new Reason.InvalidInput(common) },
+  { code: codes.FAILED_PRECONDITION, reason: (common) => new Reasons.Conflict(common) },
+  { code: codes.ABORTED, reason: (common) => new Reasons.Conflict(common) },
+  { code: codes.OUT_OF_RANGE, reason: (common) => new Reasons.InvalidInput(common) },
   { code: codes.UNIMPLEMENTED, fragment: wrongServer, reason: foreign },
-  { code: codes.UNIMPLEMENTED, reason: (common) => new Reason.UnsupportedError(common) },
-  { code: codes.INTERNAL, fragment: /rst_stream/i, reason: (common) => new Reason.Transport(common) },
-  { code: codes.INTERNAL, fragment: /parsing error/i, reason: (common) => new Reason.InvalidResponse(common) },
+  { code: codes.UNIMPLEMENTED, reason: (common) => new Reasons.UnsupportedError(common) },
+  { code: codes.INTERNAL, fragment: /rst_stream/i, reason: (common) => new Reasons.Transport(common) },
+  { code: codes.INTERNAL, fragment: /parsing error/i, reason: (common) => new Reasons.InvalidResponse(common) },
   { code: codes.INTERNAL, fragment: wrongServer, reason: foreign },
-  { code: codes.INTERNAL, reason: (common) => new Reason.ServerFault(common) },
+  { code: codes.INTERNAL, reason: (common) => new Reasons.ServerFault(common) },
   {
     code: codes.UNAVAILABLE,
     fragment: /connection dropped|rst_stream|goaway|econnreset|socket/i,
-    reason: (common) => new Reason.Transport(common)
+    reason: (common) => new Reasons.Transport(common)
   },
   {
     code: codes.UNAVAILABLE,
     fragment: /received http status code 429/i,
-    reason: (common) => new Reason.RateLimited(common)
+    reason: (common) => new Reasons.RateLimited(common)
   },
-  { code: codes.UNAVAILABLE, reason: (common) => new Reason.ServerFault(common) },
-  { code: codes.DATA_LOSS, reason: (common) => new Reason.ServerFault(common) },
+  { code: codes.UNAVAILABLE, reason: (common) => new Reasons.ServerFault(common) },
+  { code: codes.DATA_LOSS, reason: (common) => new Reasons.ServerFault(common) },
   { code: codes.UNAUTHENTICATED, fragment: wrongServer, reason: foreign },
   { code: codes.UNAUTHENTICATED, reason: unauthenticated }
 ]
@@ -189,14 +189,14 @@ export const oneLine = (text: string): string => {
 }
 
 /** The reason for a status that is not OK. */
-export const reasonOf = (answer: Answer): Reason.Reason => {
+export const reasonOf = (answer: Answer): Reasons.Reason => {
   const common = {
     detail: oneLine(answer.message) || `it said no more than ${nameOf.get(answer.code) ?? `code ${answer.code}`}`,
     status: answer.code,
     code: nameOf.get(answer.code) ?? String(answer.code)
   }
   const rule = rules.find((rule) => fits(rule, answer))
-  return rule === undefined ? new Reason.UnknownError(common) : rule.reason(common, answer)
+  return rule === undefined ? new Reasons.UnknownError(common) : rule.reason(common, answer)
 }
 
 /** What grpc-js says where it has no connection to send a call on. */

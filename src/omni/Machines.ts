@@ -7,7 +7,7 @@
 import * as Effect from "effect/Effect"
 import { failWith } from "../internal/Method.ts"
 import { byName } from "../internal/Operation.ts"
-import { type BackendError, CapacityUnavailable } from "../ProviderError.ts"
+import { type BackendError, CapacityUnavailable } from "../Reason.ts"
 import * as Labels from "./Labels.ts"
 import type { MachineStatusSpec } from "./proto/specs_pb.ts"
 import { type CallFailure, Kinds, type Resource, type State } from "./State.ts"

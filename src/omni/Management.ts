@@ -9,7 +9,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { failWith } from "../internal/Method.ts"
 import type { ClusterName } from "../Model.ts"
-import { type BackendError, InvalidResponse, UnsupportedError } from "../ProviderError.ts"
+import { type BackendError, InvalidResponse, UnsupportedError } from "../Reason.ts"
 import type { CallFailure, Client } from "./Client.ts"
 import type { Protos } from "./Wire.ts"
 

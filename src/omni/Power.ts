@@ -9,8 +9,10 @@
  */
 import * as Effect from "effect/Effect"
 import { type Operation, settledError } from "../internal/Operation.ts"
-import { AlreadyDone, Done, Failed, type NodeInfo, type Outcome, Unsupported } from "../Model.ts"
-import { Conflict, NoNodes, NotFoundError, ServerFault } from "../ProviderError.ts"
+import type { NodeInfo } from "../Model.ts"
+import { NoNodes } from "../ProviderError.ts"
+import { Conflict, NotFoundError, ServerFault } from "../Reason.ts"
+import { AlreadyDone, Done, Failed, type Outcome, Unsupported } from "../Report.ts"
 import { follow, type Followed } from "./Follow.ts"
 import * as Labels from "./Labels.ts"
 import type { Management } from "./Management.ts"

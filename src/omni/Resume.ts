@@ -18,7 +18,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { failWith } from "../internal/Method.ts"
 import type { Policy } from "../Policy.ts"
-import { BackendError, Transport } from "../ProviderError.ts"
+import { BackendError, Transport } from "../Reason.ts"
 import type { CallFailure } from "./Client.ts"
 import type { Event, WatchResponse } from "./proto/cosi_pb.ts"
 

@@ -11,7 +11,8 @@ import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import type { PrivateKey } from "openpgp"
 import { failWith } from "../internal/Method.ts"
-import { type BackendError, InvalidSpec, Unauthorized } from "../ProviderError.ts"
+import { InvalidSpec } from "../ProviderError.ts"
+import { type BackendError, Unauthorized } from "../Reason.ts"
 
 /**
  * What may be known of the credential of a layer.

@@ -13,14 +13,7 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { failWith } from "../internal/Method.ts"
 import { retrying } from "../internal/Retry.ts"
-import {
-  BackendError,
-  Conflict,
-  InvalidInput,
-  InvalidResponse,
-  NotFoundError,
-  type ReasonTag
-} from "../ProviderError.ts"
+import { BackendError, Conflict, InvalidInput, InvalidResponse, NotFoundError, type ReasonTag } from "../Reason.ts"
 import type { CallFailure, CallSettings, Client } from "./Client.ts"
 import { codes, oneLine } from "./Errors.ts"
 import type { Resource as WireResource } from "./proto/cosi_pb.ts"

@@ -2,8 +2,8 @@
  * Omni's words to ours: stages to states, phases to phases, machines to nodes. Pure; the only file that knows both
  * vocabularies.
  */
+import { buildClusterStatus } from "../internal/ClusterStatus.ts"
 import { type ClusterName, type ClusterPhase, ClusterStatus, NodeInfo, type NodeState } from "../Model.ts"
-import { buildClusterStatus } from "../Provider.ts"
 import * as Labels from "./Labels.ts"
 import type { ClusterMachineStatusSpec, ClusterSpec, ClusterStatusSpec } from "./proto/specs_pb.ts"
 import type { Resource } from "./Wire.ts"

@@ -12,8 +12,9 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
-import { ClusterStatus, NodeInfo, OperationReport, type Outcome } from "../Model.ts"
+import { ClusterStatus, NodeInfo } from "../Model.ts"
 import { NodeCreator, type NodeCreatorService, Provider, type ProviderService } from "../Provider.ts"
+import { OperationReport, type Outcome } from "../Report.ts"
 import { Harness, type HarnessService } from "./Harness.ts"
 
 /**

@@ -11,7 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { byRoleThenName } from "../internal/Operation.ts"
 import { Memory, type MemoryNode, type MemoryService } from "../layers/Memory.ts"
-import { InvalidInput, RateLimited } from "../ProviderError.ts"
+import { InvalidInput, RateLimited } from "../Reason.ts"
 import { type Call, Harness, HarnessError, type HarnessService, make as makeHarness, type TrueNode } from "./Harness.ts"
 import type { Capability } from "./Law.ts"
 

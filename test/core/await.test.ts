@@ -5,12 +5,12 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
+import * as Cluster from "kubelayer/Cluster"
 import type { ClusterStatus, NodeState } from "kubelayer/Model"
-import * as Provider from "kubelayer/Provider"
 import { type BackendFailure, ClusterNotFound, InvalidClusterName } from "kubelayer/ProviderError"
 import { during, node, refused } from "./fixtures.ts"
 
-const statusIn = (state: NodeState) => Provider.buildClusterStatus([node("a", { state })])
+const statusIn = (state: NodeState) => Cluster.buildClusterStatus([node("a", { state })])
 const isReady = (status: ClusterStatus) => status.ready
 const notFound = new ClusterNotFound({ provider: "test", clusterName: "dev" })
 
@@ -45,7 +45,7 @@ describe("awaitStatus", () => {
   it.effect("gives the first status that is as wanted, and stops watching", () =>
     Effect.gen(function*() {
       const watcher = watching(["stopped", "starting", "running", "failed"])
-      const exit = yield* during("1 minute")(Provider.awaitStatus(watcher, "dev", isReady, timeout))
+      const exit = yield* during("1 minute")(Cluster.awaitStatus(watcher, "dev", isReady, timeout))
       assert.deepStrictEqual(exit, Exit.succeed(statusIn("running")))
       assert.deepStrictEqual(watcher.watched, ["dev"])
       assert.strictEqual(watcher.open, 0)
@@ -53,15 +53,19 @@ describe("awaitStatus", () => {
 
   it.effect("is content with the present status, without any wait", () =>
     Effect.gen(function*() {
-      const status = yield* Provider.awaitStatus(watching(["stopped"]), "dev", ({ phase }) =>
-        phase === "stopped", timeout)
+      const status = yield* Cluster.awaitStatus(
+        watching(["stopped"]),
+        "dev",
+        ({ phase }) => phase === "stopped",
+        timeout
+      )
       assert.strictEqual(status.phase, "stopped")
     }))
 
   it.effect("fails with a timeout when it is due, not before, and stops watching", () =>
     Effect.gen(function*() {
       const watcher = watching(["stopped"])
-      const waiting = yield* Effect.forkChild(Effect.flip(Provider.awaitStatus(watcher, "dev", isReady, timeout)))
+      const waiting = yield* Effect.forkChild(Effect.flip(Cluster.awaitStatus(watcher, "dev", isReady, timeout)))
       yield* TestClock.adjust("59 seconds")
       assert.isUndefined(waiting.pollUnsafe())
       yield* TestClock.adjust("1 second")
@@ -72,7 +76,7 @@ describe("awaitStatus", () => {
   it.effect("fails where the cluster is not there", () =>
     Effect.gen(function*() {
       const error = yield* Effect.flip(
-        Provider.awaitStatus(watching([], Stream.fail(notFound)), "dev", isReady, timeout)
+        Cluster.awaitStatus(watching([], Stream.fail(notFound)), "dev", isReady, timeout)
       )
       assert.strictEqual(error, notFound)
     }))
@@ -80,21 +84,21 @@ describe("awaitStatus", () => {
   it.effect("fails where the cluster goes away before it is as wanted", () =>
     Effect.gen(function*() {
       const watcher = watching(["stopped", "deleting"], Stream.empty)
-      const error = yield* Effect.flip(Provider.awaitStatus(watcher, "dev", isReady, timeout))
+      const error = yield* Effect.flip(Cluster.awaitStatus(watcher, "dev", isReady, timeout))
       assert.instanceOf(error, ClusterNotFound)
       assert.include(error.message, "test: there is no cluster dev")
     }))
 
   it.effect("gives the error of a watch that failed", () =>
     Effect.map(
-      Effect.flip(Provider.awaitStatus(watching(["stopped"], Stream.fail(refused)), "dev", isReady, timeout)),
+      Effect.flip(Cluster.awaitStatus(watching(["stopped"], Stream.fail(refused)), "dev", isReady, timeout)),
       (error) => assert.strictEqual(error, refused)
     ))
 
   it.effect("stops watching when it is interrupted", () =>
     Effect.gen(function*() {
       const watcher = watching(["stopped"])
-      const fiber = yield* Effect.forkChild(Provider.awaitStatus(watcher, "dev", isReady, timeout))
+      const fiber = yield* Effect.forkChild(Cluster.awaitStatus(watcher, "dev", isReady, timeout))
       yield* TestClock.adjust("1 second")
       assert.strictEqual(watcher.open, 1)
       yield* Fiber.interrupt(fiber)
@@ -106,18 +110,18 @@ describe("awaitGone", () => {
   it.effect("ends when the watch ends", () =>
     Effect.gen(function*() {
       const watcher = watching(["running", "deleting"], Stream.empty)
-      const exit = yield* during("2 seconds")(Provider.awaitGone(watcher, "dev", timeout))
+      const exit = yield* during("2 seconds")(Cluster.awaitGone(watcher, "dev", timeout))
       assert.deepStrictEqual(exit, Exit.void)
       assert.strictEqual(watcher.open, 0)
     }))
 
   it.effect("is content where the cluster is not there", () =>
-    Provider.awaitGone(watching([], Stream.fail(notFound)), "dev", timeout))
+    Cluster.awaitGone(watching([], Stream.fail(notFound)), "dev", timeout))
 
   it.effect("fails with a timeout where the cluster stays", () =>
     Effect.gen(function*() {
       const watcher = watching(["running"])
-      const exit = yield* during("1 minute")(Effect.flip(Provider.awaitGone(watcher, "dev", timeout)))
+      const exit = yield* during("1 minute")(Effect.flip(Cluster.awaitGone(watcher, "dev", timeout)))
       assert.isTrue(exit !== undefined && Exit.isSuccess(exit) && Cause.isTimeoutError(exit.value))
       assert.strictEqual(watcher.open, 0)
     }))
@@ -127,7 +131,7 @@ describe("awaitGone", () => {
       const bad = new InvalidClusterName({ input: "*", issue: "it is a glob" })
       for (const error of [refused, bad]) {
         assert.strictEqual(
-          yield* Effect.flip(Provider.awaitGone(watching([], Stream.fail(error)), "dev", timeout)),
+          yield* Effect.flip(Cluster.awaitGone(watching([], Stream.fail(error)), "dev", timeout)),
           error
         )
       }

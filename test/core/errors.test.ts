@@ -3,8 +3,9 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
 import * as Schema from "effect/Schema"
-import { AlreadyDone, Done, Failed, Skipped, Unsupported } from "kubelayer/Model"
 import * as E from "kubelayer/ProviderError"
+import * as Reason from "kubelayer/Reason"
+import { AlreadyDone, Done, Failed, Skipped, Unsupported } from "kubelayer/Report"
 import { backendError, detail, locked, refused, reportOf, samples } from "./fixtures.ts"
 
 /** Those of which the same call, sent again, may succeed without anybody doing anything. */
@@ -13,7 +14,7 @@ const transient = new Set(["RateLimited", "Locked", "Conflict", "Transport", "Re
 describe.each(Object.entries(samples))("the reason %s", (tag, reason) => {
   it("stands in the table under its tag", () => {
     assert.strictEqual(reason._tag, tag)
-    const row = E.reasons[reason._tag]
+    const row = Reason.reasons[reason._tag]
     assert.strictEqual(reason.isRetryable, row.isRetryable)
     assert.strictEqual(reason.advice, row.advice)
   })
@@ -29,7 +30,7 @@ describe.each(Object.entries(samples))("the reason %s", (tag, reason) => {
   })
 
   it("is an Error that instanceof, Schema and JSON know", () => {
-    const codec = Schema.toCodecJson(E.Reason)
+    const codec = Schema.toCodecJson(Reason.Reason)
     const back = Schema.decodeUnknownSync(codec)(JSON.parse(JSON.stringify(Schema.encodeSync(codec)(reason))))
     assert.instanceOf(back, Error)
     assert.isTrue(Equal.equals(back, reason))
@@ -53,11 +54,14 @@ describe.each(Object.entries(samples))("the reason %s", (tag, reason) => {
 
 describe("reasons", () => {
   it("are as many as the table has rows", () => {
-    assert.sameMembers(E.Reason.members.map((member) => member.fields._tag.schema.literal), Object.keys(E.reasons))
+    assert.sameMembers(
+      Reason.Reason.members.map((member) => member.fields._tag.schema.literal),
+      Object.keys(Reason.reasons)
+    )
   })
 
   it("keep the backend's code, status and correlation id", () => {
-    const reason = new E.Conflict({ detail, code: "resource_locked", status: 409, correlationId: "c-17" })
+    const reason = new Reason.Conflict({ detail, code: "resource_locked", status: 409, correlationId: "c-17" })
     assert.strictEqual(reason.code, "resource_locked")
     assert.strictEqual(reason.status, 409)
     assert.strictEqual(reason.correlationId, "c-17")
@@ -65,9 +69,9 @@ describe("reasons", () => {
   })
 
   it("tell the wait that the backend asked for, and only where it did", () => {
-    assert.deepStrictEqual(new E.RateLimited({ detail, retryAfterMillis: 1500 }).retryAfter, Duration.millis(1500))
-    assert.deepStrictEqual(new E.RateLimited({ detail, retryAfterMillis: 0 }).retryAfter, Duration.zero)
-    assert.isUndefined(new E.RateLimited({ detail }).retryAfter)
+    assert.deepStrictEqual(new Reason.RateLimited({ detail, retryAfterMillis: 1500 }).retryAfter, Duration.millis(1500))
+    assert.deepStrictEqual(new Reason.RateLimited({ detail, retryAfterMillis: 0 }).retryAfter, Duration.zero)
+    assert.isUndefined(new Reason.RateLimited({ detail }).retryAfter)
     assert.isUndefined(samples.Locked.retryAfter)
   })
 
@@ -85,7 +89,7 @@ describe("reasons", () => {
 
 const report = reportOf({
   cp1: new Done({}),
-  w1: new Failed({ error: backendError(samples.Locked, { node: "w1" }) }),
+  w1: new Failed({ error: backendError(samples.Locked, { subject: { kind: "node", name: "w1" } }) }),
   w2: new Unsupported({ reason: "it cannot be powered on again" }),
   w3: new Skipped({ reason: "left out" }),
   w4: new AlreadyDone({})
@@ -137,14 +141,14 @@ const messages: ReadonlyArray<readonly [what: string, error: E.ProviderError, ha
   ],
   [
     "BackendError about a node",
-    backendError(samples.Locked, { node: "w1" }),
-    ["test startNodes at w1: ", detail, E.reasons.Locked.advice]
+    backendError(samples.Locked, { subject: { kind: "node", name: "w1" } }),
+    ["test startNodes of node w1: ", detail, Reason.reasons.Locked.advice]
   ],
   ["BackendError about a cluster", backendError(samples.Locked), ["test startNodes for cluster dev: ", detail]],
   [
     "BackendError about nothing in particular",
-    new E.BackendError({ provider, operation: "listAllClusters", reason: samples.Unauthorized }),
-    ["docker listAllClusters: Unauthorized", E.reasons.Unauthorized.advice]
+    new Reason.BackendError({ provider, operation: "listAllClusters", reason: samples.Unauthorized }),
+    ["docker listAllClusters: Unauthorized", Reason.reasons.Unauthorized.advice]
   ],
   [
     "NodesFailed",
@@ -189,7 +193,7 @@ describe("the message", () => {
 
   it.prop(
     "of a generated BackendError ends with advice and names its provider",
-    { error: E.BackendError },
+    { error: Reason.BackendError },
     ({ error }) => {
       assert.isTrue(error.message.startsWith(`${error.provider} ${error.operation}`))
       assert.isTrue(error.message.endsWith(error.reason.advice))

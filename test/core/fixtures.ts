@@ -10,9 +10,10 @@ import * as References from "effect/References"
 import * as Schema from "effect/Schema"
 import { TestClock } from "effect/testing"
 import * as Tracer from "effect/Tracer"
-import { ClusterName, NodeInfo, OperationReport, type Outcome, ResourceOutcome } from "kubelayer/Model"
+import { ClusterName, NodeInfo } from "kubelayer/Model"
 import type { OperationEvent, Sink, Subject } from "kubelayer/Progress"
-import * as E from "kubelayer/ProviderError"
+import * as Reason from "kubelayer/Reason"
+import { OperationReport, type Outcome, ResourceOutcome } from "kubelayer/Report"
 
 const clusterName = Schema.decodeUnknownSync(ClusterName)
 
@@ -33,38 +34,40 @@ export const node = (name: string, overrides: Partial<ConstructorParameters<type
 
 export const subjectOf = (name: string): Subject => ({ kind: "node", name, id: `id-of-${name}` })
 
-export const backendError = (reason: E.Reason, more: Partial<ConstructorParameters<typeof E.BackendError>[0]> = {}) =>
-  new E.BackendError({ provider: "test", operation: "startNodes", clusterName: "dev", ...more, reason })
+export const backendError = (
+  reason: Reason.Reason,
+  more: Partial<ConstructorParameters<typeof Reason.BackendError>[0]> = {}
+) => new Reason.BackendError({ provider: "test", operation: "startNodes", clusterName: "dev", ...more, reason })
 
 export const detail = "the words of the backend"
 
 /** One of each reason. */
-export const samples: { readonly [K in E.ReasonTag]: E.Reason } = {
-  Unauthorized: new E.Unauthorized({ detail }),
-  ReadOnlyCredential: new E.ReadOnlyCredential({ detail }),
-  RateLimited: new E.RateLimited({ detail, retryAfterMillis: 1500 }),
-  CapacityUnavailable: new E.CapacityUnavailable({ detail }),
-  PlacementFailed: new E.PlacementFailed({ detail }),
-  QuotaExceeded: new E.QuotaExceeded({ detail }),
-  NameTaken: new E.NameTaken({ detail, by: "a container of nobody's" }),
-  AmbiguousCluster: new E.AmbiguousCluster({ detail, candidates: ["kind/dev", "k3d/dev"] }),
-  Locked: new E.Locked({ detail }),
-  Conflict: new E.Conflict({ detail }),
-  InUse: new E.InUse({ detail }),
-  InvalidInput: new E.InvalidInput({ detail }),
-  NotFoundError: new E.NotFoundError({ detail }),
-  Protected: new E.Protected({ detail }),
-  UnsupportedError: new E.UnsupportedError({ detail }),
-  Transport: new E.Transport({ detail }),
-  RequestTimeout: new E.RequestTimeout({ detail, durationMillis: 30_000 }),
-  ServerFault: new E.ServerFault({ detail, retryAfterMillis: 2000 }),
-  InvalidResponse: new E.InvalidResponse({ detail }),
-  UnknownError: new E.UnknownError({ detail })
+export const samples: { readonly [K in Reason.ReasonTag]: Reason.Reason } = {
+  Unauthorized: new Reason.Unauthorized({ detail }),
+  ReadOnlyCredential: new Reason.ReadOnlyCredential({ detail }),
+  RateLimited: new Reason.RateLimited({ detail, retryAfterMillis: 1500 }),
+  CapacityUnavailable: new Reason.CapacityUnavailable({ detail }),
+  PlacementFailed: new Reason.PlacementFailed({ detail }),
+  QuotaExceeded: new Reason.QuotaExceeded({ detail }),
+  NameTaken: new Reason.NameTaken({ detail, by: "a container of nobody's" }),
+  AmbiguousCluster: new Reason.AmbiguousCluster({ detail, candidates: ["kind/dev", "k3d/dev"] }),
+  Locked: new Reason.Locked({ detail }),
+  Conflict: new Reason.Conflict({ detail }),
+  InUse: new Reason.InUse({ detail }),
+  InvalidInput: new Reason.InvalidInput({ detail }),
+  NotFoundError: new Reason.NotFoundError({ detail }),
+  Protected: new Reason.Protected({ detail }),
+  UnsupportedError: new Reason.UnsupportedError({ detail }),
+  Transport: new Reason.Transport({ detail }),
+  RequestTimeout: new Reason.RequestTimeout({ detail, durationMillis: 30_000 }),
+  ServerFault: new Reason.ServerFault({ detail, retryAfterMillis: 2000 }),
+  InvalidResponse: new Reason.InvalidResponse({ detail }),
+  UnknownError: new Reason.UnknownError({ detail })
 }
 
 /** One that may be tried again, and one that may not. */
-export const locked = backendError(new E.Locked({ detail: "held by another" }))
-export const refused = backendError(new E.Protected({ detail: "protected" }))
+export const locked = backendError(new Reason.Locked({ detail: "held by another" }))
+export const refused = backendError(new Reason.Protected({ detail: "protected" }))
 
 export const reportOf = (
   outcomes: Readonly<Record<string, Outcome>>,

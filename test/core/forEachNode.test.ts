@@ -4,11 +4,11 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import { TestClock } from "effect/testing"
-import { AlreadyDone, Failed, type NodeInfo, Skipped, Unsupported } from "kubelayer/Model"
+import * as Cluster from "kubelayer/Cluster"
+import type { NodeInfo } from "kubelayer/Model"
 import * as Policy from "kubelayer/Policy"
 import * as Provider from "kubelayer/Provider"
 import {
-  BackendError,
   InvalidClusterName,
   NodesFailed,
   NoNodes,
@@ -16,6 +16,8 @@ import {
   ProviderUnavailable,
   SkipAction
 } from "kubelayer/ProviderError"
+import { BackendError } from "kubelayer/Reason"
+import { AlreadyDone, Failed, Skipped, Unsupported } from "kubelayer/Report"
 import { during, listing, locked, node, recorder, refused, told } from "./fixtures.ts"
 
 const abc = listing([node("a"), node("b"), node("c")])
@@ -32,7 +34,7 @@ const failingAtB = <E>(error: E) => (each: NodeInfo) =>
   each.name === "b" ? Effect.fail(error) : Effect.succeed("anything")
 
 const failed = <E>(error: E) =>
-  Effect.map(Effect.flip(Provider.forEachNode(abc, "dev", failingAtB(error))), (failure) => {
+  Effect.map(Effect.flip(Cluster.forEachNode(abc, "dev", failingAtB(error))), (failure) => {
     if (!(failure instanceof NodesFailed)) return assert.fail("it did not fail with NodesFailed")
     return failure
   })
@@ -46,7 +48,7 @@ describe("forEachNode", () => {
   it.effect("runs the callback for every node, in the order of the list, and reports each", () =>
     Effect.gen(function*() {
       const seen: Array<string> = []
-      const report = yield* Provider.forEachNode(abc, "dev", (each) => Effect.sync(() => void seen.push(each.name)), {
+      const report = yield* Cluster.forEachNode(abc, "dev", (each) => Effect.sync(() => void seen.push(each.name)), {
         concurrency: 1
       })
       assert.deepStrictEqual(seen, ["a", "b", "c"])
@@ -57,21 +59,21 @@ describe("forEachNode", () => {
 
   it.effect("leaves out a node for which it fails with SkipAction", () =>
     Effect.gen(function*() {
-      const report = yield* Provider.forEachNode(abc, "dev", failingAtB(new SkipAction({ reason: "not a worker" })))
+      const report = yield* Cluster.forEachNode(abc, "dev", failingAtB(new SkipAction({ reason: "not a worker" })))
       assert.deepStrictEqual(told(report), ["a: Done", "b: Skipped", "c: Done"])
       assert.strictEqual(report.skipped[0]?.problem, "not a worker")
     }))
 
   it.effect("succeeds where every node is left out", () =>
     Effect.gen(function*() {
-      const report = yield* Provider.forEachNode(abc, "dev", () => Effect.fail(new SkipAction({ reason: "no" })))
+      const report = yield* Cluster.forEachNode(abc, "dev", () => Effect.fail(new SkipAction({ reason: "no" })))
       assert.lengthOf(report.skipped, 3)
     }))
 
   it.effect("has all failures in one error, and goes on after each", () =>
     Effect.gen(function*() {
       const failure = yield* Effect.flip(
-        Provider.forEachNode(abc, "dev", (each) =>
+        Cluster.forEachNode(abc, "dev", (each) =>
           each.name === "a" ? Effect.fail(refused) : each.name === "b" ? Effect.fail(locked) : Effect.void, {
           concurrency: 1
         })
@@ -93,7 +95,7 @@ describe("forEachNode", () => {
         b: new Skipped({ reason: "left out" }),
         c: new Unsupported({ reason: "cannot" })
       }
-      const report = yield* Provider.forEachNode(
+      const report = yield* Cluster.forEachNode(
         abc,
         "dev",
         (each) => Effect.succeed(outcomes[each.name as keyof typeof outcomes])
@@ -104,7 +106,7 @@ describe("forEachNode", () => {
 
   it.effect("fails for an outcome that is a failure", () =>
     Effect.map(
-      Effect.flip(Provider.forEachNode(abc, "dev", () => Effect.succeed(new Failed({ error: refused })))),
+      Effect.flip(Cluster.forEachNode(abc, "dev", () => Effect.succeed(new Failed({ error: refused })))),
       (failure) => assert.instanceOf(failure, NodesFailed)
     ))
 
@@ -115,7 +117,7 @@ describe("forEachNode", () => {
     ["another one", { _tag: "Failed", error: "none of ours" }]
   ])("is done with a node when the callback gives %s", ([, value]) =>
     Effect.gen(function*() {
-      const report = yield* Provider.forEachNode(abc, "dev", () => Effect.succeed(value))
+      const report = yield* Cluster.forEachNode(abc, "dev", () => Effect.succeed(value))
       assert.deepStrictEqual(told(report), ["a: Done", "b: Done", "c: Done"])
     }))
 
@@ -123,7 +125,7 @@ describe("forEachNode", () => {
     Effect.gen(function*() {
       let called = 0
       const error = yield* Effect.flip(
-        Provider.forEachNode(listing([]), "dev", () => Effect.sync(() => void called++))
+        Cluster.forEachNode(listing([]), "dev", () => Effect.sync(() => void called++))
       )
       assert.instanceOf(error, NoNodes)
       assert.strictEqual(called, 0)
@@ -133,7 +135,7 @@ describe("forEachNode", () => {
     Effect.gen(function*() {
       const lister = listing([node("a")])
       assert.instanceOf(
-        yield* Effect.flip(Provider.forEachNode(lister, "../dev", () => Effect.void)),
+        yield* Effect.flip(Cluster.forEachNode(lister, "../dev", () => Effect.void)),
         InvalidClusterName
       )
       assert.strictEqual(lister.asked, 0)
@@ -141,14 +143,14 @@ describe("forEachNode", () => {
 
   it.effect("gives the error of a list that failed as it is", () =>
     Effect.map(
-      Effect.flip(Provider.forEachNode({ listNodes: () => Effect.fail("my own") }, "dev", () => Effect.void)),
+      Effect.flip(Cluster.forEachNode({ listNodes: () => Effect.fail("my own") }, "dev", () => Effect.void)),
       (error) => assert.strictEqual(error, "my own")
     ))
 
   it.effect("tells its progress", () =>
     Effect.gen(function*() {
       const heard = recorder()
-      yield* Provider.forEachNode(listing([node("a")]), "dev", () => Effect.void).pipe(Provider.onEvent(heard.sink))
+      yield* Cluster.forEachNode(listing([node("a")]), "dev", () => Effect.void).pipe(Provider.onEvent(heard.sink))
       assert.deepStrictEqual(heard.told, ["Scheduled a", "Settled a Done"])
     }))
 })
@@ -194,7 +196,7 @@ describe("an error of the callback", () => {
       const failure = yield* failed(error)
       assert.deepStrictEqual(told(failure.report), ["a: Done", "b: Failed", "c: Done"])
       const shown = errorOf(failure)
-      assert.strictEqual(shown.node, "b")
+      assert.strictEqual(shown.subject?.name, "b")
       assert.strictEqual(shown.operation, "forEachNode")
       assert.match(shown.reason.detail, has)
       assert.notMatch(failure.message, /undefined|\[object/)
@@ -203,14 +205,14 @@ describe("an error of the callback", () => {
   it.effect("does not hide in a report that JSON cannot hold", () =>
     Effect.gen(function*() {
       const failure = yield* failed({ when: new Date(0), many: 10n })
-      assert.isObject(JSON.parse(JSON.stringify(Provider.toJson(failure.report))))
+      assert.isObject(JSON.parse(JSON.stringify(Cluster.toJson(failure.report))))
     }))
 
   it.effect("that is a defect is given as a defect", () =>
     Effect.gen(function*() {
       const defect = new Error("a bug")
       const exit = yield* Effect.exit(
-        Provider.forEachNode(abc, "dev", (each) => each.name === "b" ? Effect.die(defect) : Effect.void)
+        Cluster.forEachNode(abc, "dev", (each) => each.name === "b" ? Effect.die(defect) : Effect.void)
       )
       assert.deepStrictEqual(exit, Exit.die(defect))
     }))
@@ -238,15 +240,15 @@ describe("the policy of forEachNode", () => {
   it.effect("bounds how many run at once; the option of the call wins", () =>
     Effect.gen(function*() {
       const three = Policy.override({ concurrency: { start: 3 } })
-      assert.strictEqual(yield* widest((f) => three(Provider.forEachNode(five, "dev", f))), 3)
-      assert.strictEqual(yield* widest((f) => three(Provider.forEachNode(five, "dev", f, { concurrency: 2 }))), 2)
-      assert.strictEqual(yield* widest((f) => three(Provider.forEachNode(five, "dev", f, { concurrency: 0 }))), 1)
+      assert.strictEqual(yield* widest((f) => three(Cluster.forEachNode(five, "dev", f))), 3)
+      assert.strictEqual(yield* widest((f) => three(Cluster.forEachNode(five, "dev", f, { concurrency: 2 }))), 2)
+      assert.strictEqual(yield* widest((f) => three(Cluster.forEachNode(five, "dev", f, { concurrency: 0 }))), 1)
     }))
 
   it.effect("gives each node its deadline", () =>
     Effect.gen(function*() {
       const exit = yield* during("10 seconds")(
-        Provider.forEachNode(five, "dev", (each) => each.name === "c" ? Effect.never : Effect.void).pipe(
+        Cluster.forEachNode(five, "dev", (each) => each.name === "c" ? Effect.never : Effect.void).pipe(
           Policy.override({ nodeTimeout: { start: "10 seconds" } }),
           Effect.flip
         )
@@ -260,7 +262,7 @@ describe("the policy of forEachNode", () => {
   it.effect("bounds the whole, with a partial report", () =>
     Effect.gen(function*() {
       const exit = yield* during("10 seconds")(
-        Provider.forEachNode(five, "dev", (each) => each.name === "a" ? Effect.void : Effect.never).pipe(
+        Cluster.forEachNode(five, "dev", (each) => each.name === "a" ? Effect.void : Effect.never).pipe(
           Policy.override({ operationTimeout: "10 seconds" }),
           Effect.flip
         )
@@ -275,7 +277,7 @@ describe("the policy of forEachNode", () => {
       const started: Array<string> = []
       const ended: Array<string> = []
       const fiber = yield* Effect.forkChild(
-        Provider.forEachNode(five, "dev", (each) =>
+        Cluster.forEachNode(five, "dev", (each) =>
           Effect.sync(() => void started.push(each.name)).pipe(
             Effect.andThen(Effect.sleep("1 minute")),
             Effect.onInterrupt(() => Effect.sync(() => void ended.push(each.name)))

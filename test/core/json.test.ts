@@ -3,14 +3,15 @@ import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
 import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
-import { AlreadyDone, ClusterStatus, Done, Failed, NodeInfo, OperationReport } from "kubelayer/Model"
-import * as Provider from "kubelayer/Provider"
-import { BackendError, NameTaken, RateLimited } from "kubelayer/ProviderError"
+import * as Cluster from "kubelayer/Cluster"
+import { ClusterStatus, NodeInfo } from "kubelayer/Model"
+import { BackendError, NameTaken, RateLimited } from "kubelayer/Reason"
+import { AlreadyDone, Done, Failed, OperationReport } from "kubelayer/Report"
 import { backendError, node, reportOf } from "./fixtures.ts"
 
 /** Through text and back, as over a wire. */
-const throughText = <A>(schema: Schema.Codec<A, unknown>, value: Parameters<typeof Provider.toJson>[0]) =>
-  Schema.decodeUnknownEffect(Schema.toCodecJson(schema))(JSON.parse(JSON.stringify(Provider.toJson(value))))
+const throughText = <A>(schema: Schema.Codec<A, unknown>, value: Parameters<typeof Cluster.toJson>[0]) =>
+  Schema.decodeUnknownEffect(Schema.toCodecJson(schema))(JSON.parse(JSON.stringify(Cluster.toJson(value))))
 
 const runs = { arbitrary: { runs: 60 } }
 
@@ -72,7 +73,7 @@ describe("JSON", () => {
         error: backendError(new RateLimited({ detail: "too fast", retryAfterMillis: 1500, status: 429 }))
       })
     }, { durationMillis: 12 })
-    assert.deepStrictEqual(Provider.toJson(report), {
+    assert.deepStrictEqual(Cluster.toJson(report), {
       operation: "startNodes",
       clusterName: "dev",
       durationMillis: 12,
@@ -99,13 +100,13 @@ describe("JSON", () => {
   })
 
   it("of what was left out has no key for it", () => {
-    assert.notProperty(Provider.toJson(node("a")), "serverType")
-    assert.notProperty(Provider.toJson(Provider.buildClusterStatus([node("a")])), "endpoint")
+    assert.notProperty(Cluster.toJson(node("a")), "serverType")
+    assert.notProperty(Cluster.toJson(Cluster.buildClusterStatus([node("a")])), "endpoint")
   })
 
   it("that is not of the model is refused", () => {
     const decode = Schema.decodeUnknownExit(Schema.toCodecJson(NodeInfo))
-    const good = { ...Provider.toJson(node("a")) as object }
+    const good = { ...Cluster.toJson(node("a")) as object }
     assert.isTrue(Exit.isSuccess(decode(good)))
     assert.isTrue(Exit.isFailure(decode({ ...good, state: "exploded" })))
     assert.isTrue(Exit.isFailure(decode({ ...good, role: "master" })))

@@ -6,17 +6,14 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
-import { checkUnicodeClusterName, ClusterStatus, Done } from "kubelayer/Model"
+import { checkUnicodeClusterName } from "kubelayer/Cluster"
+import { buildClusterStatus } from "kubelayer/Cluster"
+import { ClusterStatus } from "kubelayer/Model"
 import * as Policy from "kubelayer/Policy"
-import { buildClusterStatus, type ProviderService } from "kubelayer/Provider"
-import {
-  BackendError,
-  InvalidClusterName,
-  NodesFailed,
-  NoNodes,
-  ProviderUnavailable,
-  ServerFault
-} from "kubelayer/ProviderError"
+import type { ProviderService } from "kubelayer/Provider"
+import { InvalidClusterName, NodesFailed, NoNodes, ProviderUnavailable } from "kubelayer/ProviderError"
+import { BackendError, ServerFault } from "kubelayer/Reason"
+import { Done } from "kubelayer/Report"
 import { countCall, failWith } from "../../src/internal/Method.ts"
 import { type Backend, makeProvider } from "../../src/internal/ProviderBuilder.ts"
 import { dev, logging, node, refused, subjectOf, tracing } from "./fixtures.ts"

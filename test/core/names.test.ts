@@ -3,13 +3,8 @@ import * as Arbitrary from "effect/Arbitrary"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
-import {
-  checkClusterName,
-  checkNewClusterName,
-  checkUnicodeClusterName,
-  ClusterName,
-  isClusterName
-} from "kubelayer/Model"
+import { checkClusterName, checkNewClusterName, checkUnicodeClusterName } from "kubelayer/Cluster"
+import { ClusterName, isClusterName } from "kubelayer/Model"
 import { InvalidClusterName } from "kubelayer/ProviderError"
 
 const checks = {

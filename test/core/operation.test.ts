@@ -6,15 +6,10 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
 import { TestClock } from "effect/testing"
-import { AlreadyDone, Done, type Outcome, RolledBack, Skipped } from "kubelayer/Model"
 import * as Policy from "kubelayer/Policy"
-import {
-  type BackendError,
-  NodesFailed,
-  OperationTimeout,
-  ProviderUnavailable,
-  RateLimited
-} from "kubelayer/ProviderError"
+import { NodesFailed, OperationTimeout, ProviderUnavailable } from "kubelayer/ProviderError"
+import { type BackendError, RateLimited } from "kubelayer/Reason"
+import { AlreadyDone, Done, type Outcome, RolledBack, Skipped } from "kubelayer/Report"
 import * as Operation from "../../src/internal/Operation.ts"
 import { retrying } from "../../src/internal/Retry.ts"
 import { backendError, dev, during, locked, refused, subjectOf, told } from "./fixtures.ts"
@@ -190,14 +185,14 @@ describe("the failure of a node", () => {
         provider: "test",
         operation: "startNodes",
         clusterName: "dev",
-        node: "a"
+        subject: { kind: "node", name: "a" }
       })
       assert.strictEqual(outcome.error.reason, refused.reason)
     }))
 
   it.effect("that names another node than its own keeps it", () =>
     Effect.gen(function*() {
-      const named = backendError(refused.reason, { node: "load-balancer" })
+      const named = backendError(refused.reason, { subject: { kind: "node", name: "load-balancer" } })
       const error = yield* Effect.flip(run(wave({ a: Effect.fail(named) })))
       const outcome = error instanceof NodesFailed ? error.report.failed[0]?.outcome : undefined
       assert.strictEqual(outcome?._tag === "Failed" ? outcome.error : undefined, named)

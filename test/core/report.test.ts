@@ -10,7 +10,7 @@ import {
   RolledBack,
   Skipped,
   Unsupported
-} from "kubelayer/Model"
+} from "kubelayer/Report"
 import { locked, refused, reportOf } from "./fixtures.ts"
 
 const done = new Done({})

@@ -6,7 +6,6 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import { TestClock } from "effect/testing"
-import { Done, Failed, type OperationReport, Skipped, Unsupported } from "kubelayer/Model"
 import * as Policy from "kubelayer/Policy"
 import * as Provider from "kubelayer/Provider"
 import {
@@ -16,6 +15,8 @@ import {
   type OperationTimeout,
   ProviderUnavailable
 } from "kubelayer/ProviderError"
+import { Done, Failed, type OperationReport, Skipped, Unsupported } from "kubelayer/Report"
+import { makeNodeCreator } from "../../src/internal/ScopedCreate.ts"
 import { logging, node, refused, reportOf } from "./fixtures.ts"
 
 const spec: Provider.ClusterSpec = { cluster: "dev", controlPlanes: 1, workers: 0 }
@@ -28,7 +29,7 @@ const creating = (
   remove: Effect.Effect<OperationReport, NodesFailed | OperationTimeout | BackendFailure> = Effect.succeed(deleted)
 ) => {
   const asked: Array<string> = []
-  const creator = Provider.makeNodeCreator(
+  const creator = makeNodeCreator(
     ({ cluster }) => Effect.andThen(Effect.sync(() => asked.push(`create ${cluster}`)), create),
     (cluster) => Effect.andThen(Effect.sync(() => asked.push(`delete ${cluster}`)), remove)
   )

@@ -2,9 +2,10 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import * as Cluster from "kubelayer/Cluster"
 import { type ClusterPhase, ClusterStatus, NodeInfo, NodeRole, NodeState } from "kubelayer/Model"
-import * as Provider from "kubelayer/Provider"
-import { BackendError, NoNodes, ProviderUnavailable } from "kubelayer/ProviderError"
+import { NoNodes, ProviderUnavailable } from "kubelayer/ProviderError"
+import { BackendError } from "kubelayer/Reason"
 import { byName, byRoleThenName } from "../../src/internal/Operation.ts"
 import { listing, node, refused } from "./fixtures.ts"
 
@@ -47,7 +48,7 @@ describe("buildClusterStatus", () => {
     ["unknown", ["unknown"]],
     ["unknown", []]
   ])("is %s of %j", (phase, each) => {
-    assert.strictEqual(Provider.buildClusterStatus(inStates(...each)).phase, phase)
+    assert.strictEqual(Cluster.buildClusterStatus(inStates(...each)).phase, phase)
   })
 
   // All sets of up to three nodes: every pair of states meets, in both orders, beside every third.
@@ -60,7 +61,7 @@ describe("buildClusterStatus", () => {
 
   it.each(states)("agrees with the rule over all combinations, with %s as the ready state", (readyState) => {
     for (const each of upToThree) {
-      const status = Provider.buildClusterStatus(inStates(...each), readyState)
+      const status = Cluster.buildClusterStatus(inStates(...each), readyState)
       assert.strictEqual(status.phase, expectedPhase(each, readyState), each.join(", "))
       assert.strictEqual(status.ready, status.phase === "running", each.join(", "))
     }
@@ -73,7 +74,7 @@ describe("buildClusterStatus", () => {
     const infos = nodes.map(({ role, state }, index) => node(`n${index}`, { role, state }))
     const counted = infos.filter((info) => ["control-plane", "worker", "load-balancer"].includes(info.role))
     const ready = counted.filter((info) => info.state === readyState)
-    const status = Provider.buildClusterStatus(infos, readyState)
+    const status = Cluster.buildClusterStatus(infos, readyState)
     assert.strictEqual(status.phase, expectedPhase(counted.map((info) => info.state), readyState))
     assert.strictEqual(status.nodesTotal, counted.length)
     assert.strictEqual(status.nodesReady, ready.length)
@@ -87,7 +88,7 @@ describe("buildClusterStatus", () => {
       node("lb", { role: "load-balancer", state: "stopped" }),
       node("tools", { role: "helper", state: "failed" })
     ]
-    const { nodes: shown, nodesReady, nodesTotal, phase, ready } = Provider.buildClusterStatus(nodes)
+    const { nodes: shown, nodesReady, nodesTotal, phase, ready } = Cluster.buildClusterStatus(nodes)
     assert.deepStrictEqual({ nodesReady, nodesTotal, phase, ready }, {
       nodesReady: 1,
       nodesTotal: 2,
@@ -98,17 +99,17 @@ describe("buildClusterStatus", () => {
   })
 
   it("of helpers alone is not ready", () => {
-    const status = Provider.buildClusterStatus([node("tools", { role: "helper" })])
+    const status = Cluster.buildClusterStatus([node("tools", { role: "helper" })])
     assert.isFalse(status.ready)
     assert.strictEqual(status.phase, "unknown")
     assert.strictEqual(status.nodesTotal, 0)
   })
 
   it("carries the endpoint and the raw phase where they are known", () => {
-    const known = Provider.buildClusterStatus([node("a")], "running", { endpoint: "https://api", rawPhase: "RUNNING" })
+    const known = Cluster.buildClusterStatus([node("a")], "running", { endpoint: "https://api", rawPhase: "RUNNING" })
     assert.strictEqual(known.endpoint, "https://api")
     assert.strictEqual(known.rawPhase, "RUNNING")
-    assert.notProperty(Provider.buildClusterStatus([node("a")]), "endpoint")
+    assert.notProperty(Cluster.buildClusterStatus([node("a")]), "endpoint")
   })
 })
 
@@ -167,26 +168,26 @@ const failingLister = { backend: "test", listNodes: () => Effect.fail(refused) }
 describe("checkNodesExist", () => {
   it.effect("succeeds where there is a node, helper or not", () =>
     Effect.gen(function*() {
-      yield* Provider.checkNodesExist(listing([node("a")]), "dev")
-      yield* Provider.checkNodesExist(listing([node("a", { role: "helper" })]), "dev")
+      yield* Cluster.checkNodesExist(listing([node("a")]), "dev")
+      yield* Cluster.checkNodesExist(listing([node("a", { role: "helper" })]), "dev")
     }))
 
   it.effect("fails with NoNodes, which names the backend and the cluster", () =>
     Effect.gen(function*() {
-      const error = yield* Effect.flip(Provider.checkNodesExist(listing([]), "dev"))
+      const error = yield* Effect.flip(Cluster.checkNodesExist(listing([]), "dev"))
       assert.instanceOf(error, NoNodes)
       assert.strictEqual(error.message, "test: cluster dev has no nodes")
     }))
 
   it.effect("takes a lister without a name", () =>
     Effect.gen(function*() {
-      const error = yield* Effect.flip(Provider.checkNodesExist({ listNodes: () => Effect.succeed([]) }, "dev"))
+      const error = yield* Effect.flip(Cluster.checkNodesExist({ listNodes: () => Effect.succeed([]) }, "dev"))
       assert.notInclude(error.message, "undefined")
     }))
 
   it.effect("could not ask is that error, not NoNodes", () =>
     Effect.map(
-      Effect.flip(Provider.checkNodesExist(failingLister, "dev")),
+      Effect.flip(Cluster.checkNodesExist(failingLister, "dev")),
       (error) => assert.strictEqual(error, refused)
     ))
 })
@@ -194,23 +195,23 @@ describe("checkNodesExist", () => {
 describe("getClusterStatusFromLister", () => {
   it.effect("is none where there is no node", () =>
     Effect.map(
-      Provider.getClusterStatusFromLister(listing([]), "dev"),
+      Cluster.getClusterStatusFromLister(listing([]), "dev"),
       (status) => assert.isTrue(Option.isNone(status))
     ))
 
   it.effect("is the status of the list, in the ready state that is asked for", () =>
     Effect.gen(function*() {
       const lister = listing([node("a", { state: "stopped" })])
-      const status = Option.getOrThrow(yield* Provider.getClusterStatusFromLister(lister, "dev"))
+      const status = Option.getOrThrow(yield* Cluster.getClusterStatusFromLister(lister, "dev"))
       assert.instanceOf(status, ClusterStatus)
       assert.isFalse(status.ready)
-      assert.isTrue(Option.getOrThrow(yield* Provider.getClusterStatusFromLister(lister, "dev", "stopped")).ready)
+      assert.isTrue(Option.getOrThrow(yield* Cluster.getClusterStatusFromLister(lister, "dev", "stopped")).ready)
       assert.strictEqual(lister.asked, 2)
     }))
 
   it.effect("could not ask is that error, never an empty status", () =>
     Effect.map(
-      Effect.flip(Provider.getClusterStatusFromLister(failingLister, "dev")),
+      Effect.flip(Cluster.getClusterStatusFromLister(failingLister, "dev")),
       (error) => assert.instanceOf(error, BackendError)
     ))
 })
@@ -222,7 +223,7 @@ describe("ensureAvailableAndListNodes", () => {
     Effect.gen(function*() {
       const lister = listing([node("a")])
       const provider = Object.assign(lister, { isAvailable: Effect.succeed(true), checkAvailable: Effect.void })
-      const nodes = yield* Provider.ensureAvailableAndListNodes(provider, "dev")
+      const nodes = yield* Cluster.ensureAvailableAndListNodes(provider, "dev")
       assert.deepStrictEqual(nodes.map((info) => info.name), ["a"])
     }))
 
@@ -233,7 +234,7 @@ describe("ensureAvailableAndListNodes", () => {
         isAvailable: Effect.succeed(false),
         checkAvailable: Effect.fail(unavailable)
       })
-      assert.strictEqual(yield* Effect.flip(Provider.ensureAvailableAndListNodes(provider, "dev")), unavailable)
+      assert.strictEqual(yield* Effect.flip(Cluster.ensureAvailableAndListNodes(provider, "dev")), unavailable)
       assert.strictEqual(lister.asked, 0)
     }))
 })

@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
-import { Reason, type ReasonTag } from "kubelayer/ProviderError"
+import { Reason, type ReasonTag } from "kubelayer/Reason"
 import { connectionFailure, isPortTaken, oneLine, reasonOf, rules } from "../../src/docker/Errors.ts"
 
 /** Messages as engines give them (20.10 to 29, and Podman), and the reason that each has to become. */

@@ -12,6 +12,7 @@ import * as Logger from "effect/Logger"
 import * as References from "effect/References"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
+import * as Cluster from "kubelayer/Cluster"
 import * as Docker from "kubelayer/layers/Docker"
 import * as Provider from "kubelayer/Provider"
 import { inspect } from "node:util"
@@ -62,7 +63,7 @@ const shownBy = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<string> =>
         : undefined
       if (typeof error === "object" && error !== null && "report" in error) {
         show(error.report)
-        show(Provider.toJson(error.report as Parameters<typeof Provider.toJson>[0]))
+        show(Cluster.toJson(error.report as Parameters<typeof Cluster.toJson>[0]))
       }
     }
     for (const span of spans) {

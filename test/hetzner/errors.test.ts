@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
-import { Reason, type ReasonTag } from "kubelayer/ProviderError"
+import { Reason, type ReasonTag } from "kubelayer/Reason"
 import { HetznerFake } from "kubelayer/testing"
 import { readFileSync } from "node:fs"
 import { codes, connectionFailure, reasonOf } from "../../src/hetzner/Errors.ts"

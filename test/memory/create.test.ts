@@ -9,7 +9,7 @@ import * as TestClock from "effect/testing/TestClock"
 import * as Memory from "kubelayer/layers/Memory"
 import * as Policy from "kubelayer/Policy"
 import { NodeCreator } from "kubelayer/Provider"
-import { InvalidInput, Transport } from "kubelayer/ProviderError"
+import { InvalidInput, Transport } from "kubelayer/Reason"
 import { outcomes, sent, states } from "./support/simulator.ts"
 
 describe("Memory, createNodes", () => {

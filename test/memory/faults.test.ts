@@ -9,7 +9,7 @@ import * as TestClock from "effect/testing/TestClock"
 import * as Memory from "kubelayer/layers/Memory"
 import * as Policy from "kubelayer/Policy"
 import { onEvent, Provider } from "kubelayer/Provider"
-import { InvalidInput, Locked, Transport } from "kubelayer/ProviderError"
+import { InvalidInput, Locked, Transport } from "kubelayer/Reason"
 import { dev, outcomes, sent, states } from "./support/simulator.ts"
 
 describe("Memory, what others do", () => {
@@ -143,7 +143,7 @@ describe("Memory, failures", () => {
       })
       const [failure] = error.report.failed
       assert(failure?.outcome._tag === "Failed")
-      assert.strictEqual(failure.outcome.error.node, "dev-control-plane")
+      assert.strictEqual(failure.outcome.error.subject?.name, "dev-control-plane")
       assert.strictEqual((yield* sent).filter((call) => call === "start dev-control-plane").length, 1)
     }).pipe(Effect.provide(dev("stopped"))))
 

@@ -5,7 +5,7 @@ import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/testing/TestClock"
 import * as Memory from "kubelayer/layers/Memory"
 import { onEvent, Provider } from "kubelayer/Provider"
-import { InvalidInput } from "kubelayer/ProviderError"
+import { InvalidInput } from "kubelayer/Reason"
 import { dev, outcomes, running, sent, states, stopped } from "./support/simulator.ts"
 
 describe("Memory, start and stop", () => {

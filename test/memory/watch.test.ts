@@ -7,9 +7,10 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
+import { awaitGone, awaitStatus } from "kubelayer/Cluster"
 import * as Memory from "kubelayer/layers/Memory"
-import { awaitGone, awaitStatus, Provider } from "kubelayer/Provider"
-import { ServerFault } from "kubelayer/ProviderError"
+import { Provider } from "kubelayer/Provider"
+import { ServerFault } from "kubelayer/Reason"
 import { dev, sent, watching } from "./support/simulator.ts"
 
 describe("Memory, watchCluster", () => {

@@ -1,7 +1,7 @@
 /** What Omni's answers mean: the table of gRPC codes and messages, and connections that were not made. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Schema from "effect/Schema"
-import { Reason, type ReasonTag } from "kubelayer/ProviderError"
+import { Reason, type ReasonTag } from "kubelayer/Reason"
 import { codes, connectionFailure, oneLine, reasonOf, type Role, rules } from "../../src/omni/Errors.ts"
 
 const cluster = "resource Clusters.omni.sidero.dev(default/dev@undefined)"

@@ -5,9 +5,10 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
+import { awaitGone } from "kubelayer/Cluster"
 import { type ClusterStatus, type NodeInfo } from "kubelayer/Model"
 import type { OperationEvent } from "kubelayer/Progress"
-import { awaitGone, onEvent } from "kubelayer/Provider"
+import { onEvent } from "kubelayer/Provider"
 import { outcomes, tagOf, world } from "./support/world.ts"
 
 const spec = { cluster: "dev", controlPlanes: 1, workers: 2 }

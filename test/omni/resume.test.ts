@@ -7,14 +7,8 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
 import * as Policy from "kubelayer/Policy"
-import {
-  BackendError,
-  Conflict,
-  ProviderUnavailable,
-  type Reason,
-  Transport,
-  Unauthorized
-} from "kubelayer/ProviderError"
+import { ProviderUnavailable } from "kubelayer/ProviderError"
+import { BackendError, Conflict, type Reason, Transport, Unauthorized } from "kubelayer/Reason"
 import type { WatchResponse } from "../../src/omni/proto/cosi_pb.ts"
 import { resuming } from "../../src/omni/Resume.ts"
 import type { CallFailure } from "../../src/omni/State.ts"

@@ -4,7 +4,7 @@ import { TestClock } from "effect/testing"
 import { currentSession } from "../../src/internal/Session.ts"
 import { type Orphan, sweep } from "../../src/omni/Sweep.ts"
 import * as Policy from "../../src/Policy.ts"
-import { ServerFault } from "../../src/ProviderError.ts"
+import { ServerFault } from "../../src/Reason.ts"
 import { account, failure, type Held } from "./template/heldState.ts"
 import { machine } from "./template/support.ts"
 

@@ -5,10 +5,12 @@
 import * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
-import { checkClusterName, ClusterName, NodeInfo, OperationReport, type Outcome } from "kubelayer/Model"
+import { checkClusterName } from "kubelayer/Cluster"
+import { ClusterName, NodeInfo } from "kubelayer/Model"
 import * as Policy from "kubelayer/Policy"
 import * as Provider from "kubelayer/Provider"
-import { BackendError, Locked, RateLimited, type Reason } from "kubelayer/ProviderError"
+import { BackendError, Locked, RateLimited, type Reason } from "kubelayer/Reason"
+import { OperationReport, type Outcome } from "kubelayer/Report"
 import { expectTypeOf } from "vitest"
 
 // -----------------------------------------------------------------------------

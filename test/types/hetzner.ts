@@ -8,7 +8,6 @@ import type * as Layer from "effect/Layer"
 import type * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Hetzner from "kubelayer/layers/Hetzner"
-import type { OperationReport } from "kubelayer/Model"
 import { type CreateFailure, type NodeCreator, Provider } from "kubelayer/Provider"
 import type {
   BackendFailure,
@@ -17,6 +16,7 @@ import type {
   NodesFailed,
   OperationTimeout
 } from "kubelayer/ProviderError"
+import type { OperationReport } from "kubelayer/Report"
 import { expectTypeOf } from "vitest"
 
 declare const hetzner: Hetzner.HetznerService

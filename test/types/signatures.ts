@@ -8,10 +8,10 @@ import type * as Layer from "effect/Layer"
 import type * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
-import type { ClusterName, ClusterStatus, NodeInfo, OperationReport } from "kubelayer/Model"
+import * as Cluster from "kubelayer/Cluster"
+import type { ClusterName, ClusterStatus, NodeInfo } from "kubelayer/Model"
 import * as Provider from "kubelayer/Provider"
 import type {
-  BackendError,
   BackendFailure,
   ClusterNotFound,
   InvalidClusterName,
@@ -22,12 +22,13 @@ import type {
   OperationTimeout,
   ProviderError,
   ProviderUnavailable,
-  Reason,
-  ReasonTag,
   SkipAction,
   UnknownLabelScheme
 } from "kubelayer/ProviderError"
+import type { BackendError, Reason, ReasonTag } from "kubelayer/Reason"
+import type { OperationReport } from "kubelayer/Report"
 import { expectTypeOf } from "vitest"
+import { makeNodeCreator, scopedCreate } from "../../src/internal/ScopedCreate.ts"
 
 declare const provider: Provider.ProviderService
 declare const creator: Provider.NodeCreatorService
@@ -101,26 +102,26 @@ interface MyService {
 interface OtherService {
   readonly other: true
 }
-declare const lister: Provider.NodeLister
-declare const myLister: Provider.NodeLister<MyError, MyService>
-declare const myProvider: Provider.AvailableProvider<MyError, MyService>
+declare const lister: Cluster.NodeLister
+declare const myLister: Cluster.NodeLister<MyError, MyService>
+declare const myProvider: Cluster.AvailableProvider<MyError, MyService>
 
 // A Provider is a lister, an available provider and a watcher without more ado.
-expectTypeOf<Provider.ProviderService>().toExtend<Provider.NodeLister>()
-expectTypeOf<Provider.ProviderService>().toExtend<Provider.AvailableProvider>()
-expectTypeOf<Provider.ProviderService>().toExtend<Provider.ClusterWatcher>()
+expectTypeOf<Provider.ProviderService>().toExtend<Cluster.NodeLister>()
+expectTypeOf<Provider.ProviderService>().toExtend<Cluster.AvailableProvider>()
+expectTypeOf<Provider.ProviderService>().toExtend<Cluster.ClusterWatcher>()
 
-expectTypeOf(Provider.checkNodesExist(lister, "dev")).toEqualTypeOf<Effect.Effect<void, BackendFailure | NoNodes>>()
-expectTypeOf(Provider.checkNodesExist(myLister, "dev")).toEqualTypeOf<
+expectTypeOf(Cluster.checkNodesExist(lister, "dev")).toEqualTypeOf<Effect.Effect<void, BackendFailure | NoNodes>>()
+expectTypeOf(Cluster.checkNodesExist(myLister, "dev")).toEqualTypeOf<
   Effect.Effect<void, MyError | NoNodes, MyService>
 >()
-expectTypeOf(Provider.getClusterStatusFromLister(myLister, "dev")).toEqualTypeOf<
+expectTypeOf(Cluster.getClusterStatusFromLister(myLister, "dev")).toEqualTypeOf<
   Effect.Effect<Option.Option<ClusterStatus>, MyError, MyService>
 >()
-expectTypeOf(Provider.ensureAvailableAndListNodes(myProvider, "dev")).toEqualTypeOf<
+expectTypeOf(Cluster.ensureAvailableAndListNodes(myProvider, "dev")).toEqualTypeOf<
   Effect.Effect<ReadonlyArray<NodeInfo>, MyError | ProviderUnavailable, MyService>
 >()
-expectTypeOf(Provider.buildClusterStatus([])).toEqualTypeOf<ClusterStatus>()
+expectTypeOf(Cluster.buildClusterStatus([])).toEqualTypeOf<ClusterStatus>()
 
 /** What forEachNode fails with beside the lister's own errors; the callback's stand in the report. */
 type ForEachFailure = InvalidClusterName | NoNodes | NodesFailed | OperationTimeout
@@ -129,21 +130,21 @@ declare const never: (node: NodeInfo) => Effect.Effect<void>
 declare const skipping: (node: NodeInfo) => Effect.Effect<void, SkipAction>
 declare const failing: (node: NodeInfo) => Effect.Effect<number, OtherError | SkipAction, OtherService>
 
-expectTypeOf(Provider.forEachNode(lister, "dev", never)).toEqualTypeOf<
+expectTypeOf(Cluster.forEachNode(lister, "dev", never)).toEqualTypeOf<
   Effect.Effect<OperationReport, BackendFailure | ForEachFailure>
 >()
-expectTypeOf(Provider.forEachNode(myLister, "dev", skipping)).toEqualTypeOf<
+expectTypeOf(Cluster.forEachNode(myLister, "dev", skipping)).toEqualTypeOf<
   Effect.Effect<OperationReport, MyError | ForEachFailure, MyService>
 >()
-expectTypeOf(Provider.forEachNode(myLister, "dev", failing)).toEqualTypeOf<
+expectTypeOf(Cluster.forEachNode(myLister, "dev", failing)).toEqualTypeOf<
   Effect.Effect<OperationReport, MyError | ForEachFailure, MyService | OtherService>
 >()
 
 const minute = { timeout: "1 minute" } as const
-expectTypeOf(Provider.awaitStatus(provider, "dev", (status) => status.ready, minute)).toEqualTypeOf<
+expectTypeOf(Cluster.awaitStatus(provider, "dev", (status) => status.ready, minute)).toEqualTypeOf<
   Effect.Effect<ClusterStatus, ClusterNotFound | BackendFailure | Cause.TimeoutError>
 >()
-expectTypeOf(Provider.awaitGone(provider, "dev", minute)).toEqualTypeOf<
+expectTypeOf(Cluster.awaitGone(provider, "dev", minute)).toEqualTypeOf<
   Effect.Effect<void, BackendFailure | Cause.TimeoutError>
 >()
 
@@ -151,14 +152,14 @@ declare const scoped: (spec: { readonly cluster: string; readonly wide: true }) 
   OperationReport,
   Provider.CreateFailure
 >
-expectTypeOf(Provider.scopedCreate(scoped, provider.deleteNodes)).toEqualTypeOf<
+expectTypeOf(scopedCreate(scoped, provider.deleteNodes)).toEqualTypeOf<
   (spec: { readonly cluster: string; readonly wide: true }) => Effect.Effect<
     OperationReport,
     Provider.CreateFailure,
     Scope.Scope
   >
 >()
-expectTypeOf(Provider.makeNodeCreator(creator.createNodes, provider.deleteNodes)).toEqualTypeOf<
+expectTypeOf(makeNodeCreator(creator.createNodes, provider.deleteNodes)).toEqualTypeOf<
   Provider.NodeCreatorService
 >()
 

@@ -6,7 +6,7 @@
  */
 import * as Effect from "effect/Effect"
 import { failWith } from "../../internal/Method.ts"
-import { CapacityUnavailable, Locked, Protected } from "../../ProviderError.ts"
+import { CapacityUnavailable, Locked, Protected } from "../../Reason.ts"
 import * as Labels from "../Labels.ts"
 import { type CallFailure, Kinds, type State } from "../State.ts"
 import type { Actual, Change } from "./Diff.ts"

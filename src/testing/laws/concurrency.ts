@@ -5,8 +5,8 @@
  */
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import type { OperationReport } from "../../Model.ts"
 import { override } from "../../Policy.ts"
+import type { OperationReport } from "../../Report.ts"
 import { rest, type TrueNode } from "../Harness.ts"
 import { expect, expectSame, type Law, law, succeeds } from "../Law.ts"
 import { isAt, makeGate, steering } from "../Steering.ts"

@@ -10,7 +10,7 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import { override } from "../../Policy.ts"
 import type { ClusterSpec, CreateFailure } from "../../Provider.ts"
-import type { Reason } from "../../ProviderError.ts"
+import type { Reason } from "../../Reason.ts"
 import { eventually } from "../Harness.ts"
 import {
   creator,

@@ -109,7 +109,9 @@ export const partial: ReadonlyArray<Law> = [
         const { report } = error
         yield* expectOutcomes(report, [[controlPlane, "Done"], [first, "Failed"], [second, "Done"]])
         yield* expectSame("nodes in the report", nodes.length, report.outcomes.length)
-        const blamed = report.outcomes.flatMap(({ outcome }) => outcome._tag === "Failed" ? [outcome.error.node] : [])
+        const blamed = report.outcomes.flatMap(({ outcome }) =>
+          outcome._tag === "Failed" ? [outcome.error.subject?.name] : []
+        )
         yield* expectSame("the error of a node names", first.name, blamed)
         yield* expectSame("reasons", 1, error.reasons.length)
       })

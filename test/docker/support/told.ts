@@ -3,7 +3,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import type { OperationReport } from "kubelayer/Model"
+import type { OperationReport } from "kubelayer/Report"
 
 export const told = (report: OperationReport): Readonly<Record<string, string>> =>
   Object.fromEntries(report.outcomes.map((entry) => [entry.name, entry.outcome._tag]))

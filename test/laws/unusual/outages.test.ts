@@ -8,9 +8,10 @@ import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
 import type * as Memory from "kubelayer/layers/Memory"
-import type { OperationReport } from "kubelayer/Model"
 import type { ProviderService } from "kubelayer/Provider"
 import * as E from "kubelayer/ProviderError"
+import * as Reason from "kubelayer/Reason"
+import type { OperationReport } from "kubelayer/Report"
 import { during } from "../../core/fixtures.ts"
 import {
   create,
@@ -46,7 +47,7 @@ interface Outage {
   /** The backend is well again. */
   readonly ends: (memory: Memory.MemoryService) => Effect.Effect<void>
   /** How it is told in the outcome of a node. */
-  readonly reason: E.ReasonTag
+  readonly reason: Reason.ReasonTag
   /** Whether retries get the better of it. */
   readonly overcome: boolean
 }
@@ -54,7 +55,7 @@ interface Outage {
 const lost = (takesEffect: boolean): Outage => ({
   title: takesEffect ? "does what is asked, but the answer is lost" : "cuts the connection before it does anything",
   begins: (memory, { operation, target }) =>
-    memory.failNext({ operation, node: target, takesEffect, reason: new E.Transport({ detail: "cut" }) }),
+    memory.failNext({ operation, node: target, takesEffect, reason: new Reason.Transport({ detail: "cut" }) }),
   ends: () => Effect.void,
   reason: "Transport",
   overcome: true
@@ -115,7 +116,7 @@ const reportOf = (result: object): OperationReport | undefined =>
 const checkReport = (
   report: OperationReport,
   { leaves, name }: Operation,
-  reason: E.ReasonTag,
+  reason: Reason.ReasonTag,
   before: Memory.World,
   after: Memory.World,
   what: string

@@ -1,8 +1,8 @@
 /** Of N nodes any k fail, for all k ≤ N ≤ 20: which they are, why, and how long each call takes, a seed decides. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import type { OperationReport } from "kubelayer/Model"
-import * as E from "kubelayer/ProviderError"
+import * as Reason from "kubelayer/Reason"
+import type { OperationReport } from "kubelayer/Report"
 import { between, oneOf, type Random, random } from "kubelayer/testing/faults/Random"
 import { during } from "../../core/fixtures.ts"
 import {
@@ -21,14 +21,14 @@ import {
 const most = 20
 
 /** Some that are tried again until the retries are used up, and some that are not. */
-const reasonFor = (next: Random, node: string): E.Reason => {
+const reasonFor = (next: Random, node: string): Reason.Reason => {
   const detail = `${node} is refused, says the seed`
-  return oneOf<E.Reason>(next, [
-    new E.InvalidInput({ detail }),
-    new E.Protected({ detail }),
-    new E.QuotaExceeded({ detail }),
-    new E.Locked({ detail }),
-    new E.ServerFault({ detail })
+  return oneOf<Reason.Reason>(next, [
+    new Reason.InvalidInput({ detail }),
+    new Reason.Protected({ detail }),
+    new Reason.QuotaExceeded({ detail }),
+    new Reason.Locked({ detail }),
+    new Reason.ServerFault({ detail })
   ])
 }
 
@@ -78,7 +78,7 @@ const check = ({ before, call, controlPlanes, operation }: Case, count: number, 
     assert.deepStrictEqual(outcomes(report), { count, failed: failing, done: others, already: [] }, what)
     for (const { name, outcome } of report.failed) {
       if (outcome._tag !== "Failed") continue
-      assert.strictEqual(outcome.error.node, name, what)
+      assert.strictEqual(outcome.error.subject?.name, name, what)
       assert.strictEqual(outcome.error.reason, reasons.get(name), what)
     }
     const left = nodes(yield* memory.world)

@@ -14,9 +14,9 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { TestClock } from "effect/testing"
 import * as Memory from "kubelayer/layers/Memory"
-import type { OperationReport } from "kubelayer/Model"
 import { onEvent } from "kubelayer/Progress"
 import type { ProviderError } from "kubelayer/ProviderError"
+import type { OperationReport } from "kubelayer/Report"
 
 export const latency = 100
 export const gap = 10

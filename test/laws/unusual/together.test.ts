@@ -9,9 +9,9 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { TestClock } from "effect/testing"
 import * as Memory from "kubelayer/layers/Memory"
-import type { OperationReport } from "kubelayer/Model"
 import { onEvent } from "kubelayer/Progress"
 import type { ProviderError } from "kubelayer/ProviderError"
+import type { OperationReport } from "kubelayer/Report"
 import { between, oneOf, type Random, random } from "kubelayer/testing/faults/Random"
 import {
   create,

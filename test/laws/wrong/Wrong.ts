@@ -8,10 +8,11 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Memory from "kubelayer/layers/Memory"
-import { OperationReport, type Outcome, ResourceOutcome } from "kubelayer/Model"
 import { onEvent, type OperationEvent, Progress } from "kubelayer/Progress"
 import { NodeCreator, type NodeCreatorService, Provider, type ProviderService } from "kubelayer/Provider"
-import { BackendError, Locked, NodesFailed } from "kubelayer/ProviderError"
+import { NodesFailed } from "kubelayer/ProviderError"
+import { BackendError, Locked } from "kubelayer/Reason"
+import { OperationReport, type Outcome, ResourceOutcome } from "kubelayer/Report"
 import type { Law } from "kubelayer/testing"
 
 /** What a wrong provider is made from. */

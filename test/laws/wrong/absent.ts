@@ -1,8 +1,9 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { type ClusterName, type OperationName, OperationReport } from "kubelayer/Model"
-import { buildClusterStatus } from "kubelayer/Provider"
+import { buildClusterStatus } from "kubelayer/Cluster"
+import type { ClusterName } from "kubelayer/Model"
 import { NoNodes } from "kubelayer/ProviderError"
+import { type OperationName, OperationReport } from "kubelayer/Report"
 import { nodesOf, type Wrong } from "./Wrong.ts"
 
 const empty = (operation: OperationName, cluster: string) =>

@@ -1,7 +1,7 @@
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
-import { OperationReport, type ResourceOutcome } from "kubelayer/Model"
 import { override } from "kubelayer/Policy"
+import { OperationReport, type ResourceOutcome } from "kubelayer/Report"
 import { locked, type Wrong } from "./Wrong.ts"
 
 export const concurrency: ReadonlyArray<Wrong> = [

@@ -1,8 +1,9 @@
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import { AlreadyDone, type ClusterName, OperationReport } from "kubelayer/Model"
+import type { ClusterName } from "kubelayer/Model"
 import type { ClusterSpec, CreateFailure } from "kubelayer/Provider"
 import { InvalidSpec } from "kubelayer/ProviderError"
+import { AlreadyDone, OperationReport } from "kubelayer/Report"
 import { locked, nodesOf, type Right, withOutcome, type Wrong } from "./Wrong.ts"
 
 type Create = (spec: ClusterSpec) => Effect.Effect<OperationReport, CreateFailure>

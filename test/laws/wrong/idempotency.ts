@@ -1,5 +1,5 @@
 import * as Effect from "effect/Effect"
-import { AlreadyDone, Done, ResourceOutcome } from "kubelayer/Model"
+import { AlreadyDone, Done, ResourceOutcome } from "kubelayer/Report"
 import { all, editing, nodesOf, put, turning, withOutcome, type Wrong } from "./Wrong.ts"
 
 export const idempotency: ReadonlyArray<Wrong> = [

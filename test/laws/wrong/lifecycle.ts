@@ -1,7 +1,8 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import { AlreadyDone, type ClusterName, ClusterStatus, Done, NodeInfo, OperationReport } from "kubelayer/Model"
+import { type ClusterName, ClusterStatus, NodeInfo } from "kubelayer/Model"
+import { AlreadyDone, Done, OperationReport } from "kubelayer/Report"
 import { all, editing, hearing, nodesOf, put, type Right, turning, withOutcome, type Wrong } from "./Wrong.ts"
 
 const textually = (a: { readonly role: string; readonly name: string }, b: typeof a): number =>

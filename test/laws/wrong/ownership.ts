@@ -1,8 +1,9 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { NodeInfo, OperationReport } from "kubelayer/Model"
-import { buildClusterStatus } from "kubelayer/Provider"
-import { Unauthorized } from "kubelayer/ProviderError"
+import { buildClusterStatus } from "kubelayer/Cluster"
+import { NodeInfo } from "kubelayer/Model"
+import { Unauthorized } from "kubelayer/Reason"
+import { OperationReport } from "kubelayer/Report"
 import { alike, editing, nodesOf, put, type Right, type Wrong } from "./Wrong.ts"
 
 /** The nodes of all clusters whose names begin alike, as if they were of this one. */

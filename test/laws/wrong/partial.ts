@@ -1,10 +1,12 @@
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
-import { AlreadyDone, type ClusterName, Done, Failed, OperationReport, ResourceOutcome } from "kubelayer/Model"
+import type { ClusterName } from "kubelayer/Model"
 import { override } from "kubelayer/Policy"
 import { onEvent, type OperationEvent, Progress } from "kubelayer/Progress"
-import { BackendError, NodesFailed, NotFoundError } from "kubelayer/ProviderError"
+import { NodesFailed } from "kubelayer/ProviderError"
+import { BackendError, NotFoundError } from "kubelayer/Reason"
+import { AlreadyDone, Done, Failed, OperationReport, ResourceOutcome } from "kubelayer/Report"
 import { type Act, editing, hearing, nodesOf, type Right, turning, withOutcome, type Wrong } from "./Wrong.ts"
 
 /** Gives an operation up at an event, with the report of what is settled by then. */
@@ -53,7 +55,7 @@ const vanished = (act: Act, cluster: string, node: string) =>
       provider: "memory",
       operation: act,
       clusterName: cluster,
-      node,
+      subject: { kind: "node", name: node },
       reason: new NotFoundError({ detail: "it is gone" })
     })
   })

@@ -2,7 +2,8 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Stream from "effect/Stream"
-import { BackendError, ClusterNotFound, Transport } from "kubelayer/ProviderError"
+import { ClusterNotFound } from "kubelayer/ProviderError"
+import { BackendError, Transport } from "kubelayer/Reason"
 import type { Right, Wrong } from "./Wrong.ts"
 
 type Watch = ReturnType<Right["provider"]["watchCluster"]>

@@ -3,8 +3,9 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import * as Memory from "kubelayer/layers/Memory"
-import type { ClusterStatus, OperationReport } from "kubelayer/Model"
+import type { ClusterStatus } from "kubelayer/Model"
 import { Provider } from "kubelayer/Provider"
+import type { OperationReport } from "kubelayer/Report"
 
 export const running = { controlPlanes: 1, workers: 2 }
 export const stopped = { ...running, state: "stopped" } as const

@@ -1,7 +1,7 @@
 /** A fake Omni and the layer under test over it, for as long as the test's scope. */
 import * as Effect from "effect/Effect"
 import * as Omni from "kubelayer/layers/Omni"
-import type { ReasonTag } from "kubelayer/ProviderError"
+import type { ReasonTag } from "kubelayer/Reason"
 import * as OmniFake from "../../../src/testing/OmniFake.ts"
 
 export const world = (

@@ -12,7 +12,7 @@ import {
   NotFoundError,
   type Reason,
   UnsupportedError
-} from "../../../src/ProviderError.ts"
+} from "../../../src/Reason.ts"
 
 type AnyResource = Resource<never>
 

@@ -1,36 +1,33 @@
 /**
- * What can be said of a cluster, and done with each of its nodes, by whatever lists nodes: no more of a backend is asked
- * for than each helper needs. All of it is exported from `Provider`.
+ * Helpers over any provider: wait for a status, act on each node, build a status, turn values into JSON.
+ *
+ * @since 0.2.0
  */
+import type * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Formatter from "effect/Formatter"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { checkUnicodeClusterName } from "./internal/ClusterNames.ts"
+import { buildClusterStatus } from "./internal/ClusterStatus.ts"
+import * as Operation from "./internal/Operation.ts"
+import { ClusterStatus, NodeInfo, type NodeState } from "./Model.ts"
+import * as Policy from "./Policy.ts"
+import type { ProviderService } from "./Provider.ts"
 import {
-  checkUnicodeClusterName,
-  type ClusterPhase,
-  ClusterStatus,
-  Done,
-  type NodeInfo,
-  type NodeState,
-  type OperationReport,
-  Outcome,
-  Skipped
-} from "../Model.ts"
-import * as Policy from "../Policy.ts"
-import {
-  BackendError,
   type BackendFailure,
+  ClusterNotFound,
   type InvalidClusterName,
   type NodesFailed,
   NoNodes,
   type OperationTimeout,
   ProviderUnavailable,
-  SkipAction,
-  UnknownError
-} from "../ProviderError.ts"
-import * as Operation from "./Operation.ts"
+  SkipAction
+} from "./ProviderError.ts"
+import { BackendError, UnknownError } from "./Reason.ts"
+import { Done, OperationReport, Outcome, Skipped } from "./Report.ts"
 
 /**
  * Anything that lists the nodes of a cluster.
@@ -71,42 +68,6 @@ export const checkNodesExist = <E, R>(
     (nodes) =>
       nodes.length > 0 ? Effect.void : Effect.fail(new NoNodes({ provider: backendOf(lister), clusterName: cluster }))
   )
-
-const phaseOf = (states: ReadonlyArray<NodeState>, ready: number): ClusterPhase => {
-  const all = (state: NodeState) => states.every((each) => each === state)
-  if (states.length === 0) return "unknown"
-  if (ready === states.length) return "running"
-  if (ready > 0) return "degraded"
-  if (all("stopped")) return "stopped"
-  if (states.some((state) => state === "creating" || state === "starting")) return "provisioning"
-  if (all("deleting")) return "deleting"
-  return states.includes("failed") ? "degraded" : "unknown"
-}
-
-/**
- * The status that a list of nodes makes. Helpers stand in `nodes` but count in no total. `phase`: all ready is running,
- * some is degraded; where none is: all stopped is stopped, any creating or starting is provisioning, all deleting is
- * deleting, any failed is degraded, else unknown.
- *
- * @category constructors
- * @since 0.1.0
- */
-export const buildClusterStatus = (
-  nodes: ReadonlyArray<NodeInfo>,
-  readyState: NodeState = "running",
-  extra: { readonly endpoint?: string; readonly rawPhase?: string } = {}
-): ClusterStatus => {
-  const counted = nodes.filter((node) => node.role !== "helper")
-  const ready = counted.filter((node) => node.state === readyState).length
-  return new ClusterStatus({
-    phase: phaseOf(counted.map((node) => node.state), ready),
-    ready: counted.length > 0 && ready === counted.length,
-    nodesTotal: counted.length,
-    nodesReady: ready,
-    nodes,
-    ...extra
-  })
-}
 
 /**
  * The status from one list; none where the cluster has no nodes.
@@ -155,7 +116,7 @@ const callbackError = (
       provider,
       operation: "forEachNode",
       clusterName: cluster,
-      node: node.name,
+      subject: { kind: "node", name: node.name },
       reason: new UnknownError({ detail: wordsOf(error) })
     })
 
@@ -169,7 +130,8 @@ const callbackError = (
  * ```ts run
  * import * as Effect from "effect/Effect"
  * import * as Memory from "kubelayer/layers/Memory"
- * import { forEachNode, Provider } from "kubelayer/Provider"
+ * import { forEachNode } from "kubelayer/Cluster"
+ * import { Provider } from "kubelayer/Provider"
  * import { SkipAction } from "kubelayer/ProviderError"
  *
  * const program = Effect.gen(function*() {
@@ -224,3 +186,95 @@ export const forEachNode = Effect.fnUntraced(function*<A, E, R, E2, R2>(
 
 // A value of the caller's own may well have a tag like `Done`.
 const isOutcome = Schema.is(Outcome)
+
+/**
+ * Anything whose clusters can be watched.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type ClusterWatcher = Pick<ProviderService, "backend" | "watchCluster">
+
+/**
+ * Waits until the status of a cluster is as wanted, on `watchCluster`. Fails with `ClusterNotFound` where the cluster
+ * is not there, or goes away meanwhile.
+ *
+ * **Example** (Until every node is ready, without polling)
+ *
+ * ```ts run
+ * import * as Effect from "effect/Effect"
+ * import * as Memory from "kubelayer/layers/Memory"
+ * import { awaitStatus } from "kubelayer/Cluster"
+ * import { Provider } from "kubelayer/Provider"
+ *
+ * const program = Effect.gen(function*() {
+ *   const provider = yield* Provider
+ *   yield* Effect.forkChild(provider.startNodes("dev"))
+ *   return yield* awaitStatus(provider, "dev", (status) => status.ready, { timeout: "1 minute" })
+ * })
+ *
+ * const clusters = { dev: { controlPlanes: 1, workers: 1, state: "stopped" } } as const
+ * const status = await Effect.runPromise(program.pipe(Effect.provide(Memory.layer({ clusters }))))
+ * console.log(`${status.phase}: ${status.nodesReady} of ${status.nodesTotal}`)
+ * // => running: 2 of 2
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const awaitStatus = (
+  provider: ClusterWatcher,
+  cluster: string,
+  predicate: (status: ClusterStatus) => boolean,
+  options: { readonly timeout: Duration.Input }
+): Effect.Effect<ClusterStatus, ClusterNotFound | BackendFailure | Cause.TimeoutError> =>
+  provider.watchCluster(cluster).pipe(
+    Stream.filter(predicate),
+    Stream.runHead,
+    Effect.flatMap(Option.match({
+      onNone: () => Effect.fail(new ClusterNotFound({ provider: provider.backend, clusterName: cluster })),
+      onSome: Effect.succeed
+    })),
+    Effect.timeout(options.timeout)
+  )
+
+/**
+ * Waits until a cluster is gone; one that is not there is gone already.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const awaitGone = (
+  provider: ClusterWatcher,
+  cluster: string,
+  options: { readonly timeout: Duration.Input }
+): Effect.Effect<void, BackendFailure | Cause.TimeoutError> =>
+  provider.watchCluster(cluster).pipe(
+    Stream.runDrain,
+    Effect.catchTag("ClusterNotFound", () => Effect.void),
+    Effect.timeout(options.timeout)
+  )
+
+const encodeNode = Schema.encodeSync(Schema.toCodecJson(NodeInfo))
+const encodeStatus = Schema.encodeSync(Schema.toCodecJson(ClusterStatus))
+const encodeReport = Schema.encodeSync(Schema.toCodecJson(OperationReport))
+const encodeError = Schema.encodeSync(Schema.toCodecJson(BackendError))
+
+/**
+ * The JSON of a node, status, report or backend error; `Schema.toCodecJson` of the class reads it back. Durations are
+ * whole milliseconds; getters are left out.
+ *
+ * @category converting
+ * @since 0.1.0
+ */
+export const toJson = (value: NodeInfo | ClusterStatus | OperationReport | BackendError): Schema.Json =>
+  value instanceof NodeInfo
+    ? encodeNode(value)
+    : value instanceof ClusterStatus
+    ? encodeStatus(value)
+    : value instanceof OperationReport
+    ? encodeReport(value)
+    : encodeError(value)
+
+export { checkClusterName, checkNewClusterName, checkUnicodeClusterName } from "./internal/ClusterNames.ts"
+export { buildClusterStatus } from "./internal/ClusterStatus.ts"

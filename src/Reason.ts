@@ -1,0 +1,268 @@
+/**
+ * Why a backend refused or failed: the reasons, and `BackendError` that carries one of them.
+ *
+ * The table of reasons is the one place for advice and for what may be retried. The `Errors.ts` of a backend says which
+ * status or code becomes which reason.
+ *
+ * @since 0.2.0
+ */
+import * as Duration from "effect/Duration"
+import * as Schema from "effect/Schema"
+
+// -----------------------------------------------------------------------------
+// Reasons
+// -----------------------------------------------------------------------------
+
+/**
+ * What each reason means for a caller: whether the same call may succeed when it is sent again, and what to do.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export const reasons = {
+  Unauthorized: { isRetryable: false, advice: "Check that the credential is set, complete and not revoked." },
+  ReadOnlyCredential: { isRetryable: false, advice: "Use a credential that may write." },
+  RateLimited: { isRetryable: true, advice: "Wait until the quota refills, or lower Policy.concurrency." },
+  CapacityUnavailable: { isRetryable: false, advice: "Choose another location or server type, or try again later." },
+  PlacementFailed: {
+    isRetryable: false,
+    advice: "Spread over more locations, or use fewer nodes per placement group."
+  },
+  QuotaExceeded: { isRetryable: false, advice: "Delete what is not used, or ask the backend for a higher limit." },
+  NameTaken: { isRetryable: false, advice: "Choose another name, or remove what holds it; nothing of it was touched." },
+  AmbiguousCluster: { isRetryable: false, advice: "Name the scheme in the layer's options instead of `auto`." },
+  Locked: { isRetryable: true, advice: "Another operation holds the resource; it frees itself." },
+  Conflict: { isRetryable: true, advice: "The resource changed meanwhile; read it again and repeat." },
+  InUse: { isRetryable: false, advice: "Remove or detach what uses the resource, then repeat." },
+  InvalidInput: { isRetryable: false, advice: "The backend refused a value; its own words say which." },
+  NotFoundError: { isRetryable: false, advice: "It is not there any more, or not yet; list again." },
+  Protected: { isRetryable: false, advice: "Lift the protection of the resource first." },
+  UnsupportedError: { isRetryable: false, advice: "This backend cannot do that; its documentation names the way." },
+  Transport: {
+    isRetryable: true,
+    advice: "The connection was cut; the backend may have done the work, so read before repeating."
+  },
+  RequestTimeout: {
+    isRetryable: true,
+    advice: "No answer came in time; the backend may still do the work. Raise Policy.requestTimeout or nodeTimeout."
+  },
+  ServerFault: { isRetryable: true, advice: "The backend failed by itself; its log says more." },
+  InvalidResponse: {
+    isRetryable: false,
+    advice: "Something that is not the backend answered, or its version is too far off."
+  },
+  UnknownError: {
+    isRetryable: false,
+    advice: "No error that kubelayer knows; if a backend gave it, please report it with its code."
+  }
+} as const satisfies Record<string, { readonly isRetryable: boolean; readonly advice: string }>
+
+/** @category errors @since 0.1.0 */
+export type ReasonTag = keyof typeof reasons
+
+interface ReasonTraits {
+  /** Whether the same call, sent again, may succeed. Whether it is *safe* to send again is the caller's knowledge. */
+  readonly isRetryable: boolean
+  /** How long the backend asked to wait, where it did. */
+  readonly retryAfter: Duration.Duration | undefined
+  /** What a person can do about it. */
+  readonly advice: string
+}
+
+// TypeScript takes a class as a mixin only where its constructor is `(...args: any[])`.
+// oxlint-disable-next-line typescript/no-explicit-any
+type Constructor<A> = abstract new(...args: any[]) => A
+
+const withTraits = <C extends Constructor<{ readonly _tag: ReasonTag; readonly detail: string }>>(
+  base: C
+): C & Constructor<ReasonTraits> => {
+  interface Self extends ReasonTraits {
+    readonly _tag: ReasonTag
+    readonly detail: string
+    readonly status?: number
+    readonly code?: string
+    readonly correlationId?: string
+    readonly retryAfterMillis?: number
+  }
+  Object.defineProperties(base.prototype, {
+    isRetryable: {
+      get(this: Self) {
+        return reasons[this._tag].isRetryable
+      }
+    },
+    retryAfter: {
+      get(this: Self) {
+        return this.retryAfterMillis === undefined ? undefined : Duration.millis(this.retryAfterMillis)
+      }
+    },
+    advice: {
+      get(this: Self) {
+        return reasons[this._tag].advice
+      }
+    },
+    message: {
+      get(this: Self) {
+        const origin = [this.status, this.code, this.correlationId].filter((part) => part !== undefined).join(" ")
+        return `${this._tag}: ${this.detail}${origin === "" ? "" : ` [${origin}]`}. ${this.advice}`
+      }
+    }
+  })
+  return base as C & Constructor<ReasonTraits>
+}
+
+const common = {
+  /** What happened, in the backend's own words where it gave any. */
+  detail: Schema.String,
+  /** The backend's own error code, as it came. */
+  code: Schema.optionalKey(Schema.String),
+  /** The HTTP status or gRPC code, as it came. */
+  status: Schema.optionalKey(Schema.Int),
+  /** The backend's id of the request, for its support or its log. */
+  correlationId: Schema.optionalKey(Schema.String)
+}
+
+/** @category errors @since 0.1.0 */
+export class Unauthorized extends withTraits(Schema.TaggedError<Unauthorized>()("Unauthorized", common)) {}
+/** @category errors @since 0.1.0 */
+export class ReadOnlyCredential
+  extends withTraits(Schema.TaggedError<ReadOnlyCredential>()("ReadOnlyCredential", common))
+{}
+/** @category errors @since 0.1.0 */
+export class RateLimited extends withTraits(
+  Schema.TaggedError<RateLimited>()("RateLimited", { ...common, retryAfterMillis: Schema.optionalKey(Schema.Int) })
+) {}
+/** @category errors @since 0.1.0 */
+export class CapacityUnavailable
+  extends withTraits(Schema.TaggedError<CapacityUnavailable>()("CapacityUnavailable", common))
+{}
+/** @category errors @since 0.1.0 */
+export class PlacementFailed extends withTraits(Schema.TaggedError<PlacementFailed>()("PlacementFailed", common)) {}
+/** @category errors @since 0.1.0 */
+export class QuotaExceeded extends withTraits(Schema.TaggedError<QuotaExceeded>()("QuotaExceeded", common)) {}
+/**
+ * A name that a create needs is held by something else; `by` says by what. It was not touched.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class NameTaken
+  extends withTraits(Schema.TaggedError<NameTaken>()("NameTaken", { ...common, by: Schema.String }))
+{}
+/**
+ * The name stands for a cluster in more than one scheme; `candidates` are `scheme/cluster`. Nothing was touched.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class AmbiguousCluster extends withTraits(
+  Schema.TaggedError<AmbiguousCluster>()("AmbiguousCluster", { ...common, candidates: Schema.Array(Schema.String) })
+) {}
+/** @category errors @since 0.1.0 */
+export class Locked extends withTraits(Schema.TaggedError<Locked>()("Locked", common)) {}
+/** @category errors @since 0.1.0 */
+export class Conflict extends withTraits(Schema.TaggedError<Conflict>()("Conflict", common)) {}
+/** @category errors @since 0.1.0 */
+export class InUse extends withTraits(Schema.TaggedError<InUse>()("InUse", common)) {}
+/** @category errors @since 0.1.0 */
+export class InvalidInput extends withTraits(Schema.TaggedError<InvalidInput>()("InvalidInput", common)) {}
+/** @category errors @since 0.1.0 */
+export class NotFoundError extends withTraits(Schema.TaggedError<NotFoundError>()("NotFoundError", common)) {}
+/** @category errors @since 0.1.0 */
+export class Protected extends withTraits(Schema.TaggedError<Protected>()("Protected", common)) {}
+/** @category errors @since 0.1.0 */
+export class UnsupportedError extends withTraits(Schema.TaggedError<UnsupportedError>()("UnsupportedError", common)) {}
+/** @category errors @since 0.1.0 */
+export class Transport extends withTraits(Schema.TaggedError<Transport>()("Transport", common)) {}
+/** @category errors @since 0.1.0 */
+export class RequestTimeout extends withTraits(
+  Schema.TaggedError<RequestTimeout>()("RequestTimeout", { ...common, durationMillis: Schema.Int })
+) {}
+/** @category errors @since 0.1.0 */
+export class ServerFault extends withTraits(
+  Schema.TaggedError<ServerFault>()("ServerFault", { ...common, retryAfterMillis: Schema.optionalKey(Schema.Int) })
+) {}
+/** @category errors @since 0.1.0 */
+export class InvalidResponse extends withTraits(Schema.TaggedError<InvalidResponse>()("InvalidResponse", common)) {}
+/** @category errors @since 0.1.0 */
+export class UnknownError extends withTraits(Schema.TaggedError<UnknownError>()("UnknownError", common)) {}
+
+/**
+ * Why a backend did not do what was asked. Match with `Effect.catchReason("BackendError", tag, f)`.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export const Reason = Schema.Union([
+  Unauthorized,
+  ReadOnlyCredential,
+  RateLimited,
+  CapacityUnavailable,
+  PlacementFailed,
+  QuotaExceeded,
+  NameTaken,
+  AmbiguousCluster,
+  Locked,
+  Conflict,
+  InUse,
+  InvalidInput,
+  NotFoundError,
+  Protected,
+  UnsupportedError,
+  Transport,
+  RequestTimeout,
+  ServerFault,
+  InvalidResponse,
+  UnknownError
+])
+
+/** @category errors @since 0.1.0 */
+export type Reason = typeof Reason.Type
+
+/** The kind of thing that an outcome, an event, an error or a leftover names. */
+export const ResourceKind = Schema.Literals([
+  "node",
+  "cluster",
+  "network",
+  "volume",
+  "image",
+  "firewall",
+  "placement-group",
+  "floating-ip",
+  "primary-ip",
+  "load-balancer",
+  "ssh-key",
+  "resource"
+])
+
+/** @category models @since 0.1.0 */
+export type ResourceKind = typeof ResourceKind.Type
+
+/**
+ * What a backend answered to one operation, or to one node of it.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class BackendError extends Schema.TaggedError<BackendError>()("BackendError", {
+  /** The backend, `docker`, `hetzner`, ... */
+  provider: Schema.String,
+  /** The method that was running, `startNodes`, `listNodes`, ... */
+  operation: Schema.String,
+  clusterName: Schema.optionalKey(Schema.String),
+  /** The node or resource that the backend refused, where the error concerns a single one. */
+  subject: Schema.optionalKey(Schema.Struct({ kind: ResourceKind, name: Schema.String })),
+  reason: Reason
+}) {
+  get isRetryable(): boolean {
+    return this.reason.isRetryable
+  }
+
+  override get message(): string {
+    const at = this.subject !== undefined
+      ? ` of ${this.subject.kind} ${this.subject.name}`
+      : this.clusterName !== undefined
+      ? ` for cluster ${this.clusterName}`
+      : ""
+    return `${this.provider} ${this.operation}${at}: ${this.reason.message}`
+  }
+}

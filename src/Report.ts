@@ -1,0 +1,124 @@
+/**
+ * What an operation did: one outcome for each node and resource, and the report that collects them.
+ *
+ * @since 0.2.0
+ */
+import * as Schema from "effect/Schema"
+import { ClusterName } from "./Model.ts"
+import { BackendError, type Reason, ResourceKind } from "./Reason.ts"
+
+/** It was done, and it made a difference. `forced`: only after it did not obey. */
+export class Done extends Schema.TaggedClass<Done>("kubelayer/Done")("Done", {
+  forced: Schema.optionalKey(Schema.Boolean)
+}) {}
+/** It was so already; nothing had to be done. */
+export class AlreadyDone extends Schema.TaggedClass<AlreadyDone>("kubelayer/AlreadyDone")("AlreadyDone", {}) {}
+/** It was left out on purpose. */
+export class Skipped extends Schema.TaggedClass<Skipped>("kubelayer/Skipped")("Skipped", { reason: Schema.String }) {}
+/** The backend cannot do it for this node. */
+export class Unsupported extends Schema.TaggedClass<Unsupported>("kubelayer/Unsupported")("Unsupported", {
+  reason: Schema.String
+}) {}
+/** It was tried and did not succeed. */
+export class Failed extends Schema.TaggedClass<Failed>("kubelayer/Failed")("Failed", { error: BackendError }) {}
+/** It was made by this call and removed again, because the call did not succeed as a whole. */
+export class RolledBack extends Schema.TaggedClass<RolledBack>("kubelayer/RolledBack")("RolledBack", {}) {}
+
+/** @category models @since 0.1.0 */
+export const Outcome = Schema.Union([Done, AlreadyDone, Skipped, Unsupported, Failed, RolledBack])
+
+/** @category models @since 0.1.0 */
+export type Outcome = typeof Outcome.Type
+
+/** The methods that give an `OperationReport`. */
+export const OperationName = Schema.Literals([
+  "createNodes",
+  "startNodes",
+  "stopNodes",
+  "deleteNodes",
+  "addNodes",
+  "removeNodes",
+  "forEachNode"
+])
+
+/** @category models @since 0.1.0 */
+export type OperationName = typeof OperationName.Type
+
+/**
+ * What became of one node, or of one other resource, in an operation.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class ResourceOutcome extends Schema.Class<ResourceOutcome>("kubelayer/ResourceOutcome")({
+  kind: ResourceKind,
+  name: Schema.String,
+  id: Schema.optionalKey(Schema.String),
+  outcome: Outcome,
+  /** From the first thing done for it to its outcome. */
+  durationMillis: Schema.Int,
+  /** What was decided on the way, in order, such as the places where a server was tried to be made. */
+  notes: Schema.optionalKey(Schema.Array(Schema.String))
+}) {
+  /** Why it is not done, in one line; empty where it is. */
+  get problem(): string {
+    switch (this.outcome._tag) {
+      case "Failed":
+        return this.outcome.error.reason.message
+      case "Skipped":
+      case "Unsupported":
+        return this.outcome.reason
+      default:
+        return ""
+    }
+  }
+}
+
+/**
+ * What an operation did, node by node. It is a failure if any node failed, or if none could be acted on and at least
+ * one is unsupported.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class OperationReport extends Schema.Class<OperationReport>("kubelayer/OperationReport")({
+  operation: OperationName,
+  clusterName: ClusterName,
+  outcomes: Schema.Array(ResourceOutcome),
+  durationMillis: Schema.Int
+}) {
+  private having(tag: Outcome["_tag"]): ReadonlyArray<ResourceOutcome> {
+    return this.outcomes.filter((entry) => entry.outcome._tag === tag)
+  }
+
+  /** Those that failed. */
+  get failed(): ReadonlyArray<ResourceOutcome> {
+    return this.having("Failed")
+  }
+
+  /** Those for which something was done; a no-op is not among them. */
+  get done(): ReadonlyArray<ResourceOutcome> {
+    return this.having("Done")
+  }
+
+  /** Those that were left out on purpose. */
+  get skipped(): ReadonlyArray<ResourceOutcome> {
+    return this.having("Skipped")
+  }
+
+  /** Those that the backend cannot act on. */
+  get unsupported(): ReadonlyArray<ResourceOutcome> {
+    return this.having("Unsupported")
+  }
+
+  /** Why those that failed did so. */
+  get reasons(): ReadonlyArray<Reason> {
+    return this.outcomes.flatMap((entry) => entry.outcome._tag === "Failed" ? [entry.outcome.error.reason] : [])
+  }
+
+  get isFailure(): boolean {
+    if (this.failed.length > 0) return true
+    const settled = this.outcomes.some(({ outcome }) => outcome._tag === "Done" || outcome._tag === "AlreadyDone")
+    return !settled && this.unsupported.length > 0
+  }
+}
