@@ -8,7 +8,7 @@
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import { isDead, parseSession } from "../internal/Session.ts"
+import { ownerProcessExited, parseSession } from "../internal/Session.ts"
 import type { Subject } from "../Progress.ts"
 import type { BackendError } from "../Reason.ts"
 import type { Client } from "./Client.ts"
@@ -127,7 +127,7 @@ export const sweep = Effect.fnUntraced(function*(
     const session = parseSession(labels[Labels.session] ?? "")
     if (candidate === undefined || session === undefined || labels[Labels.owned] === undefined) continue
     if (!(candidate.createdAt <= latest)) continue
-    if (yield* Effect.promise(() => isDead(session))) found.push(candidate)
+    if (yield* ownerProcessExited(session)) found.push(candidate)
   }
   // What a container that stays uses, stays too, whoever's that container is.
   const going = new Set(found.flatMap(({ orphan }) => orphan.kind === "node" ? orphan.id ?? [] : []))

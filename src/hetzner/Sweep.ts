@@ -9,7 +9,7 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { failWith } from "../internal/Method.ts"
-import { isDead, parseSession } from "../internal/Session.ts"
+import { ownerProcessExited, parseSession } from "../internal/Session.ts"
 import type { Policy } from "../Policy.ts"
 import type { Subject } from "../Progress.ts"
 import { type BackendError, RequestTimeout } from "../Reason.ts"
@@ -113,7 +113,7 @@ export const sweep = Effect.fnUntraced(function*(
   for (const { labels } of found) {
     const text = labels[Labels.session] ?? ""
     const session = parseSession(Labels.decodeSession(text))
-    if (!sessions.has(text)) sessions.set(text, session !== undefined && (yield* Effect.promise(() => isDead(session))))
+    if (!sessions.has(text)) sessions.set(text, session !== undefined && (yield* ownerProcessExited(session)))
   }
   const isDeads = ({ labels }: Found) => sessions.get(labels[Labels.session] ?? "") === true
   const old = found.filter((each) => isDeads(each) && each.createdAt <= latest)

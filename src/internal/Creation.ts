@@ -23,7 +23,7 @@ import { Failed, type OperationName, type OperationReport } from "../Report.ts"
 import type { AtLarge } from "./AtLarge.ts"
 import * as Operation from "./Operation.ts"
 import { type MadeBy, rollBack, whatIsLeft } from "./Rollback.ts"
-import { BoundToProcess, currentSession, randomWord } from "./Session.ts"
+import { BoundToProcess, SessionSource } from "./Session.ts"
 
 type CallFailure = ProviderUnavailable | BackendError
 
@@ -66,10 +66,11 @@ export const create = (options: {
     let touched = false
     let cleaned = false
 
+    const source = yield* SessionSource
     const creation: Creation = {
       operation,
-      id: randomWord(16),
-      session: yield* Effect.promise(currentSession),
+      id: source.randomWord(16),
+      session: yield* source.session,
       bound: yield* BoundToProcess,
       atLarge,
       making: (subject, request) =>

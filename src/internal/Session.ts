@@ -3,6 +3,7 @@
  * found again, and can be told from what a living one still uses.
  */
 import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
 
 /** Where the process runs, its id, its start in seconds since the epoch, and something random; joined by `/`. */
 export interface Session {
@@ -87,3 +88,25 @@ export const isDead = async (session: Session): Promise<boolean> => {
   // The id was given to another process since.
   return start !== undefined && Math.abs(start - session.startedAt) > sameStartSeconds
 }
+
+/** Where random words and sessions come from. */
+export interface SessionSourceService {
+  readonly randomWord: (length: number) => string
+  /** The session of this process, as a label has it. */
+  readonly session: Effect.Effect<string>
+  /** Returns whether the process of a session has provably exited. */
+  readonly hasExited: (session: Session) => Effect.Effect<boolean>
+}
+
+/** The crypto module and the operating system by default. A simulation provides a seeded source. */
+export const SessionSource = Context.Reference<SessionSourceService>("kubelayer/internal/SessionSource", {
+  defaultValue: () => ({
+    randomWord,
+    session: Effect.promise(currentSession),
+    hasExited: (session) => Effect.promise(() => isDead(session))
+  })
+})
+
+/** Returns whether the process of a session has provably exited. */
+export const ownerProcessExited = (session: Session): Effect.Effect<boolean> =>
+  SessionSource.use(({ hasExited }) => hasExited(session))

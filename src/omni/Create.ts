@@ -11,7 +11,7 @@ import * as Semaphore from "effect/Semaphore"
 import { checkNewClusterName } from "../internal/ClusterNames.ts"
 import { failWith } from "../internal/Method.ts"
 import * as Operation from "../internal/Operation.ts"
-import { BoundToProcess, currentSession, randomWord } from "../internal/Session.ts"
+import { BoundToProcess, SessionSource } from "../internal/Session.ts"
 import type { ClusterName, NodeInfo } from "../Model.ts"
 import type { Policy } from "../Policy.ts"
 import type { Subject } from "../Progress.ts"
@@ -313,13 +313,14 @@ export const createCluster = (
       if (issues.length > 0) return yield* new InvalidSpec({ issues })
       const policy = yield* context.policy
       const operation = yield* Operation.make({ provider: "omni", name: "createNodes", clusterName, policy })
-      const id = randomWord(16)
+      const source = yield* SessionSource
+      const id = source.randomWord(16)
       const call = makeCall({
         state: context.state,
         operation,
         id,
         marks: Labels.ownership(clusterName, {
-          session: yield* Effect.promise(currentSession),
+          session: yield* source.session,
           operation: id,
           bound: yield* BoundToProcess
         })

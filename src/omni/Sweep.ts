@@ -11,7 +11,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { failWith } from "../internal/Method.ts"
 import { within } from "../internal/Retry.ts"
-import { isDead, parseSession } from "../internal/Session.ts"
+import { ownerProcessExited, parseSession } from "../internal/Session.ts"
 import type { Policy } from "../Policy.ts"
 import { type BackendError, RequestTimeout } from "../Reason.ts"
 import * as Labels from "./Labels.ts"
@@ -47,7 +47,7 @@ const isOfDeadProcess = ({ annotations }: Metadata): Effect.Effect<boolean> => {
   const session = parseSession(annotations[Labels.session] ?? "")
   return annotations[Labels.owned] === undefined || session === undefined
     ? Effect.succeed(false)
-    : Effect.promise(() => isDead(session))
+    : ownerProcessExited(session)
 }
 
 const isCandidate = ({ labels, owner }: Metadata): boolean =>
