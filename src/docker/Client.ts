@@ -17,21 +17,19 @@ import { countCall, failWith } from "../internal/Method.ts"
 import { retrying } from "../internal/Retry.ts"
 import type { Policy } from "../Policy.ts"
 import { ProviderUnavailable } from "../ProviderError.ts"
-import { type BackendError, InvalidResponse, Transport, UnknownError } from "../Reason.ts"
+import { type BackendError, InvalidResponse, Transport as TransportCut, UnknownError } from "../Reason.ts"
 import type { ConnectionOptions, Environment } from "./Connection.ts"
 import { oneLine, reasonOf } from "./Errors.ts"
 import {
   type Answer,
   type CallFailure,
-  connect,
-  type Connected,
+  type Connection,
   deadline,
-  exchange,
   failure as connectionError,
   messageIn,
-  openStream,
   parseJson,
-  type Request
+  type Request,
+  Transport
 } from "./Transport.ts"
 import * as Wire from "./Wire.ts"
 
@@ -128,11 +126,12 @@ export const make = Effect.fnUntraced(function*(options: {
   readonly environment: Environment
   readonly policy: Effect.Effect<Policy>
 }): Effect.fn.Return<Client> {
-  let connected: Connected | undefined
+  const { connect } = yield* Transport
+  let connected: Connection | undefined
   let failed: { readonly at: number; readonly error: ProviderUnavailable } | undefined
   const gate = yield* Semaphore.make(1)
 
-  const engine: Effect.Effect<Connected, ProviderUnavailable> = Effect.suspend(() => {
+  const engine: Effect.Effect<Connection, ProviderUnavailable> = Effect.suspend(() => {
     if (connected !== undefined) return Effect.succeed(connected)
     return Effect.flatMap(Clock.currentTimeMillis, (asked) =>
       gate.withPermits(1)(Effect.gen(function*() {
@@ -168,7 +167,7 @@ export const make = Effect.fnUntraced(function*(options: {
       const limit = Duration.sum(policy.requestTimeout, settings.extra ?? Duration.zero)
       const once = engine.pipe(
         // Connecting has a deadline of its own: who cannot connect is told so, and not that a request took too long.
-        Effect.flatMap((connection) => deadline(limit, what(request))(exchange(connection, request))),
+        Effect.flatMap((connection) => deadline(limit, what(request))(connection.exchange(request))),
         Effect.flatMap((answer) =>
           settings.ok.includes(answer.status)
             ? Effect.succeed(answer)
@@ -208,7 +207,7 @@ export const make = Effect.fnUntraced(function*(options: {
   ): Effect.fn.Return<Stream.Stream<Uint8Array, CallFailure>, CallFailure, Scope.Scope> {
     const { requestTimeout } = yield* options.policy
     const connection = yield* engine
-    const response = yield* openStream(connection, request).pipe(deadline(requestTimeout, what(request)), forgetting)
+    const response = yield* connection.openStream(request).pipe(deadline(requestTimeout, what(request)), forgetting)
     if (response.status === 200) return response.bytes
     const text = yield* response.text.pipe(deadline(requestTimeout, what(request)))
     return yield* failWith(reasonOf({ status: response.status, message: messageIn(text) }))
@@ -227,7 +226,7 @@ export const make = Effect.fnUntraced(function*(options: {
         duration: idleTimeout,
         orElse: () =>
           Stream.fromEffect(
-            failWith(new Transport({ detail: `${what(request)}: nothing came for ${Duration.format(idleTimeout)}` }))
+            failWith(new TransportCut({ detail: `${what(request)}: nothing came for ${Duration.format(idleTimeout)}` }))
           )
       })
     )
@@ -238,7 +237,7 @@ export const make = Effect.fnUntraced(function*(options: {
     ping: Effect.flatMap(options.policy, (policy) =>
       engine.pipe(
         Effect.tap((connection) =>
-          Effect.flatMap(exchange(connection, { method: "GET", path: "/_ping" }), (answer) =>
+          Effect.flatMap(connection.exchange({ method: "GET", path: "/_ping" }), (answer) =>
             answer.status === 200 ? Effect.void : failWith(reasonOf({ status: answer.status, message: answer.text })))
         ),
         deadline(policy.requestTimeout, "GET /_ping"),
@@ -340,7 +339,7 @@ export const make = Effect.fnUntraced(function*(options: {
             )
           )
       )).pipe(
-        Stream.concat(Stream.fromEffect(failWith(new Transport({ detail: "the engine ended the event stream" }))))
+        Stream.concat(Stream.fromEffect(failWith(new TransportCut({ detail: "the engine ended the event stream" }))))
       ),
     logs: (id, settings) =>
       Stream.unwrap(opening({
@@ -372,23 +371,26 @@ export const make = Effect.fnUntraced(function*(options: {
         ({ text }) => execInspect("GET /exec/{id}/json", text)
       ),
     use: (f) =>
-      Effect.flatMap(engine, (connection) =>
-        Effect.andThen(
+      Effect.gen(function*() {
+        const connection = yield* engine
+        const dockerode = yield* connection.dockerode
+        return yield* Effect.andThen(
           countCall,
           Effect.flatMap(
             Effect.result(Effect.tryPromise({
-              try: (signal) => f(connection.dockerode, signal),
+              try: (signal) => f(dockerode, signal),
               catch: (error) => error
             })),
             (result) =>
               result._tag === "Success" ? Effect.succeed(result.success) : foreignFailure(connection, result.failure)
           )
-        )).pipe(forgetting)
+        )
+      }).pipe(forgetting)
   }
 })
 
 /** What dockerode itself rejects with: an answer with a status, or a failed connection. */
-const foreignFailure = (connection: Connected, error: unknown): Effect.Effect<never, CallFailure> => {
+const foreignFailure = (connection: Connection, error: unknown): Effect.Effect<never, CallFailure> => {
   const status = typeof error === "object" && error !== null && "statusCode" in error ? Number(error.statusCode) : 0
   return status > 0
     ? failWith(reasonOf({ status, message: error instanceof Error ? error.message : String(error) }))

@@ -7,6 +7,8 @@
  * `Client.ts`; where the engine is, `Connection.ts` says.
  */
 import type Dockerode from "dockerode"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -17,7 +19,7 @@ import * as Stream from "effect/Stream"
 import type { IncomingMessage } from "node:http"
 import { countCall, failWith } from "../internal/Method.ts"
 import { ProviderUnavailable } from "../ProviderError.ts"
-import { type BackendError, InvalidResponse, RequestTimeout, Transport } from "../Reason.ts"
+import { type BackendError, InvalidResponse, RequestTimeout, Transport as TransportCut } from "../Reason.ts"
 import { type ConnectionOptions, type Endpoint, type Environment, resolve } from "./Connection.ts"
 import { connectionFailure, oneLine } from "./Errors.ts"
 import * as Wire from "./Wire.ts"
@@ -59,7 +61,7 @@ const withoutRedirects = (modem: Modem): void => {
 }
 
 /** An engine that answered, and the API version that was agreed on with it. */
-export interface Connected {
+interface Connected {
   readonly address: string
   readonly dockerode: Dockerode
   readonly modem: Modem
@@ -197,20 +199,21 @@ export interface Answer {
 }
 
 /** How long the answer asks to wait, where it does: seconds, or a date. Engines do not, but proxies before them do. */
-const retryAfter = (response: IncomingMessage): { readonly retryAfterMillis?: number } => {
+const retryAfter = (response: IncomingMessage, now: number): { readonly retryAfterMillis?: number } => {
   const header = response.headers["retry-after"] ?? ""
-  const millis = /^\d+$/.test(header) ? Number(header) * 1000 : Date.parse(header) - Date.now()
+  const millis = /^\d+$/.test(header) ? Number(header) * 1000 : Date.parse(header) - now
   return Number.isFinite(millis) ? { retryAfterMillis: Math.max(0, Math.round(millis)) } : {}
 }
 
 /** Sends a request and reads its whole answer. */
-export const exchange = (connected: Connected, request: Request): Effect.Effect<Answer, CallFailure> =>
+const exchange = (connected: Connected, request: Request): Effect.Effect<Answer, CallFailure> =>
   Effect.flatMap(
     open(connected, request),
     (response) =>
-      Effect.map(
+      Effect.zipWith(
         readBody(connected.address, response),
-        (text) => ({ status: response.statusCode ?? 0, text, ...retryAfter(response) })
+        Clock.currentTimeMillis,
+        (text, now) => ({ status: response.statusCode ?? 0, text, ...retryAfter(response, now) })
       )
   )
 
@@ -266,7 +269,7 @@ const bytesOf = (request: Request, response: IncomingMessage): Stream.Stream<Uin
     }), { bufferSize: Number.POSITIVE_INFINITY }).pipe(
       Stream.mapEffect((piece) => {
         if (piece === cutMark) {
-          return failWith(new Transport({ detail: `${request.method} ${request.path} was cut in the middle` }))
+          return failWith(new TransportCut({ detail: `${request.method} ${request.path} was cut in the middle` }))
         }
         waiting()
         return Effect.succeed(piece)
@@ -275,7 +278,7 @@ const bytesOf = (request: Request, response: IncomingMessage): Stream.Stream<Uin
 }
 
 /** Opens an answer that comes bit by bit; it is closed with the scope. */
-export const openStream = (
+const openStream = (
   connected: Connected,
   request: Request
 ): Effect.Effect<Opened, CallFailure, Scope.Scope> =>
@@ -346,17 +349,35 @@ const negotiate = Effect.fnUntraced(function*(
   return connected
 })
 
+/** A connection to one engine, over which requests are sent. */
+export interface Connection {
+  readonly address: string
+  /** Sends a request and reads its whole answer. */
+  readonly exchange: (request: Request) => Effect.Effect<Answer, CallFailure>
+  /** Opens an answer that comes bit by bit; it is closed with the scope. */
+  readonly openStream: (request: Request) => Effect.Effect<Opened, CallFailure, Scope.Scope>
+  /** dockerode on the same engine. */
+  readonly dockerode: Effect.Effect<Dockerode, ProviderUnavailable>
+}
+
+const connectionOf = (connected: Connected): Connection => ({
+  address: connected.address,
+  exchange: (request) => exchange(connected, request),
+  openStream: (request) => openStream(connected, request),
+  dockerode: Effect.succeed(connected.dockerode)
+})
+
 /** Tries the endpoints in order. The error lists every one, with the reason of each. */
-export const connect = Effect.fnUntraced(function*(
+const connect = Effect.fnUntraced(function*(
   options: ConnectionOptions,
   env: Environment,
   timeout: Duration.Duration
-): Effect.fn.Return<Connected, ProviderUnavailable> {
+): Effect.fn.Return<Connection, ProviderUnavailable> {
   const { endpoints, passedOver } = yield* resolve(options, env)
   const failures: Array<ProviderUnavailable> = []
   for (const endpoint of endpoints) {
     const result = yield* Effect.result(negotiate(endpoint, timeout))
-    if (result._tag === "Success") return result.success
+    if (result._tag === "Success") return connectionOf(result.success)
     failures.push(result.failure)
   }
   // The most telling failure is that of a socket that exists.
@@ -372,4 +393,18 @@ export const connect = Effect.fnUntraced(function*(
     candidates,
     advice: telling?.advice ?? "Start the Docker engine."
   })
+})
+
+/** Finds an engine and connects to it. */
+export interface TransportService {
+  readonly connect: (
+    options: ConnectionOptions,
+    env: Environment,
+    timeout: Duration.Duration
+  ) => Effect.Effect<Connection, ProviderUnavailable>
+}
+
+/** HTTP over sockets by default. A fake engine in the same process provides one without a socket. */
+export const Transport = Context.Reference<TransportService>("kubelayer/docker/Transport", {
+  defaultValue: () => ({ connect })
 })
