@@ -7,15 +7,15 @@
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Duration } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_duration } from "@bufbuild/protobuf/wkt";
+import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file specs.proto.
  */
 export const file_specs: GenFile = /*@__PURE__*/
-  fileDesc("CgtzcGVjcy5wcm90bxIFc3BlY3Mi2wIKC0NsdXN0ZXJTcGVjEhoKEmt1YmVybmV0ZXNfdmVyc2lvbhgCIAEoCRIVCg10YWxvc192ZXJzaW9uGAMgASgJEi0KCGZlYXR1cmVzGAQgASgLMhsuc3BlY3MuQ2x1c3RlclNwZWMuRmVhdHVyZXMSMwoUYmFja3VwX2NvbmZpZ3VyYXRpb24YBSABKAsyFS5zcGVjcy5FdGNkQmFja3VwQ29uZhq0AQoIRmVhdHVyZXMSHQoVZW5hYmxlX3dvcmtsb2FkX3Byb3h5GAEgASgIEhcKD2Rpc2tfZW5jcnlwdGlvbhgCIAEoCBImCh51c2VfZW1iZWRkZWRfZGlzY292ZXJ5X3NlcnZpY2UYAyABKAgSHgoWZW5hYmxlX25vZGVfYXVkaXRfc2tpcBgEIAEoCBIoCiBkaXNhYmxlX3B1YmxpY19kaXNjb3Zlcnlfc2VydmljZRgFIAEoCCJOCg5FdGNkQmFja3VwQ29uZhIrCghpbnRlcnZhbBgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIPCgdlbmFibGVkGAIgASgIIlAKCE1hY2hpbmVzEg0KBXRvdGFsGAEgASgNEg8KB2hlYWx0aHkYAiABKA0SEQoJY29ubmVjdGVkGAMgASgNEhEKCXJlcXVlc3RlZBgEIAEoDSKUAwoRQ2x1c3RlclN0YXR1c1NwZWMSEQoJYXZhaWxhYmxlGAEgASgIEiEKCG1hY2hpbmVzGAIgASgLMg8uc3BlY3MuTWFjaGluZXMSLQoFcGhhc2UYAyABKA4yHi5zcGVjcy5DbHVzdGVyU3RhdHVzU3BlYy5QaGFzZRINCgVyZWFkeRgEIAEoCBIaChJrdWJlcm5ldGVzQVBJUmVhZHkYBSABKAgSGQoRY29udHJvbHBsYW5lUmVhZHkYBiABKAgSJAocaGFzX2Nvbm5lY3RlZF9jb250cm9sX3BsYW5lcxgHIAEoCBImCh51c2VfZW1iZWRkZWRfZGlzY292ZXJ5X3NlcnZpY2UYCCABKAgSFQoNdGFsb3NfdmVyc2lvbhgJIAEoCRIaChJrdWJlcm5ldGVzX3ZlcnNpb24YCiABKAkiUwoFUGhhc2USCwoHVU5LTk9XThAAEg4KClNDQUxJTkdfVVAQARIQCgxTQ0FMSU5HX0RPV04QAhILCgdSVU5OSU5HEAMSDgoKREVTVFJPWUlORxAEIiIKEURlc3Ryb3lTdGF0dXNTcGVjEg0KBXBoYXNlGAEgASgJIpEICg5NYWNoaW5lU2V0U3BlYxI9Cg91cGRhdGVfc3RyYXRlZ3kYASABKA4yJC5zcGVjcy5NYWNoaW5lU2V0U3BlYy5VcGRhdGVTdHJhdGVneRI+Cg1tYWNoaW5lX2NsYXNzGAIgASgLMicuc3BlY3MuTWFjaGluZVNldFNwZWMuTWFjaGluZUFsbG9jYXRpb24SOwoOYm9vdHN0cmFwX3NwZWMYAyABKAsyIy5zcGVjcy5NYWNoaW5lU2V0U3BlYy5Cb290c3RyYXBTcGVjEj0KD2RlbGV0ZV9zdHJhdGVneRgEIAEoDjIkLnNwZWNzLk1hY2hpbmVTZXRTcGVjLlVwZGF0ZVN0cmF0ZWd5EkoKFnVwZGF0ZV9zdHJhdGVneV9jb25maWcYBSABKAsyKi5zcGVjcy5NYWNoaW5lU2V0U3BlYy5VcGRhdGVTdHJhdGVneUNvbmZpZxJKChZkZWxldGVfc3RyYXRlZ3lfY29uZmlnGAYgASgLMiouc3BlY3MuTWFjaGluZVNldFNwZWMuVXBkYXRlU3RyYXRlZ3lDb25maWcSQwoSbWFjaGluZV9hbGxvY2F0aW9uGAcgASgLMicuc3BlY3MuTWFjaGluZVNldFNwZWMuTWFjaGluZUFsbG9jYXRpb24SPgoQdXBncmFkZV9zdHJhdGVneRgIIAEoDjIkLnNwZWNzLk1hY2hpbmVTZXRTcGVjLlVwZGF0ZVN0cmF0ZWd5EksKF3VwZ3JhZGVfc3RyYXRlZ3lfY29uZmlnGAkgASgLMiouc3BlY3MuTWFjaGluZVNldFNwZWMuVXBkYXRlU3RyYXRlZ3lDb25maWcaogEKEU1hY2hpbmVBbGxvY2F0aW9uEgwKBG5hbWUYASABKAkSFQoNbWFjaGluZV9jb3VudBgCIAEoDRJFCg9hbGxvY2F0aW9uX3R5cGUYAyABKA4yLC5zcGVjcy5NYWNoaW5lU2V0U3BlYy5NYWNoaW5lQWxsb2NhdGlvbi5UeXBlIiEKBFR5cGUSCgoGU3RhdGljEAASDQoJVW5saW1pdGVkEAEaNwoNQm9vdHN0cmFwU3BlYxIUCgxjbHVzdGVyX3V1aWQYASABKAkSEAoIc25hcHNob3QYAiABKAkaNgobUm9sbGluZ1VwZGF0ZVN0cmF0ZWd5Q29uZmlnEhcKD21heF9wYXJhbGxlbGlzbRgBIAEoDRpaChRVcGRhdGVTdHJhdGVneUNvbmZpZxJCCgdyb2xsaW5nGAEgASgLMjEuc3BlY3MuTWFjaGluZVNldFNwZWMuUm9sbGluZ1VwZGF0ZVN0cmF0ZWd5Q29uZmlnIigKDlVwZGF0ZVN0cmF0ZWd5EgkKBVVuc2V0EAASCwoHUm9sbGluZxABIvwCChRNYWNoaW5lU2V0U3RhdHVzU3BlYxIwCgVwaGFzZRgBIAEoDjIhLnNwZWNzLk1hY2hpbmVTZXRTdGF0dXNTcGVjLlBoYXNlEg0KBXJlYWR5GAIgASgIEg0KBWVycm9yGAMgASgJEiEKCG1hY2hpbmVzGAQgASgLMg8uc3BlY3MuTWFjaGluZXMSEwoLY29uZmlnX2hhc2gYBSABKAkSQwoSbWFjaGluZV9hbGxvY2F0aW9uGAYgASgLMicuc3BlY3MuTWFjaGluZVNldFNwZWMuTWFjaGluZUFsbG9jYXRpb24SFgoObG9ja2VkX3VwZGF0ZXMYByABKA0ifwoFUGhhc2USCwoHVW5rbm93bhAAEg0KCVNjYWxpbmdVcBABEg8KC1NjYWxpbmdEb3duEAISCwoHUnVubmluZxADEg4KCkRlc3Ryb3lpbmcQBBIKCgZGYWlsZWQQBRIRCg1SZWNvbmZpZ3VyaW5nEAYSDQoJVXBncmFkaW5nEAciFAoSTWFjaGluZVNldE5vZGVTcGVjIqsDChhDbHVzdGVyTWFjaGluZVN0YXR1c1NwZWMSDQoFcmVhZHkYASABKAgSNAoFc3RhZ2UYAiABKA4yJS5zcGVjcy5DbHVzdGVyTWFjaGluZVN0YXR1c1NwZWMuU3RhZ2USGQoRY29uZmlnX3VwX3RvX2RhdGUYBCABKAgSGQoRbGFzdF9jb25maWdfZXJyb3IYBSABKAkSGgoSbWFuYWdlbWVudF9hZGRyZXNzGAYgASgJEhsKE2NvbmZpZ19hcHBseV9zdGF0dXMYByABKAUSEgoKaXNfcmVtb3ZlZBgIIAEoCCLGAQoFU3RhZ2USCwoHVU5LTk9XThAAEgsKB0JPT1RJTkcQARIOCgpJTlNUQUxMSU5HEAISDwoLQ09ORklHVVJJTkcQAxILCgdSVU5OSU5HEAQSDgoKREVTVFJPWUlORxAFEg0KCVVQR1JBRElORxAGEg0KCVJFQk9PVElORxAHEhEKDVNIVVRUSU5HX0RPV04QCBISCg5CRUZPUkVfREVTVFJPWRAJEg8KC1BPV0VSSU5HX09OEAoSDwoLUE9XRVJFRF9PRkYQCyLkBwoRTWFjaGluZVN0YXR1c1NwZWMSFQoNdGFsb3NfdmVyc2lvbhgBIAEoCRI5CghoYXJkd2FyZRgCIAEoCzInLnNwZWNzLk1hY2hpbmVTdGF0dXNTcGVjLkhhcmR3YXJlU3RhdHVzEjcKB25ldHdvcmsYAyABKAsyJi5zcGVjcy5NYWNoaW5lU3RhdHVzU3BlYy5OZXR3b3JrU3RhdHVzEhIKCmxhc3RfZXJyb3IYBCABKAkSGgoSbWFuYWdlbWVudF9hZGRyZXNzGAUgASgJEhEKCWNvbm5lY3RlZBgGIAEoCBITCgttYWludGVuYW5jZRgHIAEoCBIPCgdjbHVzdGVyGAkgASgJEjgKC3Bvd2VyX3N0YXRlGBQgASgOMiMuc3BlY3MuTWFjaGluZVN0YXR1c1NwZWMuUG93ZXJTdGF0ZRrpAwoOSGFyZHdhcmVTdGF0dXMSRQoKcHJvY2Vzc29ycxgBIAMoCzIxLnNwZWNzLk1hY2hpbmVTdGF0dXNTcGVjLkhhcmR3YXJlU3RhdHVzLlByb2Nlc3NvchJMCg5tZW1vcnlfbW9kdWxlcxgCIAMoCzI0LnNwZWNzLk1hY2hpbmVTdGF0dXNTcGVjLkhhcmR3YXJlU3RhdHVzLk1lbW9yeU1vZHVsZRJJCgxibG9ja2RldmljZXMYAyADKAsyMy5zcGVjcy5NYWNoaW5lU3RhdHVzU3BlYy5IYXJkd2FyZVN0YXR1cy5CbG9ja0RldmljZRIMCgRhcmNoGAQgASgJGnMKCVByb2Nlc3NvchISCgpjb3JlX2NvdW50GAEgASgNEhQKDHRocmVhZF9jb3VudBgCIAEoDRIRCglmcmVxdWVuY3kYAyABKA0SEwoLZGVzY3JpcHRpb24YBCABKAkSFAoMbWFudWZhY3R1cmVyGAUgASgJGjQKDE1lbW9yeU1vZHVsZRIPCgdzaXplX21iGAEgASgNEhMKC2Rlc2NyaXB0aW9uGAIgASgJGj4KC0Jsb2NrRGV2aWNlEgwKBHNpemUYASABKAQSDQoFbW9kZWwYAiABKAkSEgoKbGludXhfbmFtZRgDIAEoCRpICg1OZXR3b3JrU3RhdHVzEhAKCGhvc3RuYW1lGAEgASgJEhIKCmRvbWFpbm5hbWUYAiABKAkSEQoJYWRkcmVzc2VzGAMgAygJImsKClBvd2VyU3RhdGUSFwoTUE9XRVJfU1RBVEVfVU5LTk9XThAAEhsKF1BPV0VSX1NUQVRFX1VOU1VQUE9SVEVEEAESEgoOUE9XRVJfU1RBVEVfT04QAhITCg9QT1dFUl9TVEFURV9PRkYQAyI4Cg9Db25maWdQYXRjaFNwZWMSDAoEZGF0YRgBIAEoCRIXCg9jb21wcmVzc2VkX2RhdGEYAiABKAwihQEKEE1hY2hpbmVDbGFzc1NwZWMSFAoMbWF0Y2hfbGFiZWxzGAEgAygJEjkKDmF1dG9fcHJvdmlzaW9uGAIgASgLMiEuc3BlY3MuTWFjaGluZUNsYXNzU3BlYy5Qcm92aXNpb24aIAoJUHJvdmlzaW9uEhMKC3Byb3ZpZGVyX2lkGAEgASgJInQKEFRhbG9zVmVyc2lvblNwZWMSDwoHdmVyc2lvbhgBIAEoCRImCh5jb21wYXRpYmxlX2t1YmVybmV0ZXNfdmVyc2lvbnMYAiADKAkSEgoKZGVwcmVjYXRlZBgDIAEoCBITCgt1bnN1cHBvcnRlZBgFIAEoCCKiAQoWQ29udHJvbFBsYW5lU3RhdHVzU3BlYxI7Cgpjb25kaXRpb25zGAEgAygLMicuc3BlY3MuQ29udHJvbFBsYW5lU3RhdHVzU3BlYy5Db25kaXRpb24aSwoJQ29uZGl0aW9uEgwKBHR5cGUYASABKAUSDgoGcmVhc29uGAIgASgJEg4KBnN0YXR1cxgDIAEoBRIQCghzZXZlcml0eRgEIAEoBSKtAQoWVGFsb3NVcGdyYWRlU3RhdHVzU3BlYxINCgVwaGFzZRgBIAEoBRINCgVlcnJvchgCIAEoCRIMCgRzdGVwGAMgASgJEg4KBnN0YXR1cxgEIAEoCRIcChRsYXN0X3VwZ3JhZGVfdmVyc2lvbhgFIAEoCRIfChdjdXJyZW50X3VwZ3JhZGVfdmVyc2lvbhgGIAEoCRIYChB1cGdyYWRlX3ZlcnNpb25zGAcgAygJIrIBChtLdWJlcm5ldGVzVXBncmFkZVN0YXR1c1NwZWMSDQoFcGhhc2UYASABKAUSDQoFZXJyb3IYAiABKAkSDAoEc3RlcBgDIAEoCRIOCgZzdGF0dXMYBCABKAkSHAoUbGFzdF91cGdyYWRlX3ZlcnNpb24YBSABKAkSGAoQdXBncmFkZV92ZXJzaW9ucxgGIAMoCRIfChdjdXJyZW50X3VwZ3JhZGVfdmVyc2lvbhgHIAEoCSIxChtFeHRlbnNpb25zQ29uZmlndXJhdGlvblNwZWMSEgoKZXh0ZW5zaW9ucxgBIAMoCSIeCg5LZXJuZWxBcmdzU3BlYxIMCgRhcmdzGAEgAygJIkMKHE1hY2hpbmVJbnN0YWxsRGlza0NvbmZpZ1NwZWMSFQoNZGlza19zZWxlY3RvchgBIAEoCRIMCgRkaXNrGAIgASgJIgoKCExpbmtTcGVjYgZwcm90bzM", [file_google_protobuf_duration]);
+  fileDesc("CgtzcGVjcy5wcm90bxIFc3BlY3Mi2wIKC0NsdXN0ZXJTcGVjEhoKEmt1YmVybmV0ZXNfdmVyc2lvbhgCIAEoCRIVCg10YWxvc192ZXJzaW9uGAMgASgJEi0KCGZlYXR1cmVzGAQgASgLMhsuc3BlY3MuQ2x1c3RlclNwZWMuRmVhdHVyZXMSMwoUYmFja3VwX2NvbmZpZ3VyYXRpb24YBSABKAsyFS5zcGVjcy5FdGNkQmFja3VwQ29uZhq0AQoIRmVhdHVyZXMSHQoVZW5hYmxlX3dvcmtsb2FkX3Byb3h5GAEgASgIEhcKD2Rpc2tfZW5jcnlwdGlvbhgCIAEoCBImCh51c2VfZW1iZWRkZWRfZGlzY292ZXJ5X3NlcnZpY2UYAyABKAgSHgoWZW5hYmxlX25vZGVfYXVkaXRfc2tpcBgEIAEoCBIoCiBkaXNhYmxlX3B1YmxpY19kaXNjb3Zlcnlfc2VydmljZRgFIAEoCCJOCg5FdGNkQmFja3VwQ29uZhIrCghpbnRlcnZhbBgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIPCgdlbmFibGVkGAIgASgIIlAKCE1hY2hpbmVzEg0KBXRvdGFsGAEgASgNEg8KB2hlYWx0aHkYAiABKA0SEQoJY29ubmVjdGVkGAMgASgNEhEKCXJlcXVlc3RlZBgEIAEoDSKUAwoRQ2x1c3RlclN0YXR1c1NwZWMSEQoJYXZhaWxhYmxlGAEgASgIEiEKCG1hY2hpbmVzGAIgASgLMg8uc3BlY3MuTWFjaGluZXMSLQoFcGhhc2UYAyABKA4yHi5zcGVjcy5DbHVzdGVyU3RhdHVzU3BlYy5QaGFzZRINCgVyZWFkeRgEIAEoCBIaChJrdWJlcm5ldGVzQVBJUmVhZHkYBSABKAgSGQoRY29udHJvbHBsYW5lUmVhZHkYBiABKAgSJAocaGFzX2Nvbm5lY3RlZF9jb250cm9sX3BsYW5lcxgHIAEoCBImCh51c2VfZW1iZWRkZWRfZGlzY292ZXJ5X3NlcnZpY2UYCCABKAgSFQoNdGFsb3NfdmVyc2lvbhgJIAEoCRIaChJrdWJlcm5ldGVzX3ZlcnNpb24YCiABKAkiUwoFUGhhc2USCwoHVU5LTk9XThAAEg4KClNDQUxJTkdfVVAQARIQCgxTQ0FMSU5HX0RPV04QAhILCgdSVU5OSU5HEAMSDgoKREVTVFJPWUlORxAEIiIKEURlc3Ryb3lTdGF0dXNTcGVjEg0KBXBoYXNlGAEgASgJIpEICg5NYWNoaW5lU2V0U3BlYxI9Cg91cGRhdGVfc3RyYXRlZ3kYASABKA4yJC5zcGVjcy5NYWNoaW5lU2V0U3BlYy5VcGRhdGVTdHJhdGVneRI+Cg1tYWNoaW5lX2NsYXNzGAIgASgLMicuc3BlY3MuTWFjaGluZVNldFNwZWMuTWFjaGluZUFsbG9jYXRpb24SOwoOYm9vdHN0cmFwX3NwZWMYAyABKAsyIy5zcGVjcy5NYWNoaW5lU2V0U3BlYy5Cb290c3RyYXBTcGVjEj0KD2RlbGV0ZV9zdHJhdGVneRgEIAEoDjIkLnNwZWNzLk1hY2hpbmVTZXRTcGVjLlVwZGF0ZVN0cmF0ZWd5EkoKFnVwZGF0ZV9zdHJhdGVneV9jb25maWcYBSABKAsyKi5zcGVjcy5NYWNoaW5lU2V0U3BlYy5VcGRhdGVTdHJhdGVneUNvbmZpZxJKChZkZWxldGVfc3RyYXRlZ3lfY29uZmlnGAYgASgLMiouc3BlY3MuTWFjaGluZVNldFNwZWMuVXBkYXRlU3RyYXRlZ3lDb25maWcSQwoSbWFjaGluZV9hbGxvY2F0aW9uGAcgASgLMicuc3BlY3MuTWFjaGluZVNldFNwZWMuTWFjaGluZUFsbG9jYXRpb24SPgoQdXBncmFkZV9zdHJhdGVneRgIIAEoDjIkLnNwZWNzLk1hY2hpbmVTZXRTcGVjLlVwZGF0ZVN0cmF0ZWd5EksKF3VwZ3JhZGVfc3RyYXRlZ3lfY29uZmlnGAkgASgLMiouc3BlY3MuTWFjaGluZVNldFNwZWMuVXBkYXRlU3RyYXRlZ3lDb25maWcaogEKEU1hY2hpbmVBbGxvY2F0aW9uEgwKBG5hbWUYASABKAkSFQoNbWFjaGluZV9jb3VudBgCIAEoDRJFCg9hbGxvY2F0aW9uX3R5cGUYAyABKA4yLC5zcGVjcy5NYWNoaW5lU2V0U3BlYy5NYWNoaW5lQWxsb2NhdGlvbi5UeXBlIiEKBFR5cGUSCgoGU3RhdGljEAASDQoJVW5saW1pdGVkEAEaNwoNQm9vdHN0cmFwU3BlYxIUCgxjbHVzdGVyX3V1aWQYASABKAkSEAoIc25hcHNob3QYAiABKAkaNgobUm9sbGluZ1VwZGF0ZVN0cmF0ZWd5Q29uZmlnEhcKD21heF9wYXJhbGxlbGlzbRgBIAEoDRpaChRVcGRhdGVTdHJhdGVneUNvbmZpZxJCCgdyb2xsaW5nGAEgASgLMjEuc3BlY3MuTWFjaGluZVNldFNwZWMuUm9sbGluZ1VwZGF0ZVN0cmF0ZWd5Q29uZmlnIigKDlVwZGF0ZVN0cmF0ZWd5EgkKBVVuc2V0EAASCwoHUm9sbGluZxABIvwCChRNYWNoaW5lU2V0U3RhdHVzU3BlYxIwCgVwaGFzZRgBIAEoDjIhLnNwZWNzLk1hY2hpbmVTZXRTdGF0dXNTcGVjLlBoYXNlEg0KBXJlYWR5GAIgASgIEg0KBWVycm9yGAMgASgJEiEKCG1hY2hpbmVzGAQgASgLMg8uc3BlY3MuTWFjaGluZXMSEwoLY29uZmlnX2hhc2gYBSABKAkSQwoSbWFjaGluZV9hbGxvY2F0aW9uGAYgASgLMicuc3BlY3MuTWFjaGluZVNldFNwZWMuTWFjaGluZUFsbG9jYXRpb24SFgoObG9ja2VkX3VwZGF0ZXMYByABKA0ifwoFUGhhc2USCwoHVW5rbm93bhAAEg0KCVNjYWxpbmdVcBABEg8KC1NjYWxpbmdEb3duEAISCwoHUnVubmluZxADEg4KCkRlc3Ryb3lpbmcQBBIKCgZGYWlsZWQQBRIRCg1SZWNvbmZpZ3VyaW5nEAYSDQoJVXBncmFkaW5nEAciFAoSTWFjaGluZVNldE5vZGVTcGVjIrIEChhDbHVzdGVyTWFjaGluZVN0YXR1c1NwZWMSDQoFcmVhZHkYASABKAgSNAoFc3RhZ2UYAiABKA4yJS5zcGVjcy5DbHVzdGVyTWFjaGluZVN0YXR1c1NwZWMuU3RhZ2USGQoRY29uZmlnX3VwX3RvX2RhdGUYBCABKAgSGQoRbGFzdF9jb25maWdfZXJyb3IYBSABKAkSGgoSbWFuYWdlbWVudF9hZGRyZXNzGAYgASgJEhsKE2NvbmZpZ19hcHBseV9zdGF0dXMYByABKAUSEgoKaXNfcmVtb3ZlZBgIIAEoCBJJChBwcm92aXNpb25fc3RhdHVzGAkgASgLMi8uc3BlY3MuQ2x1c3Rlck1hY2hpbmVTdGF0dXNTcGVjLlByb3Zpc2lvblN0YXR1cxo6Cg9Qcm92aXNpb25TdGF0dXMSEwoLcHJvdmlkZXJfaWQYASABKAkSEgoKcmVxdWVzdF9pZBgCIAEoCSLGAQoFU3RhZ2USCwoHVU5LTk9XThAAEgsKB0JPT1RJTkcQARIOCgpJTlNUQUxMSU5HEAISDwoLQ09ORklHVVJJTkcQAxILCgdSVU5OSU5HEAQSDgoKREVTVFJPWUlORxAFEg0KCVVQR1JBRElORxAGEg0KCVJFQk9PVElORxAHEhEKDVNIVVRUSU5HX0RPV04QCBISCg5CRUZPUkVfREVTVFJPWRAJEg8KC1BPV0VSSU5HX09OEAoSDwoLUE9XRVJFRF9PRkYQCyK4CQoRTWFjaGluZVN0YXR1c1NwZWMSFQoNdGFsb3NfdmVyc2lvbhgBIAEoCRI5CghoYXJkd2FyZRgCIAEoCzInLnNwZWNzLk1hY2hpbmVTdGF0dXNTcGVjLkhhcmR3YXJlU3RhdHVzEjcKB25ldHdvcmsYAyABKAsyJi5zcGVjcy5NYWNoaW5lU3RhdHVzU3BlYy5OZXR3b3JrU3RhdHVzEhIKCmxhc3RfZXJyb3IYBCABKAkSGgoSbWFuYWdlbWVudF9hZGRyZXNzGAUgASgJEhEKCWNvbm5lY3RlZBgGIAEoCBITCgttYWludGVuYW5jZRgHIAEoCBIPCgdjbHVzdGVyGAkgASgJEisKBHJvbGUYCiABKA4yHS5zcGVjcy5NYWNoaW5lU3RhdHVzU3BlYy5Sb2xlEjgKC2RpYWdub3N0aWNzGBMgAygLMiMuc3BlY3MuTWFjaGluZVN0YXR1c1NwZWMuRGlhZ25vc3RpYxI4Cgtwb3dlcl9zdGF0ZRgUIAEoDjIjLnNwZWNzLk1hY2hpbmVTdGF0dXNTcGVjLlBvd2VyU3RhdGUa6QMKDkhhcmR3YXJlU3RhdHVzEkUKCnByb2Nlc3NvcnMYASADKAsyMS5zcGVjcy5NYWNoaW5lU3RhdHVzU3BlYy5IYXJkd2FyZVN0YXR1cy5Qcm9jZXNzb3ISTAoObWVtb3J5X21vZHVsZXMYAiADKAsyNC5zcGVjcy5NYWNoaW5lU3RhdHVzU3BlYy5IYXJkd2FyZVN0YXR1cy5NZW1vcnlNb2R1bGUSSQoMYmxvY2tkZXZpY2VzGAMgAygLMjMuc3BlY3MuTWFjaGluZVN0YXR1c1NwZWMuSGFyZHdhcmVTdGF0dXMuQmxvY2tEZXZpY2USDAoEYXJjaBgEIAEoCRpzCglQcm9jZXNzb3ISEgoKY29yZV9jb3VudBgBIAEoDRIUCgx0aHJlYWRfY291bnQYAiABKA0SEQoJZnJlcXVlbmN5GAMgASgNEhMKC2Rlc2NyaXB0aW9uGAQgASgJEhQKDG1hbnVmYWN0dXJlchgFIAEoCRo0CgxNZW1vcnlNb2R1bGUSDwoHc2l6ZV9tYhgBIAEoDRITCgtkZXNjcmlwdGlvbhgCIAEoCRo+CgtCbG9ja0RldmljZRIMCgRzaXplGAEgASgEEg0KBW1vZGVsGAIgASgJEhIKCmxpbnV4X25hbWUYAyABKAkaSAoNTmV0d29ya1N0YXR1cxIQCghob3N0bmFtZRgBIAEoCRISCgpkb21haW5uYW1lGAIgASgJEhEKCWFkZHJlc3NlcxgDIAMoCRo6CgpEaWFnbm9zdGljEgoKAmlkGAEgASgJEg8KB21lc3NhZ2UYAiABKAkSDwoHZGV0YWlscxgDIAMoCSJrCgpQb3dlclN0YXRlEhcKE1BPV0VSX1NUQVRFX1VOS05PV04QABIbChdQT1dFUl9TVEFURV9VTlNVUFBPUlRFRBABEhIKDlBPV0VSX1NUQVRFX09OEAISEwoPUE9XRVJfU1RBVEVfT0ZGEAMiLwoEUm9sZRIICgROT05FEAASEQoNQ09OVFJPTF9QTEFORRABEgoKBldPUktFUhACIjgKD0NvbmZpZ1BhdGNoU3BlYxIMCgRkYXRhGAEgASgJEhcKD2NvbXByZXNzZWRfZGF0YRgCIAEoDCKFAQoQTWFjaGluZUNsYXNzU3BlYxIUCgxtYXRjaF9sYWJlbHMYASADKAkSOQoOYXV0b19wcm92aXNpb24YAiABKAsyIS5zcGVjcy5NYWNoaW5lQ2xhc3NTcGVjLlByb3Zpc2lvbhogCglQcm92aXNpb24SEwoLcHJvdmlkZXJfaWQYASABKAkilwEKEFRhbG9zVmVyc2lvblNwZWMSDwoHdmVyc2lvbhgBIAEoCRImCh5jb21wYXRpYmxlX2t1YmVybmV0ZXNfdmVyc2lvbnMYAiADKAkSEgoKZGVwcmVjYXRlZBgDIAEoCBIhChl1cGdyYWRhYmxlX3RhbG9zX3ZlcnNpb25zGAQgAygJEhMKC3Vuc3VwcG9ydGVkGAUgASgIIqIBChZDb250cm9sUGxhbmVTdGF0dXNTcGVjEjsKCmNvbmRpdGlvbnMYASADKAsyJy5zcGVjcy5Db250cm9sUGxhbmVTdGF0dXNTcGVjLkNvbmRpdGlvbhpLCglDb25kaXRpb24SDAoEdHlwZRgBIAEoBRIOCgZyZWFzb24YAiABKAkSDgoGc3RhdHVzGAMgASgFEhAKCHNldmVyaXR5GAQgASgFIq0BChZUYWxvc1VwZ3JhZGVTdGF0dXNTcGVjEg0KBXBoYXNlGAEgASgFEg0KBWVycm9yGAIgASgJEgwKBHN0ZXAYAyABKAkSDgoGc3RhdHVzGAQgASgJEhwKFGxhc3RfdXBncmFkZV92ZXJzaW9uGAUgASgJEh8KF2N1cnJlbnRfdXBncmFkZV92ZXJzaW9uGAYgASgJEhgKEHVwZ3JhZGVfdmVyc2lvbnMYByADKAkisgEKG0t1YmVybmV0ZXNVcGdyYWRlU3RhdHVzU3BlYxINCgVwaGFzZRgBIAEoBRINCgVlcnJvchgCIAEoCRIMCgRzdGVwGAMgASgJEg4KBnN0YXR1cxgEIAEoCRIcChRsYXN0X3VwZ3JhZGVfdmVyc2lvbhgFIAEoCRIYChB1cGdyYWRlX3ZlcnNpb25zGAYgAygJEh8KF2N1cnJlbnRfdXBncmFkZV92ZXJzaW9uGAcgASgJIjEKG0V4dGVuc2lvbnNDb25maWd1cmF0aW9uU3BlYxISCgpleHRlbnNpb25zGAEgAygJIh4KDktlcm5lbEFyZ3NTcGVjEgwKBGFyZ3MYASADKAkiQwocTWFjaGluZUluc3RhbGxEaXNrQ29uZmlnU3BlYxIVCg1kaXNrX3NlbGVjdG9yGAEgASgJEgwKBGRpc2sYAiABKAkiCgoITGlua1NwZWMiKAoVS3ViZXJuZXRlc1ZlcnNpb25TcGVjEg8KB3ZlcnNpb24YASABKAkiOgoWTG9hZEJhbGFuY2VyU3RhdHVzU3BlYxIPCgdoZWFsdGh5GAMgASgIEg8KB3N0b3BwZWQYBCABKAgiMwoTQ2x1c3RlckVuZHBvaW50U3BlYxIcChRtYW5hZ2VtZW50X2FkZHJlc3NlcxgBIAMoCSIfCg9DbHVzdGVyVVVJRFNwZWMSDAoEdXVpZBgBIAEoCSIyChpDbHVzdGVyQm9vdHN0cmFwU3RhdHVzU3BlYxIUCgxib290c3RyYXBwZWQYASABKAgi/AIKFEt1YmVybmV0ZXNTdGF0dXNTcGVjEjUKBW5vZGVzGAEgAygLMiYuc3BlY3MuS3ViZXJuZXRlc1N0YXR1c1NwZWMuTm9kZVN0YXR1cxI/CgtzdGF0aWNfcG9kcxgCIAMoCzIqLnNwZWNzLkt1YmVybmV0ZXNTdGF0dXNTcGVjLk5vZGVTdGF0aWNQb2RzGkYKCk5vZGVTdGF0dXMSEAoIbm9kZW5hbWUYASABKAkSFwoPa3ViZWxldF92ZXJzaW9uGAIgASgJEg0KBXJlYWR5GAMgASgIGj4KD1N0YXRpY1BvZFN0YXR1cxILCgNhcHAYASABKAkSDwoHdmVyc2lvbhgCIAEoCRINCgVyZWFkeRgDIAEoCBpkCg5Ob2RlU3RhdGljUG9kcxIQCghub2RlbmFtZRgBIAEoCRJACgtzdGF0aWNfcG9kcxgCIAMoCzIrLnNwZWNzLkt1YmVybmV0ZXNTdGF0dXNTcGVjLlN0YXRpY1BvZFN0YXR1cyKoAQobS3ViZXJuZXRlc01hbmlmZXN0R3JvdXBTcGVjEhcKD2NvbXByZXNzZWRfZGF0YRgBIAEoDBIMCgRkYXRhGAIgASgJEjUKBG1vZGUYBCABKA4yJy5zcGVjcy5LdWJlcm5ldGVzTWFuaWZlc3RHcm91cFNwZWMuTW9kZSIrCgRNb2RlEgsKB1VOS05PV04QABIICgRGVUxMEAESDAoIT05FX1RJTUUQAiKcBwokQ2x1c3Rlckt1YmVybmV0ZXNNYW5pZmVzdHNTdGF0dXNTcGVjEkcKBmdyb3VwcxgBIAMoCzI3LnNwZWNzLkNsdXN0ZXJLdWJlcm5ldGVzTWFuaWZlc3RzU3RhdHVzU3BlYy5Hcm91cHNFbnRyeRITCgtvdXRfb2Zfc3luYxgCIAEoBRINCgV0b3RhbBgDIAEoBRISCgpsYXN0X2Vycm9yGAQgASgJGt0BCg5NYW5pZmVzdFN0YXR1cxJPCgVwaGFzZRgBIAEoDjJALnNwZWNzLkNsdXN0ZXJLdWJlcm5ldGVzTWFuaWZlc3RzU3RhdHVzU3BlYy5NYW5pZmVzdFN0YXR1cy5QaGFzZRIMCgRraW5kGAIgASgJEgwKBG5hbWUYAyABKAkSEQoJbmFtZXNwYWNlGAQgASgJEg0KBWdyb3VwGAUgASgJIjwKBVBoYXNlEgsKB1VOS05PV04QABILCgdQRU5ESU5HEAESCwoHQVBQTElFRBACEgwKCERFTEVUSU5HEAMaqgMKC0dyb3VwU3RhdHVzEkwKBXBoYXNlGAEgASgOMj0uc3BlY3MuQ2x1c3Rlckt1YmVybmV0ZXNNYW5pZmVzdHNTdGF0dXNTcGVjLkdyb3VwU3RhdHVzLlBoYXNlEjUKBG1vZGUYAiABKA4yJy5zcGVjcy5LdWJlcm5ldGVzTWFuaWZlc3RHcm91cFNwZWMuTW9kZRJZCgltYW5pZmVzdHMYAyADKAsyRi5zcGVjcy5DbHVzdGVyS3ViZXJuZXRlc01hbmlmZXN0c1N0YXR1c1NwZWMuR3JvdXBTdGF0dXMuTWFuaWZlc3RzRW50cnkabAoOTWFuaWZlc3RzRW50cnkSCwoDa2V5GAEgASgJEkkKBXZhbHVlGAIgASgLMjouc3BlY3MuQ2x1c3Rlckt1YmVybmV0ZXNNYW5pZmVzdHNTdGF0dXNTcGVjLk1hbmlmZXN0U3RhdHVzOgI4ASJNCgVQaGFzZRILCgdVTktOT1dOEAASCwoHUEVORElORxABEg8KC1BST0dSRVNTSU5HEAISCwoHQVBQTElFRBADEgwKCERFTEVUSU5HEAQaZgoLR3JvdXBzRW50cnkSCwoDa2V5GAEgASgJEkYKBXZhbHVlGAIgASgLMjcuc3BlY3MuQ2x1c3Rlckt1YmVybmV0ZXNNYW5pZmVzdHNTdGF0dXNTcGVjLkdyb3VwU3RhdHVzOgI4ASJVChlLdWJlcm5ldGVzSGVhbHRoQ2hlY2tTcGVjEgsKA2pvYhgBIAEoCRIrCghpbnRlcnZhbBgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiJgCg5FdGNkQmFja3VwU3BlYxIuCgpjcmVhdGVkX2F0GAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCghzbmFwc2hvdBgCIAEoCRIMCgRzaXplGAMgASgEIv8BChRFdGNkQmFja3VwU3RhdHVzU3BlYxIyCgZzdGF0dXMYASABKA4yIi5zcGVjcy5FdGNkQmFja3VwU3RhdHVzU3BlYy5TdGF0dXMSDQoFZXJyb3IYAiABKAkSNAoQbGFzdF9iYWNrdXBfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASNwoTbGFzdF9iYWNrdXBfYXR0ZW1wdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiNQoGU3RhdHVzEgsKB1Vua25vd24QABIGCgJPaxABEgkKBUVycm9yEAISCwoHUnVubmluZxADIkUKFEV0Y2RNYW51YWxCYWNrdXBTcGVjEi0KCWJhY2t1cF9hdBgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiEwoRTWFjaGluZUxhYmVsc1NwZWMiMAoSQ2x1c3Rlck1hY2hpbmVTcGVjEhoKEmt1YmVybmV0ZXNfdmVyc2lvbhgCIAEoCSI8CgtNYWNoaW5lU3BlYxIaChJtYW5hZ2VtZW50X2FkZHJlc3MYASABKAkSEQoJY29ubmVjdGVkGAIgASgIIl0KDlN5c1ZlcnNpb25TcGVjEhcKD2JhY2tlbmRfdmVyc2lvbhgBIAEoCRIVCg1pbnN0YW5jZV9uYW1lGAIgASgJEhsKE2JhY2tlbmRfYXBpX3ZlcnNpb24YAyABKA1iBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * @generated from message specs.ClusterSpec
@@ -590,6 +590,11 @@ export type ClusterMachineStatusSpec = Message<"specs.ClusterMachineStatusSpec">
    * @generated from field: bool is_removed = 8;
    */
   isRemoved: boolean;
+
+  /**
+   * @generated from field: specs.ClusterMachineStatusSpec.ProvisionStatus provision_status = 9;
+   */
+  provisionStatus?: ClusterMachineStatusSpec_ProvisionStatus | undefined;
 };
 
 /**
@@ -598,6 +603,28 @@ export type ClusterMachineStatusSpec = Message<"specs.ClusterMachineStatusSpec">
  */
 export const ClusterMachineStatusSpecSchema: GenMessage<ClusterMachineStatusSpec> = /*@__PURE__*/
   messageDesc(file_specs, 8);
+
+/**
+ * @generated from message specs.ClusterMachineStatusSpec.ProvisionStatus
+ */
+export type ClusterMachineStatusSpec_ProvisionStatus = Message<"specs.ClusterMachineStatusSpec.ProvisionStatus"> & {
+  /**
+   * @generated from field: string provider_id = 1;
+   */
+  providerId: string;
+
+  /**
+   * @generated from field: string request_id = 2;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message specs.ClusterMachineStatusSpec.ProvisionStatus.
+ * Use `create(ClusterMachineStatusSpec_ProvisionStatusSchema)` to create a new message.
+ */
+export const ClusterMachineStatusSpec_ProvisionStatusSchema: GenMessage<ClusterMachineStatusSpec_ProvisionStatus> = /*@__PURE__*/
+  messageDesc(file_specs, 8, 0);
 
 /**
  * @generated from enum specs.ClusterMachineStatusSpec.Stage
@@ -714,6 +741,16 @@ export type MachineStatusSpec = Message<"specs.MachineStatusSpec"> & {
    * @generated from field: string cluster = 9;
    */
   cluster: string;
+
+  /**
+   * @generated from field: specs.MachineStatusSpec.Role role = 10;
+   */
+  role: MachineStatusSpec_Role;
+
+  /**
+   * @generated from field: repeated specs.MachineStatusSpec.Diagnostic diagnostics = 19;
+   */
+  diagnostics: MachineStatusSpec_Diagnostic[];
 
   /**
    * @generated from field: specs.MachineStatusSpec.PowerState power_state = 20;
@@ -874,6 +911,33 @@ export const MachineStatusSpec_NetworkStatusSchema: GenMessage<MachineStatusSpec
   messageDesc(file_specs, 9, 1);
 
 /**
+ * @generated from message specs.MachineStatusSpec.Diagnostic
+ */
+export type MachineStatusSpec_Diagnostic = Message<"specs.MachineStatusSpec.Diagnostic"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: string message = 2;
+   */
+  message: string;
+
+  /**
+   * @generated from field: repeated string details = 3;
+   */
+  details: string[];
+};
+
+/**
+ * Describes the message specs.MachineStatusSpec.Diagnostic.
+ * Use `create(MachineStatusSpec_DiagnosticSchema)` to create a new message.
+ */
+export const MachineStatusSpec_DiagnosticSchema: GenMessage<MachineStatusSpec_Diagnostic> = /*@__PURE__*/
+  messageDesc(file_specs, 9, 2);
+
+/**
  * @generated from enum specs.MachineStatusSpec.PowerState
  */
 export const MachineStatusSpec_PowerState = {
@@ -904,6 +968,33 @@ export type MachineStatusSpec_PowerState = (typeof MachineStatusSpec_PowerState)
  */
 export const MachineStatusSpec_PowerStateSchema: GenEnum<MachineStatusSpec_PowerState> = /*@__PURE__*/
   enumDesc(file_specs, 9, 0);
+
+/**
+ * @generated from enum specs.MachineStatusSpec.Role
+ */
+export const MachineStatusSpec_Role = {
+  /**
+   * @generated from enum value: NONE = 0;
+   */
+  NONE: 0,
+
+  /**
+   * @generated from enum value: CONTROL_PLANE = 1;
+   */
+  CONTROL_PLANE: 1,
+
+  /**
+   * @generated from enum value: WORKER = 2;
+   */
+  WORKER: 2,
+} as const;
+export type MachineStatusSpec_Role = (typeof MachineStatusSpec_Role)[keyof typeof MachineStatusSpec_Role];
+
+/**
+ * Describes the enum specs.MachineStatusSpec.Role.
+ */
+export const MachineStatusSpec_RoleSchema: GenEnum<MachineStatusSpec_Role> = /*@__PURE__*/
+  enumDesc(file_specs, 9, 1);
 
 /**
  * @generated from message specs.ConfigPatchSpec
@@ -984,6 +1075,11 @@ export type TalosVersionSpec = Message<"specs.TalosVersionSpec"> & {
    * @generated from field: bool deprecated = 3;
    */
   deprecated: boolean;
+
+  /**
+   * @generated from field: repeated string upgradable_talos_versions = 4;
+   */
+  upgradableTalosVersions: string[];
 
   /**
    * @generated from field: bool unsupported = 5;
@@ -1209,4 +1305,622 @@ export type LinkSpec = Message<"specs.LinkSpec"> & {
  */
 export const LinkSpecSchema: GenMessage<LinkSpec> = /*@__PURE__*/
   messageDesc(file_specs, 19);
+
+/**
+ * @generated from message specs.KubernetesVersionSpec
+ */
+export type KubernetesVersionSpec = Message<"specs.KubernetesVersionSpec"> & {
+  /**
+   * @generated from field: string version = 1;
+   */
+  version: string;
+};
+
+/**
+ * Describes the message specs.KubernetesVersionSpec.
+ * Use `create(KubernetesVersionSpecSchema)` to create a new message.
+ */
+export const KubernetesVersionSpecSchema: GenMessage<KubernetesVersionSpec> = /*@__PURE__*/
+  messageDesc(file_specs, 20);
+
+/**
+ * @generated from message specs.LoadBalancerStatusSpec
+ */
+export type LoadBalancerStatusSpec = Message<"specs.LoadBalancerStatusSpec"> & {
+  /**
+   * @generated from field: bool healthy = 3;
+   */
+  healthy: boolean;
+
+  /**
+   * @generated from field: bool stopped = 4;
+   */
+  stopped: boolean;
+};
+
+/**
+ * Describes the message specs.LoadBalancerStatusSpec.
+ * Use `create(LoadBalancerStatusSpecSchema)` to create a new message.
+ */
+export const LoadBalancerStatusSpecSchema: GenMessage<LoadBalancerStatusSpec> = /*@__PURE__*/
+  messageDesc(file_specs, 21);
+
+/**
+ * @generated from message specs.ClusterEndpointSpec
+ */
+export type ClusterEndpointSpec = Message<"specs.ClusterEndpointSpec"> & {
+  /**
+   * @generated from field: repeated string management_addresses = 1;
+   */
+  managementAddresses: string[];
+};
+
+/**
+ * Describes the message specs.ClusterEndpointSpec.
+ * Use `create(ClusterEndpointSpecSchema)` to create a new message.
+ */
+export const ClusterEndpointSpecSchema: GenMessage<ClusterEndpointSpec> = /*@__PURE__*/
+  messageDesc(file_specs, 22);
+
+/**
+ * @generated from message specs.ClusterUUIDSpec
+ */
+export type ClusterUUIDSpec = Message<"specs.ClusterUUIDSpec"> & {
+  /**
+   * @generated from field: string uuid = 1;
+   */
+  uuid: string;
+};
+
+/**
+ * Describes the message specs.ClusterUUIDSpec.
+ * Use `create(ClusterUUIDSpecSchema)` to create a new message.
+ */
+export const ClusterUUIDSpecSchema: GenMessage<ClusterUUIDSpec> = /*@__PURE__*/
+  messageDesc(file_specs, 23);
+
+/**
+ * @generated from message specs.ClusterBootstrapStatusSpec
+ */
+export type ClusterBootstrapStatusSpec = Message<"specs.ClusterBootstrapStatusSpec"> & {
+  /**
+   * @generated from field: bool bootstrapped = 1;
+   */
+  bootstrapped: boolean;
+};
+
+/**
+ * Describes the message specs.ClusterBootstrapStatusSpec.
+ * Use `create(ClusterBootstrapStatusSpecSchema)` to create a new message.
+ */
+export const ClusterBootstrapStatusSpecSchema: GenMessage<ClusterBootstrapStatusSpec> = /*@__PURE__*/
+  messageDesc(file_specs, 24);
+
+/**
+ * @generated from message specs.KubernetesStatusSpec
+ */
+export type KubernetesStatusSpec = Message<"specs.KubernetesStatusSpec"> & {
+  /**
+   * @generated from field: repeated specs.KubernetesStatusSpec.NodeStatus nodes = 1;
+   */
+  nodes: KubernetesStatusSpec_NodeStatus[];
+
+  /**
+   * @generated from field: repeated specs.KubernetesStatusSpec.NodeStaticPods static_pods = 2;
+   */
+  staticPods: KubernetesStatusSpec_NodeStaticPods[];
+};
+
+/**
+ * Describes the message specs.KubernetesStatusSpec.
+ * Use `create(KubernetesStatusSpecSchema)` to create a new message.
+ */
+export const KubernetesStatusSpecSchema: GenMessage<KubernetesStatusSpec> = /*@__PURE__*/
+  messageDesc(file_specs, 25);
+
+/**
+ * @generated from message specs.KubernetesStatusSpec.NodeStatus
+ */
+export type KubernetesStatusSpec_NodeStatus = Message<"specs.KubernetesStatusSpec.NodeStatus"> & {
+  /**
+   * @generated from field: string nodename = 1;
+   */
+  nodename: string;
+
+  /**
+   * @generated from field: string kubelet_version = 2;
+   */
+  kubeletVersion: string;
+
+  /**
+   * @generated from field: bool ready = 3;
+   */
+  ready: boolean;
+};
+
+/**
+ * Describes the message specs.KubernetesStatusSpec.NodeStatus.
+ * Use `create(KubernetesStatusSpec_NodeStatusSchema)` to create a new message.
+ */
+export const KubernetesStatusSpec_NodeStatusSchema: GenMessage<KubernetesStatusSpec_NodeStatus> = /*@__PURE__*/
+  messageDesc(file_specs, 25, 0);
+
+/**
+ * @generated from message specs.KubernetesStatusSpec.StaticPodStatus
+ */
+export type KubernetesStatusSpec_StaticPodStatus = Message<"specs.KubernetesStatusSpec.StaticPodStatus"> & {
+  /**
+   * @generated from field: string app = 1;
+   */
+  app: string;
+
+  /**
+   * @generated from field: string version = 2;
+   */
+  version: string;
+
+  /**
+   * @generated from field: bool ready = 3;
+   */
+  ready: boolean;
+};
+
+/**
+ * Describes the message specs.KubernetesStatusSpec.StaticPodStatus.
+ * Use `create(KubernetesStatusSpec_StaticPodStatusSchema)` to create a new message.
+ */
+export const KubernetesStatusSpec_StaticPodStatusSchema: GenMessage<KubernetesStatusSpec_StaticPodStatus> = /*@__PURE__*/
+  messageDesc(file_specs, 25, 1);
+
+/**
+ * @generated from message specs.KubernetesStatusSpec.NodeStaticPods
+ */
+export type KubernetesStatusSpec_NodeStaticPods = Message<"specs.KubernetesStatusSpec.NodeStaticPods"> & {
+  /**
+   * @generated from field: string nodename = 1;
+   */
+  nodename: string;
+
+  /**
+   * @generated from field: repeated specs.KubernetesStatusSpec.StaticPodStatus static_pods = 2;
+   */
+  staticPods: KubernetesStatusSpec_StaticPodStatus[];
+};
+
+/**
+ * Describes the message specs.KubernetesStatusSpec.NodeStaticPods.
+ * Use `create(KubernetesStatusSpec_NodeStaticPodsSchema)` to create a new message.
+ */
+export const KubernetesStatusSpec_NodeStaticPodsSchema: GenMessage<KubernetesStatusSpec_NodeStaticPods> = /*@__PURE__*/
+  messageDesc(file_specs, 25, 2);
+
+/**
+ * @generated from message specs.KubernetesManifestGroupSpec
+ */
+export type KubernetesManifestGroupSpec = Message<"specs.KubernetesManifestGroupSpec"> & {
+  /**
+   * @generated from field: bytes compressed_data = 1;
+   */
+  compressedData: Uint8Array;
+
+  /**
+   * @generated from field: string data = 2;
+   */
+  data: string;
+
+  /**
+   * @generated from field: specs.KubernetesManifestGroupSpec.Mode mode = 4;
+   */
+  mode: KubernetesManifestGroupSpec_Mode;
+};
+
+/**
+ * Describes the message specs.KubernetesManifestGroupSpec.
+ * Use `create(KubernetesManifestGroupSpecSchema)` to create a new message.
+ */
+export const KubernetesManifestGroupSpecSchema: GenMessage<KubernetesManifestGroupSpec> = /*@__PURE__*/
+  messageDesc(file_specs, 26);
+
+/**
+ * @generated from enum specs.KubernetesManifestGroupSpec.Mode
+ */
+export const KubernetesManifestGroupSpec_Mode = {
+  /**
+   * @generated from enum value: UNKNOWN = 0;
+   */
+  UNKNOWN: 0,
+
+  /**
+   * @generated from enum value: FULL = 1;
+   */
+  FULL: 1,
+
+  /**
+   * @generated from enum value: ONE_TIME = 2;
+   */
+  ONE_TIME: 2,
+} as const;
+export type KubernetesManifestGroupSpec_Mode = (typeof KubernetesManifestGroupSpec_Mode)[keyof typeof KubernetesManifestGroupSpec_Mode];
+
+/**
+ * Describes the enum specs.KubernetesManifestGroupSpec.Mode.
+ */
+export const KubernetesManifestGroupSpec_ModeSchema: GenEnum<KubernetesManifestGroupSpec_Mode> = /*@__PURE__*/
+  enumDesc(file_specs, 26, 0);
+
+/**
+ * The status of all manifest groups of a cluster.
+ *
+ * @generated from message specs.ClusterKubernetesManifestsStatusSpec
+ */
+export type ClusterKubernetesManifestsStatusSpec = Message<"specs.ClusterKubernetesManifestsStatusSpec"> & {
+  /**
+   * @generated from field: map<string, specs.ClusterKubernetesManifestsStatusSpec.GroupStatus> groups = 1;
+   */
+  groups: { [key: string]: ClusterKubernetesManifestsStatusSpec_GroupStatus };
+
+  /**
+   * @generated from field: int32 out_of_sync = 2;
+   */
+  outOfSync: number;
+
+  /**
+   * @generated from field: int32 total = 3;
+   */
+  total: number;
+
+  /**
+   * @generated from field: string last_error = 4;
+   */
+  lastError: string;
+};
+
+/**
+ * Describes the message specs.ClusterKubernetesManifestsStatusSpec.
+ * Use `create(ClusterKubernetesManifestsStatusSpecSchema)` to create a new message.
+ */
+export const ClusterKubernetesManifestsStatusSpecSchema: GenMessage<ClusterKubernetesManifestsStatusSpec> = /*@__PURE__*/
+  messageDesc(file_specs, 27);
+
+/**
+ * @generated from message specs.ClusterKubernetesManifestsStatusSpec.ManifestStatus
+ */
+export type ClusterKubernetesManifestsStatusSpec_ManifestStatus = Message<"specs.ClusterKubernetesManifestsStatusSpec.ManifestStatus"> & {
+  /**
+   * @generated from field: specs.ClusterKubernetesManifestsStatusSpec.ManifestStatus.Phase phase = 1;
+   */
+  phase: ClusterKubernetesManifestsStatusSpec_ManifestStatus_Phase;
+
+  /**
+   * @generated from field: string kind = 2;
+   */
+  kind: string;
+
+  /**
+   * @generated from field: string name = 3;
+   */
+  name: string;
+
+  /**
+   * @generated from field: string namespace = 4;
+   */
+  namespace: string;
+
+  /**
+   * @generated from field: string group = 5;
+   */
+  group: string;
+};
+
+/**
+ * Describes the message specs.ClusterKubernetesManifestsStatusSpec.ManifestStatus.
+ * Use `create(ClusterKubernetesManifestsStatusSpec_ManifestStatusSchema)` to create a new message.
+ */
+export const ClusterKubernetesManifestsStatusSpec_ManifestStatusSchema: GenMessage<ClusterKubernetesManifestsStatusSpec_ManifestStatus> = /*@__PURE__*/
+  messageDesc(file_specs, 27, 0);
+
+/**
+ * @generated from enum specs.ClusterKubernetesManifestsStatusSpec.ManifestStatus.Phase
+ */
+export const ClusterKubernetesManifestsStatusSpec_ManifestStatus_Phase = {
+  /**
+   * @generated from enum value: UNKNOWN = 0;
+   */
+  UNKNOWN: 0,
+
+  /**
+   * @generated from enum value: PENDING = 1;
+   */
+  PENDING: 1,
+
+  /**
+   * @generated from enum value: APPLIED = 2;
+   */
+  APPLIED: 2,
+
+  /**
+   * @generated from enum value: DELETING = 3;
+   */
+  DELETING: 3,
+} as const;
+export type ClusterKubernetesManifestsStatusSpec_ManifestStatus_Phase = (typeof ClusterKubernetesManifestsStatusSpec_ManifestStatus_Phase)[keyof typeof ClusterKubernetesManifestsStatusSpec_ManifestStatus_Phase];
+
+/**
+ * Describes the enum specs.ClusterKubernetesManifestsStatusSpec.ManifestStatus.Phase.
+ */
+export const ClusterKubernetesManifestsStatusSpec_ManifestStatus_PhaseSchema: GenEnum<ClusterKubernetesManifestsStatusSpec_ManifestStatus_Phase> = /*@__PURE__*/
+  enumDesc(file_specs, 27, 0, 0);
+
+/**
+ * @generated from message specs.ClusterKubernetesManifestsStatusSpec.GroupStatus
+ */
+export type ClusterKubernetesManifestsStatusSpec_GroupStatus = Message<"specs.ClusterKubernetesManifestsStatusSpec.GroupStatus"> & {
+  /**
+   * @generated from field: specs.ClusterKubernetesManifestsStatusSpec.GroupStatus.Phase phase = 1;
+   */
+  phase: ClusterKubernetesManifestsStatusSpec_GroupStatus_Phase;
+
+  /**
+   * @generated from field: specs.KubernetesManifestGroupSpec.Mode mode = 2;
+   */
+  mode: KubernetesManifestGroupSpec_Mode;
+
+  /**
+   * @generated from field: map<string, specs.ClusterKubernetesManifestsStatusSpec.ManifestStatus> manifests = 3;
+   */
+  manifests: { [key: string]: ClusterKubernetesManifestsStatusSpec_ManifestStatus };
+};
+
+/**
+ * Describes the message specs.ClusterKubernetesManifestsStatusSpec.GroupStatus.
+ * Use `create(ClusterKubernetesManifestsStatusSpec_GroupStatusSchema)` to create a new message.
+ */
+export const ClusterKubernetesManifestsStatusSpec_GroupStatusSchema: GenMessage<ClusterKubernetesManifestsStatusSpec_GroupStatus> = /*@__PURE__*/
+  messageDesc(file_specs, 27, 1);
+
+/**
+ * @generated from enum specs.ClusterKubernetesManifestsStatusSpec.GroupStatus.Phase
+ */
+export const ClusterKubernetesManifestsStatusSpec_GroupStatus_Phase = {
+  /**
+   * @generated from enum value: UNKNOWN = 0;
+   */
+  UNKNOWN: 0,
+
+  /**
+   * @generated from enum value: PENDING = 1;
+   */
+  PENDING: 1,
+
+  /**
+   * @generated from enum value: PROGRESSING = 2;
+   */
+  PROGRESSING: 2,
+
+  /**
+   * @generated from enum value: APPLIED = 3;
+   */
+  APPLIED: 3,
+
+  /**
+   * @generated from enum value: DELETING = 4;
+   */
+  DELETING: 4,
+} as const;
+export type ClusterKubernetesManifestsStatusSpec_GroupStatus_Phase = (typeof ClusterKubernetesManifestsStatusSpec_GroupStatus_Phase)[keyof typeof ClusterKubernetesManifestsStatusSpec_GroupStatus_Phase];
+
+/**
+ * Describes the enum specs.ClusterKubernetesManifestsStatusSpec.GroupStatus.Phase.
+ */
+export const ClusterKubernetesManifestsStatusSpec_GroupStatus_PhaseSchema: GenEnum<ClusterKubernetesManifestsStatusSpec_GroupStatus_Phase> = /*@__PURE__*/
+  enumDesc(file_specs, 27, 1, 0);
+
+/**
+ * @generated from message specs.KubernetesHealthCheckSpec
+ */
+export type KubernetesHealthCheckSpec = Message<"specs.KubernetesHealthCheckSpec"> & {
+  /**
+   * @generated from field: string job = 1;
+   */
+  job: string;
+
+  /**
+   * @generated from field: google.protobuf.Duration interval = 2;
+   */
+  interval?: Duration | undefined;
+};
+
+/**
+ * Describes the message specs.KubernetesHealthCheckSpec.
+ * Use `create(KubernetesHealthCheckSpecSchema)` to create a new message.
+ */
+export const KubernetesHealthCheckSpecSchema: GenMessage<KubernetesHealthCheckSpec> = /*@__PURE__*/
+  messageDesc(file_specs, 28);
+
+/**
+ * @generated from message specs.EtcdBackupSpec
+ */
+export type EtcdBackupSpec = Message<"specs.EtcdBackupSpec"> & {
+  /**
+   * @generated from field: google.protobuf.Timestamp created_at = 1;
+   */
+  createdAt?: Timestamp | undefined;
+
+  /**
+   * @generated from field: string snapshot = 2;
+   */
+  snapshot: string;
+
+  /**
+   * @generated from field: uint64 size = 3;
+   */
+  size: bigint;
+};
+
+/**
+ * Describes the message specs.EtcdBackupSpec.
+ * Use `create(EtcdBackupSpecSchema)` to create a new message.
+ */
+export const EtcdBackupSpecSchema: GenMessage<EtcdBackupSpec> = /*@__PURE__*/
+  messageDesc(file_specs, 29);
+
+/**
+ * @generated from message specs.EtcdBackupStatusSpec
+ */
+export type EtcdBackupStatusSpec = Message<"specs.EtcdBackupStatusSpec"> & {
+  /**
+   * @generated from field: specs.EtcdBackupStatusSpec.Status status = 1;
+   */
+  status: EtcdBackupStatusSpec_Status;
+
+  /**
+   * @generated from field: string error = 2;
+   */
+  error: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp last_backup_time = 3;
+   */
+  lastBackupTime?: Timestamp | undefined;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp last_backup_attempt = 4;
+   */
+  lastBackupAttempt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message specs.EtcdBackupStatusSpec.
+ * Use `create(EtcdBackupStatusSpecSchema)` to create a new message.
+ */
+export const EtcdBackupStatusSpecSchema: GenMessage<EtcdBackupStatusSpec> = /*@__PURE__*/
+  messageDesc(file_specs, 30);
+
+/**
+ * @generated from enum specs.EtcdBackupStatusSpec.Status
+ */
+export const EtcdBackupStatusSpec_Status = {
+  /**
+   * @generated from enum value: Unknown = 0;
+   */
+  Unknown: 0,
+
+  /**
+   * @generated from enum value: Ok = 1;
+   */
+  Ok: 1,
+
+  /**
+   * @generated from enum value: Error = 2;
+   */
+  Error: 2,
+
+  /**
+   * @generated from enum value: Running = 3;
+   */
+  Running: 3,
+} as const;
+export type EtcdBackupStatusSpec_Status = (typeof EtcdBackupStatusSpec_Status)[keyof typeof EtcdBackupStatusSpec_Status];
+
+/**
+ * Describes the enum specs.EtcdBackupStatusSpec.Status.
+ */
+export const EtcdBackupStatusSpec_StatusSchema: GenEnum<EtcdBackupStatusSpec_Status> = /*@__PURE__*/
+  enumDesc(file_specs, 30, 0);
+
+/**
+ * @generated from message specs.EtcdManualBackupSpec
+ */
+export type EtcdManualBackupSpec = Message<"specs.EtcdManualBackupSpec"> & {
+  /**
+   * @generated from field: google.protobuf.Timestamp backup_at = 1;
+   */
+  backupAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message specs.EtcdManualBackupSpec.
+ * Use `create(EtcdManualBackupSpecSchema)` to create a new message.
+ */
+export const EtcdManualBackupSpecSchema: GenMessage<EtcdManualBackupSpec> = /*@__PURE__*/
+  messageDesc(file_specs, 31);
+
+/**
+ * @generated from message specs.MachineLabelsSpec
+ */
+export type MachineLabelsSpec = Message<"specs.MachineLabelsSpec"> & {
+};
+
+/**
+ * Describes the message specs.MachineLabelsSpec.
+ * Use `create(MachineLabelsSpecSchema)` to create a new message.
+ */
+export const MachineLabelsSpecSchema: GenMessage<MachineLabelsSpec> = /*@__PURE__*/
+  messageDesc(file_specs, 32);
+
+/**
+ * @generated from message specs.ClusterMachineSpec
+ */
+export type ClusterMachineSpec = Message<"specs.ClusterMachineSpec"> & {
+  /**
+   * @generated from field: string kubernetes_version = 2;
+   */
+  kubernetesVersion: string;
+};
+
+/**
+ * Describes the message specs.ClusterMachineSpec.
+ * Use `create(ClusterMachineSpecSchema)` to create a new message.
+ */
+export const ClusterMachineSpecSchema: GenMessage<ClusterMachineSpec> = /*@__PURE__*/
+  messageDesc(file_specs, 33);
+
+/**
+ * @generated from message specs.MachineSpec
+ */
+export type MachineSpec = Message<"specs.MachineSpec"> & {
+  /**
+   * @generated from field: string management_address = 1;
+   */
+  managementAddress: string;
+
+  /**
+   * @generated from field: bool connected = 2;
+   */
+  connected: boolean;
+};
+
+/**
+ * Describes the message specs.MachineSpec.
+ * Use `create(MachineSpecSchema)` to create a new message.
+ */
+export const MachineSpecSchema: GenMessage<MachineSpec> = /*@__PURE__*/
+  messageDesc(file_specs, 34);
+
+/**
+ * @generated from message specs.SysVersionSpec
+ */
+export type SysVersionSpec = Message<"specs.SysVersionSpec"> & {
+  /**
+   * @generated from field: string backend_version = 1;
+   */
+  backendVersion: string;
+
+  /**
+   * @generated from field: string instance_name = 2;
+   */
+  instanceName: string;
+
+  /**
+   * @generated from field: uint32 backend_api_version = 3;
+   */
+  backendApiVersion: number;
+};
+
+/**
+ * Describes the message specs.SysVersionSpec.
+ * Use `create(SysVersionSpecSchema)` to create a new message.
+ */
+export const SysVersionSpecSchema: GenMessage<SysVersionSpec> = /*@__PURE__*/
+  messageDesc(file_specs, 35);
 
