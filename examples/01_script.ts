@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Docker from "kubelayer/layers/Docker"
 import * as Memory from "kubelayer/layers/Memory"
 import { Provider } from "kubelayer/Provider"
+import { runScript } from "kubelayer/Script"
 
 const program = Effect.gen(function*() {
   const provider = yield* Provider
@@ -19,6 +20,8 @@ const program = Effect.gen(function*() {
 
 const inMemory = Memory.layer({ clusters: { dev: { controlPlanes: 1, workers: 2 } } })
 
-await (process.env["KUBELAYER_BACKEND"] === "docker"
-  ? Effect.runPromise(program.pipe(Effect.provide(Docker.layerConfig())))
-  : Effect.runPromise(program.pipe(Effect.provide(inMemory))))
+runScript(
+  process.env["KUBELAYER_BACKEND"] === "docker"
+    ? program.pipe(Effect.provide(Docker.layerConfig()))
+    : program.pipe(Effect.provide(inMemory))
+)

@@ -1,13 +1,15 @@
 // runs on: memory
 /**
- * Makes a cluster's nodes for as long as a scope lives, with progress, and waits for a status without polling.
+ * Creates a cluster's nodes for as long as a scope is open, with progress, and waits for a status without polling.
+ * Ctrl-C at any time removes what was created.
  *
- * The same program makes containers with `Docker.layer({ nodes: { image: "..." } })`.
+ * The same program creates containers with `Docker.layer({ nodes: { image: "..." } })`.
  */
 import * as Effect from "effect/Effect"
 import { awaitStatus } from "kubelayer/Cluster"
 import * as Memory from "kubelayer/layers/Memory"
 import { NodeCreator, onEvent, Provider } from "kubelayer/Provider"
+import { runScript } from "kubelayer/Script"
 
 const program = Effect.gen(function*() {
   const provider = yield* Provider
@@ -24,4 +26,4 @@ const program = Effect.gen(function*() {
   console.log(`${status.phase}: ${status.nodesReady} of ${status.nodesTotal}`)
 }).pipe(Effect.scoped)
 
-await Effect.runPromise(program.pipe(Effect.provide(Memory.layer())))
+runScript(program.pipe(Effect.provide(Memory.layer())))

@@ -7,6 +7,7 @@ import * as Schedule from "effect/Schedule"
 import * as Mock from "kubelayer/layers/Mock"
 import { Provider } from "kubelayer/Provider"
 import { BackendError, ServerFault } from "kubelayer/Reason"
+import { runScript } from "kubelayer/Script"
 
 /** The program under test: starts a cluster, and tries once more where the backend had a fault. */
 const patientStart = (cluster: string) =>
@@ -28,7 +29,7 @@ const test = Effect.gen(function*() {
   console.assert((yield* calls).length === 2, "the program tried twice")
 })
 
-await Effect.runPromise(test.pipe(
+runScript(test.pipe(
   Effect.provide(Mock.layer({
     startNodes: Mock.sequence(
       Effect.fail(fault),

@@ -7,6 +7,7 @@ import * as Layer from "effect/Layer"
 import * as Docker from "kubelayer/layers/Docker"
 import * as Memory from "kubelayer/layers/Memory"
 import { layerFrom, Provider } from "kubelayer/Provider"
+import { runScript } from "kubelayer/Script"
 
 const stopEverything = Effect.gen(function*() {
   const provider = yield* Provider
@@ -26,4 +27,4 @@ const backends = Layer.mergeAll(
   Memory.layerService({ clusters: { dev: { controlPlanes: 1, workers: 1 }, prod: { controlPlanes: 3, workers: 2 } } })
 )
 
-await Effect.runPromise(program.pipe(Effect.provide(backends)))
+runScript(program.pipe(Effect.provide(backends)))

@@ -3,13 +3,14 @@
  * Makes a cluster's servers with a network, a firewall and placement groups, runs the same again, and deletes all of it.
  *
  * It runs on the fake Hetzner Cloud of `kubelayer/testing`. On the real one, `Hetzner.layerConfig({ nodes })` takes the
- * token from HCLOUD_TOKEN, and the servers are billed.
+ * token from HCLOUD_TOKEN, and the servers are billed. Ctrl-C in the middle of the create removes what it created.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import * as Hetzner from "kubelayer/layers/Hetzner"
 import { Provider } from "kubelayer/Provider"
+import { runScript } from "kubelayer/Script"
 import { HetznerFake } from "kubelayer/testing"
 
 const spec: Hetzner.HetznerClusterSpec = {
@@ -40,4 +41,4 @@ const onFake = Layer.unwrap(Effect.map(
   ({ endpoint, token }) => Hetzner.layer({ endpoint, token, policy: { poll: Schedule.spaced("20 millis") } })
 )).pipe(Layer.provide(HetznerFake.layer()))
 
-await Effect.runPromise(program.pipe(Effect.provide(onFake)))
+runScript(program.pipe(Effect.provide(onFake)))

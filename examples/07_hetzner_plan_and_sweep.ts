@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Hetzner from "kubelayer/layers/Hetzner"
+import { runScript } from "kubelayer/Script"
 import { HetznerFake } from "kubelayer/testing"
 
 const program = Effect.gen(function*() {
@@ -38,4 +39,4 @@ const onFake = Layer.unwrap(Effect.map(
   ({ endpoint, token }) => Hetzner.layer({ endpoint, token })
 )).pipe(Layer.provideMerge(HetznerFake.layer()))
 
-await Effect.runPromise(program.pipe(Effect.provide(onFake)))
+runScript(program.pipe(Effect.provide(onFake)))

@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Omni from "kubelayer/layers/Omni"
 import { Provider } from "kubelayer/Provider"
+import { runScript } from "kubelayer/Script"
 import { OmniFake } from "kubelayer/testing"
 
 const template: Omni.Template = {
@@ -43,6 +44,8 @@ const onFake = Layer.unwrap(
   Effect.map(OmniFake.OmniFake, ({ endpoint, serviceAccountKey }) => Omni.layer({ endpoint, serviceAccountKey }))
 ).pipe(Layer.provide(OmniFake.layer({ machines: 3, machineClasses: { small: ["omni.sidero.dev/arch = amd64"] } })))
 
-await (process.env["OMNI_ENDPOINT"] === undefined
-  ? Effect.runPromise(program.pipe(Effect.provide(onFake)))
-  : Effect.runPromise(program.pipe(Effect.provide(Omni.layerConfig()))))
+runScript(
+  process.env["OMNI_ENDPOINT"] === undefined
+    ? program.pipe(Effect.provide(onFake))
+    : program.pipe(Effect.provide(Omni.layerConfig()))
+)

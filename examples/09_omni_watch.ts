@@ -11,6 +11,7 @@ import * as Stream from "effect/Stream"
 import { awaitStatus } from "kubelayer/Cluster"
 import * as Omni from "kubelayer/layers/Omni"
 import { NodeCreator, Provider } from "kubelayer/Provider"
+import { runScript } from "kubelayer/Script"
 import { OmniFake } from "kubelayer/testing"
 
 const program = Effect.gen(function*() {
@@ -41,4 +42,4 @@ const onFake = Layer.unwrap(
   )
 ).pipe(Layer.provideMerge(OmniFake.layer({ machines: 3 })))
 
-await Effect.runPromise(program.pipe(Effect.provide(onFake)))
+runScript(program.pipe(Effect.provide(onFake)))

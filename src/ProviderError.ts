@@ -8,8 +8,8 @@
  */
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
-import type { BackendError, Reason } from "./Reason.ts"
-import type { ResourceKind } from "./Reason.ts"
+import * as Effect from "effect/Effect"
+import { BackendError, type Reason, type ReasonTag, type ResourceKind } from "./Reason.ts"
 import type { OperationName, OperationReport } from "./Report.ts"
 
 // -----------------------------------------------------------------------------
@@ -236,3 +236,117 @@ export type ProviderError =
   | NodesFailed
   | NodesNotCreated
   | OperationTimeout
+
+// -----------------------------------------------------------------------------
+// Reasons inside errors
+// -----------------------------------------------------------------------------
+
+/**
+ * The backend errors inside any error of kubelayer: the error itself, or those of the nodes and resources in its
+ * report, in the report's order. Empty for every other value.
+ *
+ * @category getters
+ * @since 0.2.0
+ */
+export const backendErrorsOf = (error: unknown): ReadonlyArray<BackendError> => {
+  if (error instanceof BackendError) return [error]
+  if (
+    error instanceof NodesFailed || error instanceof NodesNotCreated || error instanceof OperationTimeout
+  ) return error.report.failed.flatMap(({ outcome }) => outcome._tag === "Failed" ? [outcome.error] : [])
+  return []
+}
+
+/**
+ * All reasons inside any error of kubelayer: that of a `BackendError`, and those of all nodes and resources in
+ * `NodesFailed`, `NodesNotCreated` and `OperationTimeout`. Empty for an error without a reason, such as `NoNodes`.
+ *
+ * **Example** (Why an operation failed, each reason once)
+ *
+ * ```ts run
+ * import * as Effect from "effect/Effect"
+ * import * as Memory from "kubelayer/layers/Memory"
+ * import { Provider } from "kubelayer/Provider"
+ * import { reasonsOf } from "kubelayer/ProviderError"
+ * import { Protected } from "kubelayer/Reason"
+ *
+ * const program = Effect.gen(function*() {
+ *   const memory = yield* Memory.Memory
+ *   yield* memory.failNext({ operation: "stop", node: "dev-worker", reason: new Protected({ detail: "in use" }) })
+ *   const error = yield* Effect.flip(Provider.use((provider) => provider.stopNodes("dev")))
+ *   return reasonsOf(error).map((reason) => reason._tag)
+ * })
+ *
+ * const clusters = { dev: { controlPlanes: 1, workers: 1 } }
+ * console.log((await Effect.runPromise(program.pipe(Effect.provide(Memory.layer({ clusters }))))).join(", "))
+ * // => Protected
+ * ```
+ *
+ * @category getters
+ * @since 0.2.0
+ */
+export const reasonsOf = (error: unknown): ReadonlyArray<Reason> => backendErrorsOf(error).map(({ reason }) => reason)
+
+/**
+ * The place of a reason that `catchNodeReason` found.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface ReasonOrigin<E> {
+  /** The node or resource that failed; `undefined` where the backend refused the call as a whole. */
+  readonly subject: BackendError["subject"]
+  /** The whole error of the operation. Fail with it to pass it on. */
+  readonly error: Extract<E, BackendError | NodesFailed | NodesNotCreated | OperationTimeout>
+  /** The other reasons inside `error`. Nodes can fail for different reasons. */
+  readonly others: ReadonlyArray<Reason>
+}
+
+/**
+ * Catches an error that contains a reason: a `BackendError`, or a `NodesFailed`, `NodesNotCreated` or
+ * `OperationTimeout` in which a node or resource failed for that reason. `f` gets the first such reason, and its origin.
+ * Other errors pass through.
+ *
+ * `Effect.catchReason("BackendError", ...)` sees only the error of the call as a whole, never that of a node.
+ *
+ * **Example** (Start again after the backend's rate limit)
+ *
+ * ```ts run
+ * import * as Effect from "effect/Effect"
+ * import * as Memory from "kubelayer/layers/Memory"
+ * import { Provider } from "kubelayer/Provider"
+ * import { catchNodeReason } from "kubelayer/ProviderError"
+ * import { Protected } from "kubelayer/Reason"
+ *
+ * const program = Effect.gen(function*() {
+ *   const memory = yield* Memory.Memory
+ *   yield* memory.failNext({ operation: "start", node: "dev-worker", reason: new Protected({ detail: "locked" }) })
+ *   return yield* Provider.use((provider) => provider.startNodes("dev")).pipe(
+ *     Effect.map((report) => `${report.done.length} started`),
+ *     catchNodeReason("Protected", (reason, { subject }) => Effect.succeed(`${subject?.name}: ${reason.detail}`))
+ *   )
+ * })
+ *
+ * const clusters = { dev: { controlPlanes: 1, workers: 1, state: "stopped" } } as const
+ * console.log(await Effect.runPromise(program.pipe(Effect.provide(Memory.layer({ clusters })))))
+ * // => dev-worker: locked
+ * ```
+ *
+ * @category error handling
+ * @since 0.2.0
+ */
+export const catchNodeReason = <const Tag extends ReasonTag, E, A2, E2, R2>(
+  tag: Tag | ReadonlyArray<Tag>,
+  f: (reason: Extract<Reason, { readonly _tag: Tag }>, origin: ReasonOrigin<E>) => Effect.Effect<A2, E2, R2>
+) =>
+<A, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A | A2, E | E2, R | R2> =>
+  Effect.catch(self, (error): Effect.Effect<A2, E | E2, R2> => {
+    const tags: ReadonlyArray<string> = typeof tag === "string" ? [tag] : tag
+    const found = backendErrorsOf(error)
+    const first = found.find(({ reason }) => tags.includes(reason._tag))
+    if (first === undefined) return Effect.fail(error)
+    return f(first.reason as Extract<Reason, { readonly _tag: Tag }>, {
+      subject: first.subject,
+      error: error as ReasonOrigin<E>["error"],
+      others: found.filter((each) => each !== first).map(({ reason }) => reason)
+    })
+  })

@@ -1,12 +1,10 @@
 /**
- * Runs a script's effect as the process: SIGINT, SIGTERM and SIGHUP interrupt
- * it, its finalizers run, and the exit code says how it ended. An expected
- * failure is one plain line; only a defect shows a stack.
+ * Runs a script's effect as the process, by `runScript`: a signal interrupts it and its finalizers run. The effect gives
+ * the exit code. A failure is one plain line; a defect shows its stack.
  */
-import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
-import * as Runtime from "effect/Runtime"
+import { runScript } from "../../src/Script.ts"
 
 /** A failure whose message is all that the user needs. */
 export interface Plain {
@@ -14,24 +12,15 @@ export interface Plain {
 }
 
 export const main = <E extends Plain>(effect: Effect.Effect<number, E>): void => {
-  // A closed terminal sends SIGHUP, which would end the process with no clean-up.
+  // A closed terminal sends SIGHUP, which would end the process without clean-up.
   process.on("SIGHUP", () => process.kill(process.pid, "SIGTERM"))
   // Output into a closed pipe must not stop the clean-up either.
   for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {})
 
-  const reported = Effect.catchCause(effect, (cause) => {
-    if (Cause.hasInterruptsOnly(cause)) return Effect.interrupt
-    const error = Cause.squash(cause)
-    const text = Cause.hasDies(cause) ? Cause.pretty(cause) : (error as Plain).message
-    return Effect.sync(() => {
-      process.stderr.write(`${text}\n`)
-      return 1
-    })
-  })
-
-  NodeRuntime.runMain(reported, {
-    disableErrorReporting: true,
-    teardown: (exit, onExit) =>
-      exit._tag === "Success" ? onExit(exit.value as number) : Runtime.defaultTeardown(exit, onExit)
-  })
+  runScript(effect.pipe(
+    Effect.map((code) => {
+      process.exitCode = code
+    }),
+    Effect.tapCause((cause) => Effect.sync(() => Cause.hasDies(cause) && console.error(Cause.pretty(cause))))
+  ))
 }
