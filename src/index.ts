@@ -5,6 +5,7 @@
  * @since 0.1.0
  */
 export * as Cluster from "./Cluster.ts"
+export * as Document from "./Document.ts"
 export * as Docker from "./layers/Docker.ts"
 export * as Hetzner from "./layers/Hetzner.ts"
 export * as Memory from "./layers/Memory.ts"

@@ -6,9 +6,9 @@
  * Source: Hetzner Cloud API reference, `GET /server_types`, `/locations`, `/images`.
  */
 import * as Effect from "effect/Effect"
+import { nearList } from "../internal/Suggest.ts"
 import type { Candidate } from "./Candidates.ts"
 import type { CallFailure, Client } from "./Client.ts"
-import { nearWords } from "./Near.ts"
 import { type Fault, fieldOfRole, type Role, type ServerSpec } from "./Spec.ts"
 import * as Wire from "./Wire.ts"
 
@@ -85,7 +85,7 @@ export interface Offered {
 }
 
 const unknownName = (kind: string, name: string | number, known: ReadonlyArray<string>): string =>
-  `there is no ${kind} ${name}${nearWords(String(name), known)}`
+  `there is no ${kind} ${name}${nearList(String(name), known)}`
 
 /** The image of a type's architecture, or why there is none. */
 const imageFor = (

@@ -4,10 +4,10 @@
  * What agrees is kept, what is missing is created, a network of ours that lacks its subnet is healed. What differs, or is
  * held by something that is not ours, is refused with `NameTaken`, which names all that stands in the way.
  */
+import { nearList } from "../internal/Suggest.ts"
 import type { Subject } from "../Progress.ts"
 import { NameTaken, type Reason } from "../Reason.ts"
 import * as Labels from "./Labels.ts"
-import { nearWords } from "./Near.ts"
 import {
   type AskedKey,
   digestDifferences,
@@ -177,7 +177,7 @@ export const keyFaults = (plan: Plan, world: World): ReadonlyArray<Fault> =>
   plan.sshKeys.flatMap((key, index) =>
     typeof key === "object" || findKey(world.sshKeys, key) !== undefined ? [] : [{
       path: `sshKeys[${index}]`,
-      message: `there is no key ${key}${nearWords(String(key), world.sshKeys.map(({ name }) => name))}`
+      message: `there is no key ${key}${nearList(String(key), world.sshKeys.map(({ name }) => name))}`
     }]
   )
 

@@ -57,32 +57,4 @@ export const visible = (text: string, most = 80): string => {
 export const shown = (value: unknown): string =>
   typeof value === "string" ? JSON.stringify(visible(value)) : typeof value
 
-/** How many letters have to change to make one word of another. */
-const distance = (a: string, b: string): number => {
-  let row = Array.from({ length: b.length + 1 }, (_, index) => index)
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i]
-    for (let j = 1; j <= b.length; j++) {
-      const change = (row[j - 1] ?? 0) + Number(a[i - 1] !== b[j - 1])
-      next.push(Math.min(change, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1))
-    }
-    row = next
-  }
-  return row[b.length] ?? 0
-}
-
-/** The known word that was probably meant; undefined where none is near. */
-const nearestWord = (word: string, known: ReadonlyArray<string>): string | undefined => {
-  if (word.length > 64) return undefined
-  const ranked = known
-    .map((candidate) => ({ candidate, far: distance(word.toLowerCase(), candidate.toLowerCase()) }))
-    .sort((a, b) => a.far - b.far)
-  const best = ranked[0]
-  return best !== undefined && best.far <= Math.max(1, Math.floor(word.length / 3)) ? best.candidate : undefined
-}
-
-/** `; did you mean x?`, or nothing. */
-export const didYouMean = (word: string, known: ReadonlyArray<string>): string => {
-  const nearest = nearestWord(word, known)
-  return nearest === undefined ? "" : `; did you mean ${nearest}?`
-}
+export { didYouMean } from "../../internal/Suggest.ts"
