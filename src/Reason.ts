@@ -83,6 +83,7 @@ const withTraits = <C extends Constructor<{ readonly _tag: ReasonTag; readonly d
     readonly code?: string
     readonly correlationId?: string
     readonly retryAfterMillis?: number
+    readonly hint?: string
   }
   Object.defineProperties(base.prototype, {
     isRetryable: {
@@ -97,7 +98,7 @@ const withTraits = <C extends Constructor<{ readonly _tag: ReasonTag; readonly d
     },
     advice: {
       get(this: Self) {
-        return reasons[this._tag].advice
+        return this.hint ?? reasons[this._tag].advice
       }
     },
     message: {
@@ -118,7 +119,9 @@ const common = {
   /** The HTTP status or gRPC code, as it came. */
   status: Schema.optionalKey(Schema.Int),
   /** The backend's id of the request, for its support or its log. */
-  correlationId: Schema.optionalKey(Schema.String)
+  correlationId: Schema.optionalKey(Schema.String),
+  /** What to do about this very cause. `advice` returns it instead of the advice of the reason. */
+  hint: Schema.optionalKey(Schema.String)
 }
 
 /** @category errors @since 0.1.0 */

@@ -9,6 +9,7 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
@@ -17,17 +18,25 @@ import { countCall, failWith } from "../internal/Method.ts"
 import { retrying } from "../internal/Retry.ts"
 import type { Policy } from "../Policy.ts"
 import { ProviderUnavailable } from "../ProviderError.ts"
-import { type BackendError, InvalidResponse, Transport as TransportCut, UnknownError } from "../Reason.ts"
+import { type BackendError, InvalidResponse, type Reason, Transport as TransportCut } from "../Reason.ts"
 import type { ConnectionOptions, Environment } from "./Connection.ts"
-import { oneLine, reasonOf } from "./Errors.ts"
+import {
+  isConnectedAlready,
+  isPage,
+  needsOtherState,
+  oneLine,
+  pageSentence,
+  parseJson,
+  pullReasonOf,
+  reasonOf,
+  type Refusal
+} from "./Errors.ts"
 import {
   type Answer,
   type CallFailure,
   type Connection,
   deadline,
   failure as connectionError,
-  messageIn,
-  parseJson,
   type Request,
   Transport
 } from "./Transport.ts"
@@ -95,7 +104,11 @@ const decodeWith = <S extends Schema.ConstraintDecoder<unknown>>(schema: S) => {
     Option.match(parseJson(text), {
       onNone: () =>
         failWith(
-          new InvalidResponse({ detail: `${what} gave no JSON: ${oneLine(text).slice(0, 120) || "(nothing)"}` })
+          new InvalidResponse({
+            detail: isPage(text)
+              ? `${what}: ${pageSentence(text)}`
+              : `${what} gave no JSON: ${oneLine(text).slice(0, 120) || "(nothing)"}`
+          })
         ),
       onSome: (json) =>
         Effect.catch(
@@ -171,10 +184,20 @@ export const make = Effect.fnUntraced(function*(options: {
         Effect.flatMap((answer) =>
           settings.ok.includes(answer.status)
             ? Effect.succeed(answer)
-            : failWith(reasonOf({ ...answer, message: messageIn(answer.text) }))
+            : failWith(reasonOf({ ...answer, method: request.method }))
         )
       )
-      return settings.repeatable ? retrying(policy)(once) : once
+      if (!settings.repeatable) return once
+      // The state of a container does not change because the same call is sent again.
+      return once.pipe(
+        Effect.map(Result.succeed<Answer>),
+        Effect.catchIf(
+          (error): error is BackendError => error._tag === "BackendError" && needsOtherState(error.reason),
+          (error) => Effect.succeed(Result.fail(error))
+        ),
+        retrying(policy),
+        Effect.flatMap(Effect.fromResult)
+      )
     }).pipe(forgetting)
 
   const get = (path: string, query?: Readonly<Record<string, string>>) =>
@@ -191,34 +214,31 @@ export const make = Effect.fnUntraced(function*(options: {
       }),
       ({ status, text }) =>
         // An engine says nothing here, or JSON. What a proxy or a portal says with a success changed nothing.
-        /^\s*</.test(text)
-          ? failWith(
-            new InvalidResponse({
-              detail: `${what(request)} gave a page: ${oneLine(text).slice(0, 120)}`,
-              status
-            })
-          )
+        isPage(text)
+          ? failWith(new InvalidResponse({ detail: `${what(request)}: ${pageSentence(text)}`, status }))
           : Effect.succeed<Effected>(status === 304 ? "Already" : "Effected")
     )
 
   /** Opens an answer that may last: the effect ends with its headers, the stream has what comes after. */
   const opening = Effect.fnUntraced(function*(
-    request: Request
+    request: Request,
+    refused: (refusal: Refusal) => Reason = reasonOf
   ): Effect.fn.Return<Stream.Stream<Uint8Array, CallFailure>, CallFailure, Scope.Scope> {
     const { requestTimeout } = yield* options.policy
     const connection = yield* engine
     const response = yield* connection.openStream(request).pipe(deadline(requestTimeout, what(request)), forgetting)
     if (response.status === 200) return response.bytes
     const text = yield* response.text.pipe(deadline(requestTimeout, what(request)))
-    return yield* failWith(reasonOf({ status: response.status, message: messageIn(text) }))
+    return yield* failWith(refused({ status: response.status, text, method: request.method }))
   })
 
   /** The lines of such an answer, each within `idleTimeout` of the one before. */
   const openingLines = Effect.fnUntraced(function*(
-    request: Request
+    request: Request,
+    refused?: (refusal: Refusal) => Reason
   ): Effect.fn.Return<Stream.Stream<string, CallFailure>, CallFailure, Scope.Scope> {
     const { idleTimeout } = yield* options.policy
-    return (yield* opening(request)).pipe(
+    return (yield* opening(request, refused)).pipe(
       Stream.decodeText(),
       Stream.splitLines,
       Stream.filter((line) => line.trim() !== ""),
@@ -238,7 +258,7 @@ export const make = Effect.fnUntraced(function*(options: {
       engine.pipe(
         Effect.tap((connection) =>
           Effect.flatMap(connection.exchange({ method: "GET", path: "/_ping" }), (answer) =>
-            answer.status === 200 ? Effect.void : failWith(reasonOf({ status: answer.status, message: answer.text })))
+            answer.status === 200 ? Effect.void : failWith(reasonOf(answer)))
         ),
         deadline(policy.requestTimeout, "GET /_ping"),
         Effect.catchTag("BackendError", (error) =>
@@ -289,11 +309,17 @@ export const make = Effect.fnUntraced(function*(options: {
       ),
     removeNetwork: (id) => Effect.asVoid(change({ method: "DELETE", path: `/networks/${encodeURIComponent(id)}` })),
     connectNetwork: (id, containerId) =>
-      Effect.asVoid(change({
+      change({
         method: "POST",
         path: `/networks/${encodeURIComponent(id)}/connect`,
         body: { Container: containerId }
-      })),
+      }).pipe(
+        Effect.asVoid,
+        Effect.catchIf(
+          (error) => error._tag === "BackendError" && isConnectedAlready(error.reason),
+          () => Effect.void
+        )
+      ),
     disconnectNetwork: (id, containerId) =>
       Effect.asVoid(change({
         method: "POST",
@@ -319,14 +345,15 @@ export const make = Effect.fnUntraced(function*(options: {
         ({ status }) => status === 200
       ),
     pullImage: (image) =>
-      Stream.unwrap(openingLines({ method: "POST", path: "/images/create", query: reference(image) })).pipe(
-        Stream.mapEffect((line) => pullLine("POST /images/create", line)),
-        Stream.mapEffect((line) =>
-          typeof line.error === "string" && line.error !== ""
-            ? failWith(pullFailure(line.error))
-            : Effect.succeed(line)
-        )
-      ),
+      Stream.unwrap(openingLines({ method: "POST", path: "/images/create", query: reference(image) }, pullReasonOf))
+        .pipe(
+          Stream.mapEffect((line) => pullLine("POST /images/create", line)),
+          Stream.mapEffect((line) =>
+            typeof line.error === "string" && line.error !== ""
+              ? failWith(pullReasonOf({ status: 200, text: line.error }))
+              : Effect.succeed(line)
+          )
+        ),
     events: (filters) =>
       Stream.unwrap(Effect.map(
         openingLines({ method: "GET", path: "/events", query: { filters: JSON.stringify(filters) } }),
@@ -389,11 +416,19 @@ export const make = Effect.fnUntraced(function*(options: {
   }
 })
 
+/** The body of a refusal that dockerode rejected with. It keeps a JSON body parsed and another one as bytes. */
+const bodyOf = (error: unknown): string => {
+  const body = typeof error === "object" && error !== null && "json" in error ? error.json : undefined
+  return body instanceof Uint8Array
+    ? new TextDecoder().decode(body)
+    : JSON.stringify(body ?? { message: error instanceof Error ? error.message : String(error) })
+}
+
 /** What dockerode itself rejects with: an answer with a status, or a failed connection. */
 const foreignFailure = (connection: Connection, error: unknown): Effect.Effect<never, CallFailure> => {
   const status = typeof error === "object" && error !== null && "statusCode" in error ? Number(error.statusCode) : 0
   return status > 0
-    ? failWith(reasonOf({ status, message: error instanceof Error ? error.message : String(error) }))
+    ? failWith(reasonOf({ status, text: bodyOf(error) }))
     : connectionError(connection.address, error)
 }
 
@@ -404,16 +439,4 @@ const reference = (image: string): { readonly fromImage: string; readonly tag?: 
   return colon > image.lastIndexOf("/")
     ? { fromImage: image.slice(0, colon), tag: image.slice(colon + 1) }
     : { fromImage: image, tag: "latest" }
-}
-
-/** What a registry says comes as text in a line of an answer with status 200. */
-const pullFailure = (message: string) => {
-  const status = /manifest unknown|not found|does not exist/i.test(message)
-    ? 404
-    : /unauthorized|denied|authentication/i.test(message)
-    ? 401
-    : /toomanyrequests|rate limit/i.test(message)
-    ? 429
-    : 0
-  return status === 0 ? new UnknownError({ detail: oneLine(message) }) : reasonOf({ status, message })
 }

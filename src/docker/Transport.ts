@@ -21,7 +21,7 @@ import { countCall, failWith } from "../internal/Method.ts"
 import { ProviderUnavailable } from "../ProviderError.ts"
 import { type BackendError, InvalidResponse, RequestTimeout, Transport as TransportCut } from "../Reason.ts"
 import { type ConnectionOptions, type Endpoint, type Environment, resolve } from "./Connection.ts"
-import { connectionFailure, oneLine } from "./Errors.ts"
+import { connectionFailure, messageIn, oneLine, parseJson } from "./Errors.ts"
 import * as Wire from "./Wire.ts"
 
 export type CallFailure = ProviderUnavailable | BackendError
@@ -176,21 +176,6 @@ const readBody = (address: string, response: IncomingMessage): Effect.Effect<str
       response.destroy()
     })
   })
-
-export const parseJson = (text: string): Option.Option<unknown> => {
-  try {
-    return Option.some(JSON.parse(text))
-  } catch {
-    return Option.none()
-  }
-}
-
-export const messageIn = (text: string): string => {
-  const body = Option.getOrUndefined(parseJson(text))
-  return typeof body === "object" && body !== null && "message" in body && typeof body.message === "string"
-    ? body.message
-    : text
-}
 
 export interface Answer {
   readonly status: number
