@@ -146,7 +146,8 @@ describe("the error table over the recordings", () => {
 
   it("a pull that fails as a line of a reply has the same reason as a refused one (D17)", () => {
     const line = recordings.find(({ engine, id }) => engine === "podman-4.3.1" && id === "image-pull-unreachable")
-    const error = (line?.reply?.body as ReadonlyArray<{ readonly error?: string }>).find((each) => each.error)?.error
+    const lines = (line?.reply?.body ?? []) as ReadonlyArray<{ readonly error?: string }>
+    const error = lines.find((each) => each.error !== undefined)?.error
     assert.strictEqual(pullReasonOf({ status: 200, text: error ?? "" })._tag, "ServerFault")
   })
 })
