@@ -14,6 +14,7 @@ import { checkUnicodeClusterName } from "./internal/ClusterNames.ts"
 import { buildClusterStatus } from "./internal/ClusterStatus.ts"
 import * as Operation from "./internal/Operation.ts"
 import { ClusterStatus, NodeInfo, type NodeState } from "./Model.ts"
+import { Plan, toJson as planToJson } from "./Plan.ts"
 import * as Policy from "./Policy.ts"
 import type { ProviderService } from "./Provider.ts"
 import {
@@ -82,7 +83,8 @@ export const getClusterStatusFromLister = <E, R>(
 ): Effect.Effect<Option.Option<ClusterStatus>, E, R> =>
   Effect.map(
     lister.listNodes(cluster),
-    (nodes) => nodes.length === 0 ? Option.none() : Option.some(buildClusterStatus(nodes, readyState))
+    (nodes) =>
+      nodes[0] === undefined ? Option.none() : Option.some(buildClusterStatus(nodes[0].clusterName, nodes, readyState))
   )
 
 /**
@@ -261,14 +263,16 @@ const encodeReport = Schema.encodeSync(Schema.toCodecJson(OperationReport))
 const encodeError = Schema.encodeSync(Schema.toCodecJson(BackendError))
 
 /**
- * The JSON of a node, status, report or backend error; `Schema.toCodecJson` of the class reads it back. Durations are
+ * The JSON of a node, status, report, plan or backend error; `Schema.toCodecJson` of the class reads it back. Durations are
  * whole milliseconds; getters are left out.
  *
  * @category converting
  * @since 0.1.0
  */
-export const toJson = (value: NodeInfo | ClusterStatus | OperationReport | BackendError): Schema.Json =>
-  value instanceof NodeInfo
+export const toJson = (value: NodeInfo | ClusterStatus | OperationReport | Plan | BackendError): Schema.Json =>
+  value instanceof Plan
+    ? planToJson(value)
+    : value instanceof NodeInfo
     ? encodeNode(value)
     : value instanceof ClusterStatus
     ? encodeStatus(value)

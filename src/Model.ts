@@ -111,6 +111,8 @@ export class NodeInfo extends Schema.Class<NodeInfo>("kubelayer/NodeInfo")({
   clusterName: ClusterName,
   role: NodeRole,
   state: NodeState,
+  /** The node pool that the node belongs to, where it was created in one. */
+  pool: Schema.optionalKey(Schema.String),
   /** The backend's immutable id: container id, server id, machine id. */
   id: Schema.String,
   /** The role in the backend's words. */
@@ -142,6 +144,7 @@ export type ClusterPhase = typeof ClusterPhase.Type
  * @since 0.1.0
  */
 export class ClusterStatus extends Schema.Class<ClusterStatus>("kubelayer/ClusterStatus")({
+  clusterName: ClusterName,
   phase: ClusterPhase,
   /** At least one node counts, and all that count are in the ready state. */
   ready: Schema.Boolean,

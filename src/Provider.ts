@@ -1,31 +1,33 @@
 /**
- * The services `Provider` and `NodeCreator`, and the helpers over them.
+ * The services `Provider` and `NodeCreator`.
  *
- * `Provider` acts on the nodes of clusters that exist, whoever made them; `NodeCreator` makes nodes. A Layer for each
- * place where nodes live is in `layers/`. What a method must do is said here once, with the ids of the laws in
- * `kubelayer/testing` that check it on every layer. Nothing here bootstraps Kubernetes on a node.
+ * `Provider` acts on the nodes of clusters that exist, whichever tool created them; `NodeCreator` creates, changes and
+ * replaces nodes. There is a Layer for each backend in `layers/`. The docstrings say what every backend does, with the
+ * ids of the laws in `kubelayer/testing` that check it on every layer. Nothing here bootstraps Kubernetes on a node.
  *
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
+import type * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
-import { type ClusterName, ClusterStatus, NodeInfo } from "./Model.ts"
-import {
-  type BackendFailure,
+import type * as Stream from "effect/Stream"
+import type { ClusterName, ClusterStatus, NodeInfo } from "./Model.ts"
+import type { InvalidPlan, Plan, StalePlan } from "./Plan.ts"
+import type {
+  BackendFailure,
   ClusterNotFound,
-  type InvalidClusterName,
-  type InvalidSpec,
-  type NodesFailed,
-  type NodesNotCreated,
-  type NoNodes,
-  type OperationTimeout,
-  type ProviderUnavailable
+  InvalidClusterName,
+  InvalidSpec,
+  NodesFailed,
+  NodesNotCreated,
+  NoNodes,
+  OperationTimeout,
+  ProviderUnavailable
 } from "./ProviderError.ts"
-import { BackendError } from "./Reason.ts"
+import type { BackendError, ResourceKind } from "./Reason.ts"
 import type { OperationReport } from "./Report.ts"
 
 export { onEvent, Progress } from "./Progress.ts"
@@ -35,30 +37,43 @@ export { onEvent, Progress } from "./Progress.ts"
 // -----------------------------------------------------------------------------
 
 /**
+ * A part of a cluster: some nodes by name, or one node pool. A name that the cluster does not have is a `Failed`
+ * outcome on start and `AlreadyDone` on stop.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export type NodeSelection = { readonly nodes: ReadonlyArray<string> } | { readonly pool: string }
+
+/**
  * The methods of `Provider`. A cluster name is a plain string and is checked before any I/O (laws `names.*`).
  *
  * @category models
  * @since 0.1.0
  */
 export interface ProviderService {
-  /** The backend's name, as it stands in errors and spans: `docker`, `memory`, ... */
+  /** The backend: `docker`, `hetzner`, `memory`, ... */
   readonly backend: string
+  /** The name of this instance of the backend, as errors and spans show it; the backend's own where none was given. */
+  readonly name: string
   /**
-   * Starts every node of the cluster: control planes first, then the rest, each wave in parallel. A node that runs is
-   * `AlreadyDone`. One fresh list ends it: a node that does not run by then is `Failed`. One node's failure stops
-   * nothing else (laws `lifecycle.start*`, `idempotency.start`, `absent.start`, `partial.start-*`, `interruption.start`,
-   * `concurrency.*`).
+   * Starts every node of the cluster, or the selected ones: control planes first, then the rest, each wave in parallel. A
+   * node that runs is `AlreadyDone`. One fresh list ends it: a node that does not run by then is `Failed`. One node's
+   * failure stops nothing else (laws `lifecycle.start*`, `idempotency.start`, `absent.start`, `partial.start-*`,
+   * `interruption.start`, `concurrency.*`).
    */
   readonly startNodes: (
-    cluster: string
+    cluster: string,
+    options?: NodeSelection
   ) => Effect.Effect<OperationReport, NoNodes | NodesFailed | OperationTimeout | BackendFailure>
   /**
-   * Stops every node of the cluster: the rest first, control planes last. A node that is stopped, or gone, is
-   * `AlreadyDone`. Interruption sends nothing more; what was sent, the backend completes (laws `lifecycle.stop*`,
+   * Stops every node of the cluster, or the selected ones: control planes last. A node that is stopped, or gone, is
+   * `AlreadyDone`. Interruption sends nothing more; the backend completes what was sent (laws `lifecycle.stop*`,
    * `idempotency.stop`, `absent.stop`, `partial.stop-*`, `interruption.stop`).
    */
   readonly stopNodes: (
-    cluster: string
+    cluster: string,
+    options?: NodeSelection
   ) => Effect.Effect<OperationReport, NoNodes | NodesFailed | OperationTimeout | BackendFailure>
   /**
    * The nodes, control planes first, then by name with numbers compared as numbers; empty where there are none (laws
@@ -70,24 +85,31 @@ export interface ProviderService {
    * `lifecycle.clusters`).
    */
   readonly listAllClusters: Effect.Effect<ReadonlyArray<ClusterName>, ProviderUnavailable | BackendError>
+  /** The status of every cluster, sorted by name, from one read of the backend (law `lifecycle.statuses`). */
+  readonly listAllStatuses: Effect.Effect<ReadonlyArray<ClusterStatus>, ProviderUnavailable | BackendError>
   /** Whether the cluster has a node. "Could not ask" is an error, never `false` (laws `absent.exist`, `absent.error`). */
   readonly nodesExist: (cluster: string) => Effect.Effect<boolean, BackendFailure>
   /**
-   * Deletes the cluster's nodes and what else is the cluster's own. No nodes is success, and leftovers are still
-   * removed. What something foreign uses is `Skipped`, with its name. Call it again until it succeeds (laws
+   * Deletes the cluster's nodes and the resources that it owns. No nodes is success, and leftovers are still removed. A
+   * resource that something else uses is `Skipped`, with its user's name. Call it again until it succeeds (laws
    * `lifecycle.delete`, `idempotency.delete`, `absent.delete`, `ownership.*`, `partial.delete-*`).
    */
   readonly deleteNodes: (
     cluster: string
   ) => Effect.Effect<OperationReport, NodesFailed | OperationTimeout | BackendFailure>
   /**
+   * What `deleteNodes` would remove (`delete` steps), and what it would leave and why (`retain` steps). It writes nothing
+   * (laws `plan.delete`, `plan.silent`).
+   */
+  readonly planDelete: (cluster: string) => Effect.Effect<Plan, BackendFailure>
+  /**
    * None where the cluster does not exist. A list that failed is an error, never an empty status (laws
    * `lifecycle.status*`, `absent.status*`).
    */
   readonly getClusterStatus: (cluster: string) => Effect.Effect<Option.Option<ClusterStatus>, BackendFailure>
-  /** Whether the backend answers. It is asked, within the request timeout; this never fails (law `absent.available`). */
+  /** Whether the backend answers within the request timeout; this never fails (law `absent.available`). */
   readonly isAvailable: Effect.Effect<boolean>
-  /** Succeeds if the backend answers; the error says why not and what to do. */
+  /** Succeeds if the backend answers a call that needs the credential; the error says why not and what to do. */
   readonly checkAvailable: Effect.Effect<void, ProviderUnavailable>
   /**
    * The present status first, then one that differs from the one before at each change. When the world rests, the last
@@ -95,6 +117,11 @@ export interface ProviderService {
    * the cluster is gone (laws `watch.*`).
    */
   readonly watchCluster: (cluster: string) => Stream.Stream<ClusterStatus, ClusterNotFound | BackendFailure>
+  /**
+   * The statuses of all clusters first, then the whole list again at each change. It does not end while there is no
+   * cluster (law `watch.all`).
+   */
+  readonly watchAllClusters: Stream.Stream<ReadonlyArray<ClusterStatus>, ProviderUnavailable | BackendError>
 }
 
 /**
@@ -106,7 +133,23 @@ export interface ProviderService {
 export class Provider extends Context.Service<Provider, ProviderService>()("kubelayer/Provider") {}
 
 /**
- * What every backend can make a cluster's nodes from. Images, server types, locations come from the layer's options.
+ * Nodes of one kind under a name of their own, `<cluster>-<pool>-<n>`.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface NodePool {
+  /** Lower case letters, digits and `-`, unique within the cluster. `control-plane` and `worker` are reserved. */
+  readonly name: string
+  readonly role: "control-plane" | "worker"
+  /** At least 0. */
+  readonly count: number
+  /** Labels of the pool's nodes, beside those of the spec. */
+  readonly labels?: Readonly<Record<string, string>>
+}
+
+/**
+ * What every backend can create a cluster's nodes from. Images, server types, locations come from the layer's options.
  *
  * @category models
  * @since 0.1.0
@@ -114,18 +157,22 @@ export class Provider extends Context.Service<Provider, ProviderService>()("kube
 export interface ClusterSpec {
   /** Lower case letters, digits, `.` and `-`; narrower where the backend is. */
   readonly cluster: string
-  /** At least 1. */
+  /** At least 1, or at least 0 where a pool of control planes has a node. */
   readonly controlPlanes: number
   readonly workers: number
+  /** Nodes beside `controlPlanes` and `workers`, in pools with names. */
+  readonly pools?: ReadonlyArray<NodePool>
   /** Labels of the caller's own for every node. Keys of the scheme and of kubelayer are refused. */
   readonly labels?: Readonly<Record<string, string>>
-  /** What becomes of what this call made when it fails: removed (the default), or kept to look at. */
+  /** What becomes of the things that this call created when it fails: removed (the default), or kept to look at. */
   readonly onFailure?: "remove" | "keep"
+  /** Surplus control planes are deleted by `apply`. Without it a plan refuses a spec with fewer control planes. */
+  readonly allowFewerControlPlanes?: boolean
 }
 
 /**
- * What making nodes can fail with. `BackendError` and the refusals: nothing was made. `NodesNotCreated`: something was
- * made, and removed again but for its `leftovers`.
+ * The failures of a create. `BackendError` and the refusals: nothing was created. `NodesNotCreated`: something was
+ * created, and removed again except for its `leftovers`.
  *
  * @category errors
  * @since 0.1.0
@@ -138,20 +185,141 @@ export type CreateFailure =
   | ProviderUnavailable
   | BackendError
 
-/** @category models @since 0.1.0 */
-export interface NodeCreatorService {
-  /**
-   * Makes what is missing of the cluster, and starts what it made. What is there already and agrees is `AlreadyDone`;
-   * what differs, or is held by something foreign, is an error that names the difference, and nothing is touched. On
-   * failure or interruption it removes what this call made, within `Policy.cleanupTimeout` (laws `create.*`).
-   */
-  readonly createNodes: (spec: ClusterSpec) => Effect.Effect<OperationReport, CreateFailure>
-  /** `createNodes`, and `deleteNodes` of the cluster when the scope closes; what then is left is logged. */
-  readonly createNodesScoped: (spec: ClusterSpec) => Effect.Effect<OperationReport, CreateFailure, Scope.Scope>
+/**
+ * The failures of `apply`. `NodesFailed`: it was a plan of a delete, or an update or deletion failed.
+ *
+ * @category errors
+ * @since 0.2.0
+ */
+export type ApplyFailure = CreateFailure | NodesFailed | StalePlan | InvalidPlan
+
+/**
+ * How many nodes of each role are to be added.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface AddedNodes {
+  readonly controlPlanes?: number
+  readonly workers?: number
+  /** The pool of the nodes. With it one of `controlPlanes` and `workers` is given, as the pool's role is. */
+  readonly pool?: string
+  /** Labels of the caller's own for the added nodes. */
+  readonly labels?: Readonly<Record<string, string>>
+  /** What becomes of the added nodes when the call fails: removed (the default), or kept. */
+  readonly onFailure?: "remove" | "keep"
 }
 
 /**
- * Makes the nodes of clusters in one backend.
+ * How nodes are replaced or restarted, one wave at a time.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export type RollingOptions<E = never, R = never> = NodeSelection & {
+  /** How many nodes are acted on at once; 1 by default. */
+  readonly maxUnavailable?: number
+  /**
+   * Runs after each wave, with the nodes of the wave as they are now. The next wave begins when it succeeds. Its failure
+   * ends the operation, and is its failure.
+   */
+  readonly gate?: (nodes: ReadonlyArray<NodeInfo>) => Effect.Effect<void, E, R>
+}
+
+/**
+ * Something that a process created and that no process uses any more: the process is gone, and the thing was bound to it
+ * or unfinished.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface Orphan {
+  readonly kind: ResourceKind
+  readonly name: string
+  readonly id?: string
+  /** The cluster that it was created for. */
+  readonly clusterName: string
+  /** One sentence. */
+  readonly why: string
+  /** With `remove`: whether it was removed, or the error. */
+  readonly removed?: true | BackendError
+}
+
+/** @category models @since 0.2.0 */
+export interface SweepOptions {
+  /** Only what was created longer ago than this. */
+  readonly olderThan: Duration.Input
+  /** Whether to remove the orphans; by default they are only listed. */
+  readonly remove?: boolean
+}
+
+/**
+ * The methods of `NodeCreator`. `Spec` is wider in the service of a backend.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface NodeCreatorService<Spec extends ClusterSpec = ClusterSpec, Added extends AddedNodes = AddedNodes> {
+  /**
+   * The steps from what the backend has to what the spec requests: everything that is missing, different, surplus or in
+   * the way. It writes nothing (laws `plan.*`).
+   */
+  readonly plan: (
+    spec: Spec
+  ) => Effect.Effect<Plan, InvalidClusterName | InvalidSpec | ProviderUnavailable | BackendError>
+  /**
+   * Creates what is missing of the cluster, repairs what lacks something, and starts every node. It plans once: where the
+   * plan has `update`, `delete` or `refuse` steps, it fails before any write with the reason `Differs` or, where
+   * something else uses a name, `NameTaken`. On failure or interruption it removes what this call created, within
+   * `Policy.cleanupTimeout`, except what another create adopted (laws `create.*`).
+   */
+  readonly createNodes: (spec: Spec) => Effect.Effect<OperationReport, CreateFailure>
+  /** `createNodes`, and `deleteNodes` of the cluster when the scope closes; the log has what is left then. */
+  readonly createNodesScoped: (spec: Spec) => Effect.Effect<OperationReport, CreateFailure, Scope.Scope>
+  /**
+   * Carries a plan out, its `update` and `delete` steps included. It lists the backend again and fails with `StalePlan`
+   * where the plan would now be another one. `spec` is required where a plan that was read from a file has digests of
+   * secrets; it is compared with the plan.
+   */
+  readonly apply: (
+    plan: Plan,
+    options?: { readonly spec?: Spec }
+  ) => Effect.Effect<OperationReport, ApplyFailure>
+  /**
+   * Adds nodes to a cluster that exists, also to one that another tool created. Their names are the first free ones. Two
+   * calls that add one node each add two nodes.
+   */
+  readonly addNodes: (cluster: string, nodes: Added) => Effect.Effect<OperationReport, CreateFailure | ClusterNotFound>
+  /** Deletes nodes of a cluster by name. A name that the cluster does not have is `AlreadyDone`. */
+  readonly removeNodes: (
+    cluster: string,
+    names: ReadonlyArray<string>
+  ) => Effect.Effect<OperationReport, ClusterNotFound | NodesFailed | OperationTimeout | BackendFailure>
+  /**
+   * Deletes the selected nodes and creates them again under their names, one wave at a time. A call that was interrupted
+   * is finished by the same call.
+   */
+  readonly replaceNodes: <E = never, R = never>(
+    cluster: string,
+    options: RollingOptions<E, R>
+  ) => Effect.Effect<
+    OperationReport,
+    E | ClusterNotFound | NodesFailed | CreateFailure,
+    R
+  >
+  /** Stops and starts the selected nodes, one wave at a time. */
+  readonly restartNodes: <E = never, R = never>(
+    cluster: string,
+    options: RollingOptions<E, R>
+  ) => Effect.Effect<OperationReport, E | ClusterNotFound | NodesFailed | OperationTimeout | BackendFailure, R>
+  /** Lists what processes that are gone have left behind, and removes it with `remove`. */
+  readonly sweep: (
+    options: SweepOptions
+  ) => Effect.Effect<ReadonlyArray<Orphan>, ProviderUnavailable | BackendError>
+}
+
+/**
+ * Creates, changes and replaces the nodes of clusters in one backend.
  *
  * @category services
  * @since 0.1.0

@@ -136,6 +136,7 @@ export class InvalidSpec extends Data.TaggedError("InvalidSpec")<{
 // -----------------------------------------------------------------------------
 
 const failures = (report: OperationReport): string =>
+  (report.errors ?? []).map((error) => `\n  - ${error.message}`).join("") +
   [...report.failed, ...report.unsupported].map((node) =>
     [`\n  - ${node.kind} ${node.name}: ${node.problem}`, ...node.notes ?? []].join("\n      ")
   ).join("")

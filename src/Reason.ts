@@ -10,6 +10,84 @@ import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
 
 // -----------------------------------------------------------------------------
+// Kinds and differences
+// -----------------------------------------------------------------------------
+
+/** The kind of thing that an outcome, an event, an error or a leftover names. */
+export const ResourceKind = Schema.Literals([
+  "node",
+  "cluster",
+  "network",
+  "volume",
+  "image",
+  "firewall",
+  "placement-group",
+  "floating-ip",
+  "primary-ip",
+  "load-balancer",
+  "ssh-key",
+  "resource"
+])
+
+/** @category models @since 0.1.0 */
+export type ResourceKind = typeof ResourceKind.Type
+
+/**
+ * How a difference is removed.
+ *
+ * - `repair`: add what is missing (connect, attach, assign, apply). Nothing is taken away.
+ * - `update`: change what exists (rules, labels, a larger volume).
+ * - `replace`: delete the thing and create it again. No step does that on its own.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export const Remedy = Schema.Literals(["repair", "update", "replace"])
+
+/** @category models @since 0.2.0 */
+export type Remedy = typeof Remedy.Type
+
+/**
+ * One field in which a node or resource is not as requested.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export class Difference extends Schema.Class<Difference>("kubelayer/Difference")({
+  /** The path of the field in the spec of the thing, such as `image` or `labels.team`. */
+  field: Schema.String,
+  /** The value that the backend has; `null` where it has none. Never a secret. */
+  actual: Schema.Json,
+  /** The value that the spec requests; `null` where it requests none. Never a secret. */
+  requested: Schema.Json,
+  remedy: Remedy
+}) {
+  override toString(): string {
+    return `${this.field}: ${JSON.stringify(this.actual)} (requested ${JSON.stringify(this.requested)})`
+  }
+}
+
+/**
+ * All differences of one node or resource, and the step that would remove them.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export const ResourceDifferences = Schema.Struct({
+  kind: ResourceKind,
+  name: Schema.String,
+  id: Schema.optionalKey(Schema.String),
+  /** `update` and `delete` are done by `apply` only; `refuse` by nothing. */
+  action: Schema.Literals(["update", "delete", "refuse"]),
+  /** One sentence, where the differences alone do not say it. */
+  why: Schema.optionalKey(Schema.String),
+  differences: Schema.Array(Difference)
+})
+
+/** @category models @since 0.2.0 */
+export type ResourceDifferences = typeof ResourceDifferences.Type
+
+// -----------------------------------------------------------------------------
 // Reasons
 // -----------------------------------------------------------------------------
 
@@ -30,6 +108,10 @@ export const reasons = {
   },
   QuotaExceeded: { isRetryable: false, advice: "Delete what is not used, or ask the backend for a higher limit." },
   NameTaken: { isRetryable: false, advice: "Choose another name, or remove what holds it; nothing of it was touched." },
+  Differs: {
+    isRetryable: false,
+    advice: "Review the plan and apply it, or change the spec. Nothing was changed."
+  },
   AmbiguousCluster: { isRetryable: false, advice: "Name the scheme in the layer's options instead of `auto`." },
   Locked: { isRetryable: true, advice: "Another operation holds the resource; it frees itself." },
   Conflict: { isRetryable: true, advice: "The resource changed meanwhile; read it again and repeat." },
@@ -152,6 +234,16 @@ export class NameTaken
   extends withTraits(Schema.TaggedError<NameTaken>()("NameTaken", { ...common, by: Schema.String }))
 {}
 /**
+ * Nodes or resources of the cluster are not as requested, and `createNodes` does not change or delete them. Nothing was
+ * sent. `differences` has all of them.
+ *
+ * @category errors
+ * @since 0.2.0
+ */
+export class Differs extends withTraits(
+  Schema.TaggedError<Differs>()("Differs", { ...common, differences: Schema.Array(ResourceDifferences) })
+) {}
+/**
  * The name stands for a cluster in more than one scheme; `candidates` are `scheme/cluster`. Nothing was touched.
  *
  * @category errors
@@ -203,6 +295,7 @@ export const Reason = Schema.Union([
   PlacementFailed,
   QuotaExceeded,
   NameTaken,
+  Differs,
   AmbiguousCluster,
   Locked,
   Conflict,
@@ -220,25 +313,6 @@ export const Reason = Schema.Union([
 
 /** @category errors @since 0.1.0 */
 export type Reason = typeof Reason.Type
-
-/** The kind of thing that an outcome, an event, an error or a leftover names. */
-export const ResourceKind = Schema.Literals([
-  "node",
-  "cluster",
-  "network",
-  "volume",
-  "image",
-  "firewall",
-  "placement-group",
-  "floating-ip",
-  "primary-ip",
-  "load-balancer",
-  "ssh-key",
-  "resource"
-])
-
-/** @category models @since 0.1.0 */
-export type ResourceKind = typeof ResourceKind.Type
 
 /**
  * What a backend answered to one operation, or to one node of it.

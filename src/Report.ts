@@ -38,6 +38,10 @@ export const OperationName = Schema.Literals([
   "deleteNodes",
   "addNodes",
   "removeNodes",
+  "replaceNodes",
+  "restartNodes",
+  "apply",
+  "sync",
   "forEachNode"
 ])
 
@@ -75,8 +79,8 @@ export class ResourceOutcome extends Schema.Class<ResourceOutcome>("kubelayer/Re
 }
 
 /**
- * What an operation did, node by node. It is a failure if any node failed, or if none could be acted on and at least
- * one is unsupported.
+ * What an operation did, node by node. It is a failure if any outcome is `Failed`, if `errors` is not empty, or if
+ * nothing is `Done` or `AlreadyDone` and something is `Unsupported`.
  *
  * @category models
  * @since 0.1.0
@@ -85,6 +89,8 @@ export class OperationReport extends Schema.Class<OperationReport>("kubelayer/Op
   operation: OperationName,
   clusterName: ClusterName,
   outcomes: Schema.Array(ResourceOutcome),
+  /** Failures that concern no single node or resource, such as a list that failed. */
+  errors: Schema.optionalKey(Schema.Array(BackendError)),
   durationMillis: Schema.Int
 }) {
   private having(tag: Outcome["_tag"]): ReadonlyArray<ResourceOutcome> {
@@ -111,13 +117,16 @@ export class OperationReport extends Schema.Class<OperationReport>("kubelayer/Op
     return this.having("Unsupported")
   }
 
-  /** Why those that failed did so. */
+  /** The reasons of all failures: those of `errors`, then those of the outcomes. */
   get reasons(): ReadonlyArray<Reason> {
-    return this.outcomes.flatMap((entry) => entry.outcome._tag === "Failed" ? [entry.outcome.error.reason] : [])
+    return [
+      ...(this.errors ?? []).map(({ reason }) => reason),
+      ...this.outcomes.flatMap((entry) => entry.outcome._tag === "Failed" ? [entry.outcome.error.reason] : [])
+    ]
   }
 
   get isFailure(): boolean {
-    if (this.failed.length > 0) return true
+    if (this.failed.length > 0 || (this.errors ?? []).length > 0) return true
     const settled = this.outcomes.some(({ outcome }) => outcome._tag === "Done" || outcome._tag === "AlreadyDone")
     return !settled && this.unsupported.length > 0
   }

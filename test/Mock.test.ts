@@ -314,3 +314,84 @@ describe("Mock", () => {
       Effect.provide(layerFrom(Mock.Mock).pipe(Layer.provideMerge(Mock.layerService({ nodesExist: true }))))
     ))
 })
+
+describe("Mock answers of plans, scaling and sweeps", () => {
+  const run = <A, E>(answers: Mock.Answers, body: (mock: Mock.MockService) => Effect.Effect<A, E>) =>
+    Effect.gen(function*() {
+      const mock = yield* Mock.make(answers)
+      const result = yield* Effect.result(body(mock))
+      return { result, calls: yield* mock.calls }
+    })
+
+  it.effect("plan, apply and planDelete give their answers and record what they were given", () =>
+    Effect.gen(function*() {
+      const planned = Mock.plan("createNodes", "dev", { "dev-worker": "create" })
+      const spec = { cluster: "dev", controlPlanes: 1, workers: 1 }
+      const { calls, result } = yield* run({
+        plan: { dev: planned },
+        planDelete: { dev: Mock.plan("deleteNodes", "dev", { "dev-worker": "delete" }) },
+        apply: ({ clusterName }) => Mock.report("apply", clusterName, { "dev-worker": "Done" })
+      }, ({ creator, provider }) =>
+        Effect.gen(function*() {
+          const plan = yield* creator.plan(spec)
+          const report = yield* creator.apply(plan)
+          return [plan, report.done.length, (yield* provider.planDelete("dev")).changes.length] as const
+        }))
+      assert.deepStrictEqual(result._tag === "Success" && result.success, [planned, 1, 1])
+      assert.deepStrictEqual(calls, [
+        { method: "plan", cluster: "dev", spec },
+        { method: "apply", cluster: "dev", plan: planned },
+        { method: "planDelete", cluster: "dev" }
+      ])
+    }))
+
+  it.effect("a report with a failure fails addNodes with NodesNotCreated and the others with NodesFailed", () =>
+    Effect.gen(function*() {
+      const failed = (operation: "addNodes" | "removeNodes" | "replaceNodes" | "restartNodes") => ({
+        dev: Mock.report(operation, "dev", { "dev-worker": new Locked({ detail: "busy" }) })
+      })
+      const { calls, result } = yield* run({
+        addNodes: failed("addNodes"),
+        removeNodes: failed("removeNodes"),
+        replaceNodes: failed("replaceNodes"),
+        restartNodes: failed("restartNodes")
+      }, ({ creator }) =>
+        Effect.forEach([
+          creator.addNodes("dev", { workers: 1 }),
+          creator.removeNodes("dev", ["dev-worker"]),
+          creator.replaceNodes("dev", { pool: "gpu" }),
+          creator.restartNodes("dev", { nodes: ["dev-worker"] })
+        ], (effect) => Effect.map(Effect.flip(effect), ({ _tag }) => _tag)))
+      assert.deepStrictEqual(result._tag === "Success" && result.success, [
+        "NodesNotCreated",
+        "NodesFailed",
+        "NodesFailed",
+        "NodesFailed"
+      ])
+      assert.deepStrictEqual(calls.map(({ options }) => options), [
+        { workers: 1 },
+        ["dev-worker"],
+        { pool: "gpu" },
+        { nodes: ["dev-worker"] }
+      ])
+    }))
+
+  it.effect("statuses of all clusters follow from the nodes, and a watch gives its lists", () =>
+    Effect.gen(function*() {
+      const { result } = yield* run({
+        listNodes: { b: Mock.nodes("b"), a: Mock.nodes("a"), none: [] },
+        watchAllClusters: [[Mock.status(Mock.nodes("a"))], []]
+      }, ({ provider }) => Effect.all([provider.listAllStatuses, Stream.runCollect(provider.watchAllClusters)]))
+      const [statuses, lists] = result._tag === "Success" ? result.success : [[], []]
+      assert.deepStrictEqual(statuses.map(({ clusterName }) => clusterName), ["a", "b"])
+      assert.deepStrictEqual(lists.map((list) => list.length), [1, 0])
+    }))
+
+  it.effect("sweep gives its orphans, and an instance has its name", () =>
+    Effect.gen(function*() {
+      const orphan = { kind: "volume", name: "v", clusterName: "dev", why: "its process is gone" } as const
+      const mock = yield* Mock.make({ sweep: [orphan] }, { name: "second" })
+      assert.deepStrictEqual(yield* mock.creator.sweep({ olderThan: "1 hour" }), [orphan])
+      assert.strictEqual(mock.provider.name, "second")
+    }))
+})

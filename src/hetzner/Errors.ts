@@ -19,7 +19,7 @@ export interface Answer {
   readonly isWrite?: boolean
 }
 
-type Tag = Exclude<Reasons.ReasonTag, "AmbiguousCluster" | "RequestTimeout">
+type Tag = Exclude<Reasons.ReasonTag, "AmbiguousCluster" | "Differs" | "RequestTimeout">
 
 /** Each code of the API and what it means. Exported for its own test. */
 export const codes: Readonly<Record<string, Tag>> = {

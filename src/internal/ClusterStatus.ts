@@ -1,7 +1,7 @@
 /**
  * The status of a cluster, computed from a list of its nodes.
  */
-import { type ClusterPhase, ClusterStatus, type NodeInfo, type NodeState } from "../Model.ts"
+import { ClusterName, type ClusterPhase, ClusterStatus, type NodeInfo, type NodeState } from "../Model.ts"
 
 const phaseOf = (states: ReadonlyArray<NodeState>, ready: number): ClusterPhase => {
   const all = (state: NodeState) => states.every((each) => each === state)
@@ -23,6 +23,7 @@ const phaseOf = (states: ReadonlyArray<NodeState>, ready: number): ClusterPhase 
  * @since 0.1.0
  */
 export const buildClusterStatus = (
+  cluster: string,
   nodes: ReadonlyArray<NodeInfo>,
   readyState: NodeState = "running",
   extra: { readonly endpoint?: string; readonly rawPhase?: string } = {}
@@ -30,6 +31,7 @@ export const buildClusterStatus = (
   const counted = nodes.filter((node) => node.role !== "helper")
   const ready = counted.filter((node) => node.state === readyState).length
   return new ClusterStatus({
+    clusterName: ClusterName.make(cluster),
     phase: phaseOf(counted.map((node) => node.state), ready),
     ready: counted.length > 0 && ready === counted.length,
     nodesTotal: counted.length,

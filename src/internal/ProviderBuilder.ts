@@ -14,6 +14,7 @@ import type { OperationName } from "../Report.ts"
 import { checkClusterName } from "./ClusterNames.ts"
 import { buildClusterStatus } from "./ClusterStatus.ts"
 import { method, streamMethod } from "./Method.ts"
+import { allClusters, withoutSelection } from "./NotPorted.ts"
 import * as Operation from "./Operation.ts"
 
 type CallFailure = ProviderUnavailable | BackendError
@@ -38,9 +39,11 @@ export interface Backend {
 
 /** The status of a cluster from its nodes; none where it has none. */
 export const statusOf = (nodes: ReadonlyArray<NodeInfo>, endpoint: string | undefined): Option.Option<ClusterStatus> =>
-  nodes.length === 0
+  nodes[0] === undefined
     ? Option.none()
-    : Option.some(buildClusterStatus(nodes, "running", endpoint === undefined ? {} : { endpoint }))
+    : Option.some(
+      buildClusterStatus(nodes[0].clusterName, nodes, "running", endpoint === undefined ? {} : { endpoint })
+    )
 
 export const makeProvider = (backend: Backend): ProviderService => {
   const { name } = backend
@@ -68,8 +71,12 @@ export const makeProvider = (backend: Backend): ProviderService => {
 
   return {
     backend: name,
-    startNodes: (cluster) => act("startNodes", cluster, backend.start),
-    stopNodes: (cluster) => act("stopNodes", cluster, backend.stop),
+    name,
+    ...allClusters(name, { listAllClusters: backend.listAllClusters, status }),
+    startNodes: (cluster, options) =>
+      withoutSelection(name, "startNodes", cluster, options, act("startNodes", cluster, backend.start)),
+    stopNodes: (cluster, options) =>
+      withoutSelection(name, "stopNodes", cluster, options, act("stopNodes", cluster, backend.stop)),
     deleteNodes: (cluster) => act("deleteNodes", cluster, backend.delete),
     listNodes: (cluster) => read("listNodes", cluster, backend.listNodes),
     nodesExist: (cluster) =>

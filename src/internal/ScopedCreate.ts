@@ -11,7 +11,7 @@ import { BoundToProcess } from "./Session.ts"
 const policyOfContext = Effect.map(Policy.Current, (context) => Policy.make(context))
 
 /**
- * Builds a `NodeCreator` from a backend's create and delete.
+ * The two creates of a `NodeCreator` from a backend's create and delete.
  *
  * @category constructors
  * @since 0.1.0
@@ -20,7 +20,7 @@ export const makeNodeCreator = (
   createNodes: NodeCreatorService["createNodes"],
   deleteNodes: ProviderService["deleteNodes"],
   policy: Effect.Effect<Policy.Policy> = policyOfContext
-): NodeCreatorService => ({
+): Pick<NodeCreatorService, "createNodes" | "createNodesScoped"> => ({
   createNodes,
   createNodesScoped: scopedCreate(createNodes, deleteNodes, policy)
 })

@@ -33,6 +33,7 @@ import { watchCluster } from "../docker/Watch.ts"
 import { checkClusterName } from "../internal/ClusterNames.ts"
 import { makeGate } from "../internal/Creation.ts"
 import { failWith, method, streamMethod } from "../internal/Method.ts"
+import { restOfCreator } from "../internal/NotPorted.ts"
 import { makeProvider, statusOf } from "../internal/ProviderBuilder.ts"
 import { makeNodeCreator, scopedCreate } from "../internal/ScopedCreate.ts"
 import * as Policy from "../Policy.ts"
@@ -250,20 +251,36 @@ export const make = Effect.fnUntraced(function*(
         : f(member.container.Id)
     })).pipe(streamMethod("docker", operation, cluster))
 
+  const addNodes: DockerService["addNodes"] = (cluster, nodes) =>
+    Effect.flatMap(loadScale, ({ addNodes }) => addNodes(context)(cluster, nodes)).pipe(
+      method("docker", "addNodes", cluster)
+    )
+  const removeNodes: DockerService["removeNodes"] = (cluster, names) =>
+    Effect.flatMap(loadScale, ({ removeNodes }) => removeNodes(context)(cluster, names)).pipe(
+      method("docker", "removeNodes", cluster)
+    )
+  const sweep: DockerService["sweep"] = (sweeping) =>
+    Effect.flatMap(loadSweep, ({ sweep }) => sweep(client, sweeping)).pipe(method("docker", "sweep"))
+
   return {
     provider,
-    creator: makeNodeCreator(createNodes, provider.deleteNodes, policy),
+    creator: {
+      ...makeNodeCreator(createNodes, provider.deleteNodes, policy),
+      ...restOfCreator("docker", {
+        addNodes,
+        removeNodes,
+        sweep: (sweeping) =>
+          Effect.map(
+            sweep(sweeping),
+            (found) => found.map(({ owner, ...orphan }) => ({ ...orphan, clusterName: owner.split("/").at(-1) ?? "" }))
+          )
+      })
+    },
     scheme,
     createNodes,
     createNodesScoped: scopedCreate(createNodes, provider.deleteNodes, policy),
-    addNodes: (cluster, nodes) =>
-      Effect.flatMap(loadScale, ({ addNodes }) => addNodes(context)(cluster, nodes)).pipe(
-        method("docker", "addNodes", cluster)
-      ),
-    removeNodes: (cluster, names) =>
-      Effect.flatMap(loadScale, ({ removeNodes }) => removeNodes(context)(cluster, names)).pipe(
-        method("docker", "removeNodes", cluster)
-      ),
+    addNodes,
+    removeNodes,
     portMappings: (cluster) =>
       read(
         "portMappings",
@@ -297,8 +314,7 @@ export const make = Effect.fnUntraced(function*(
         (id) => Stream.unwrap(Effect.map(loadExec, ({ exec }) => exec(client, id, execution)))
       ),
     client: (f) => client.use(f).pipe(method("docker", "client")),
-    sweep: (sweeping) =>
-      Effect.flatMap(loadSweep, ({ sweep }) => sweep(client, sweeping)).pipe(method("docker", "sweep"))
+    sweep
   }
 })
 

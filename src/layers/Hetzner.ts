@@ -37,6 +37,7 @@ import { watchCluster } from "../hetzner/Watch.ts"
 import { checkClusterName } from "../internal/ClusterNames.ts"
 import { makeGate } from "../internal/Creation.ts"
 import { method } from "../internal/Method.ts"
+import { restOfCreator } from "../internal/NotPorted.ts"
 import { makeProvider } from "../internal/ProviderBuilder.ts"
 import { makeNodeCreator, scopedCreate } from "../internal/ScopedCreate.ts"
 import * as Policy from "../Policy.ts"
@@ -227,23 +228,40 @@ const makeWith = Effect.fnUntraced(function*(
   const remove = removeNodes(context)
   const createNodes = (spec: HetznerClusterSpec) => create(spec).pipe(method("hetzner", "createNodes", spec.cluster))
 
+  const adding: HetznerService["addNodes"] = (cluster, nodes) =>
+    add(cluster, nodes).pipe(method("hetzner", "addNodes", cluster))
+  const removing: HetznerService["removeNodes"] = (cluster, names) =>
+    remove(cluster, names).pipe(method("hetzner", "removeNodes", cluster))
+  const sweeping: HetznerService["sweep"] = (options) =>
+    Effect.flatMap(policy, (current) => sweep({ client, actions, ownership }, current, options)).pipe(
+      method("hetzner", "sweep")
+    )
+
   return {
     provider,
-    creator: makeNodeCreator(createNodes, provider.deleteNodes, policy),
+    creator: {
+      ...makeNodeCreator(createNodes, provider.deleteNodes, policy),
+      ...restOfCreator("hetzner", {
+        addNodes: adding,
+        removeNodes: removing,
+        sweep: (options) =>
+          Effect.map(
+            sweeping(options),
+            (found) => found.map(({ cluster, ...orphan }) => ({ ...orphan, clusterName: cluster }))
+          )
+      })
+    },
     createNodes,
     createNodesScoped: scopedCreate(createNodes, provider.deleteNodes, policy),
     plan: (spec) => plan(spec).pipe(method("hetzner", "plan", spec.cluster)),
-    addNodes: (cluster, nodes) => add(cluster, nodes).pipe(method("hetzner", "addNodes", cluster)),
-    removeNodes: (cluster, names) => remove(cluster, names).pipe(method("hetzner", "removeNodes", cluster)),
+    addNodes: adding,
+    removeNodes: removing,
     resources: (cluster) =>
       Effect.flatMap(checkClusterName(cluster), (name) => resources(client, ownership, name)).pipe(
         method("hetzner", "resources", cluster)
       ),
     quota: Effect.map(governor.quota, Option.fromUndefinedOr),
-    sweep: (sweeping) =>
-      Effect.flatMap(policy, (current) => sweep({ client, actions, ownership }, current, sweeping)).pipe(
-        method("hetzner", "sweep")
-      )
+    sweep: sweeping
   }
 })
 

@@ -13,6 +13,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { checkClusterName, checkNewClusterName } from "../internal/ClusterNames.ts"
+import { restOfCreator } from "../internal/NotPorted.ts"
 import { makeProvider } from "../internal/ProviderBuilder.ts"
 import { makeNodeCreator, scopedCreate } from "../internal/ScopedCreate.ts"
 import { answered, listing, nodeInfos, reading } from "../memory/Calls.ts"
@@ -298,7 +299,7 @@ export const make = Effect.fnUntraced(function*(
 
   return {
     provider,
-    creator: makeNodeCreator(createNodes, provider.deleteNodes),
+    creator: { ...makeNodeCreator(createNodes, provider.deleteNodes), ...restOfCreator(Engine.backend, {}) },
     createNodes,
     createNodesScoped: scopedCreate(createNodes, provider.deleteNodes),
     addNode: ({ cluster, labels = {}, name, role, state = "running" }) =>

@@ -19,13 +19,19 @@ import { makeNodeCreator } from "../internal/ScopedCreate.ts"
 import { type ActFailure, type Answers, isByCluster, makeAnswering, type MethodName } from "../mock/Answers.ts"
 import { backend, status, unavailable } from "../mock/Values.ts"
 import { ClusterName, ClusterStatus, type NodeInfo } from "../Model.ts"
+import type { Plan } from "../Plan.ts"
 import {
+  type AddedNodes,
+  type ApplyFailure,
   type ClusterSpec,
   type CreateFailure,
   NodeCreator,
   type NodeCreatorService,
+  type NodeSelection,
+  type Orphan,
   Provider,
-  type ProviderService
+  type ProviderService,
+  type SweepOptions
 } from "../Provider.ts"
 import {
   type BackendFailure,
@@ -36,6 +42,7 @@ import {
   type NoNodes,
   type ProviderUnavailable
 } from "../ProviderError.ts"
+import type { BackendError } from "../Reason.ts"
 import type { OperationReport } from "../Report.ts"
 
 export {
@@ -47,11 +54,20 @@ export {
   Sequence,
   sequence
 } from "../mock/Answers.ts"
-export { failure, node, nodes, type OutcomeInput, report, status, unavailable } from "../mock/Values.ts"
+export { failure, node, nodes, type OutcomeInput, plan, report, status, unavailable } from "../mock/Values.ts"
 
 // -----------------------------------------------------------------------------
 // Service
 // -----------------------------------------------------------------------------
+
+/**
+ * @category models
+ * @since 0.2.0
+ */
+export interface Options {
+  /** The name of this instance in errors and spans; `mock` where it is left out. */
+  readonly name?: string
+}
 
 /**
  * A call that was made, with its arguments.
@@ -62,7 +78,12 @@ export { failure, node, nodes, type OutcomeInput, report, status, unavailable } 
 export interface Call {
   readonly method: MethodName
   readonly cluster?: string
+  /** Of `createNodes` and `plan`. */
   readonly spec?: ClusterSpec
+  /** Of `apply`. */
+  readonly plan?: Plan
+  /** Of `addNodes`: the nodes; of `removeNodes`: the names; of the others: the options, where any were given. */
+  readonly options?: AddedNodes | ReadonlyArray<string> | NodeSelection | SweepOptions
 }
 
 /**
@@ -120,7 +141,7 @@ export class Mock extends Context.Service<Mock, MockService>()("kubelayer/layers
  * @category constructors
  * @since 0.1.0
  */
-export const make = (answers: Answers): Effect.Effect<MockService> =>
+export const make = (answers: Answers, { name = backend }: Options = {}): Effect.Effect<MockService> =>
   Effect.sync(() => {
     const calls: Array<Call> = []
     const { answer, has } = makeAnswering(answers)
@@ -131,27 +152,43 @@ export const make = (answers: Answers): Effect.Effect<MockService> =>
       })
 
     const about = <A, E>(
-      name: Exclude<MethodName, "createNodes">,
+      name: MethodName,
       cluster: string,
-      body: (cluster: ClusterName) => Effect.Effect<A, E>
+      body: (cluster: ClusterName) => Effect.Effect<A, E>,
+      details: Omit<Call, "method" | "cluster"> = {}
     ): Effect.Effect<A, E | InvalidClusterName> =>
-      Effect.flatMap(checkClusterName(cluster), (checked) =>
-        Effect.andThen(called({ method: name, cluster }), body(checked))).pipe(method(backend, name, cluster))
+      Effect.flatMap(
+        checkClusterName(cluster),
+        (checked) => Effect.andThen(called({ method: name, cluster, ...details }), body(checked))
+      ).pipe(
+        method(backend, name, cluster)
+      )
 
     const list = (cluster: string) =>
       Effect.map(
         answer<ReadonlyArray<NodeInfo>, BackendFailure>("listNodes", cluster),
-        (nodes) =>
-          [...nodes].sort(byRoleThenName)
+        (nodes) => [...nodes].sort(byRoleThenName)
       )
 
-    const act = <E>(name: "startNodes" | "stopNodes" | "deleteNodes", cluster: string) =>
-      about(name, cluster, () =>
-        Effect.flatMap(
-          answer<OperationReport, E>(name, cluster),
-          (report): Effect.Effect<OperationReport, E | NodesFailed> =>
-            report.isFailure ? Effect.fail(new NodesFailed({ report })) : Effect.succeed(report)
-        ))
+    const act = <E>(
+      name: MethodName,
+      cluster: string,
+      details: Omit<Call, "method" | "cluster"> = {},
+      argument: unknown = cluster
+    ) =>
+      about(
+        name,
+        cluster,
+        () =>
+          Effect.flatMap(
+            answer<OperationReport, E>(name, cluster, argument),
+            (report): Effect.Effect<OperationReport, E | NodesFailed> =>
+              report.isFailure ? Effect.fail(new NodesFailed({ report })) : Effect.succeed(report)
+          ),
+        details
+      )
+
+    const optional = (options: NodeSelection | undefined) => options === undefined ? {} : { options }
 
     /** A method that follows from `listNodes` where it is not answered itself. */
     const orFromNodes = <A>(
@@ -164,20 +201,28 @@ export const make = (answers: Answers): Effect.Effect<MockService> =>
           ? Effect.map(list(cluster), from)
           : answer<A, BackendFailure>(name, cluster))
 
+    const namesOfNodes = Effect.filter(
+      isByCluster(answers.listNodes) ? Object.keys(answers.listNodes).filter((name) => name !== "*") : [],
+      (cluster) => Effect.map(list(cluster), (nodes) => nodes.length > 0)
+    )
     const listAllClusters = Effect.suspend(() => {
-      const given = answers.listNodes
       const names: Effect.Effect<ReadonlyArray<string>, BackendFailure> =
-        answers.listAllClusters === undefined && isByCluster(given)
-          ? Effect.filter(
-            Object.keys(given).filter((name) => name !== "*"),
-            (cluster) => Effect.map(list(cluster), (nodes) => nodes.length > 0)
-          )
+        answers.listAllClusters === undefined && isByCluster(answers.listNodes)
+          ? namesOfNodes
           : answer("listAllClusters")
       return Effect.map(
         Effect.catchTag(names, "InvalidClusterName", Effect.die),
         (all) => [...new Set(all)].sort().map((name) => ClusterName.make(name))
       )
     })
+    const listAllStatuses = Effect.suspend(() =>
+      answers.listAllStatuses === undefined && isByCluster(answers.listNodes)
+        ? Effect.flatMap(namesOfNodes, (names) =>
+          Effect.forEach([...names].sort(), (name) => Effect.map(list(name), (nodes) => status(nodes)))).pipe(
+            Effect.catchTag("InvalidClusterName", Effect.die)
+          )
+        : answer<ReadonlyArray<ClusterStatus>, ProviderUnavailable | BackendError>("listAllStatuses")
+    )
 
     const checkAvailable = Effect.suspend(() =>
       answers.checkAvailable !== undefined
@@ -195,8 +240,29 @@ export const make = (answers: Answers): Effect.Effect<MockService> =>
 
     const provider: ProviderService = {
       backend,
-      startNodes: (cluster) => act<ActFailure>("startNodes", cluster),
-      stopNodes: (cluster) => act<ActFailure>("stopNodes", cluster),
+      name,
+      startNodes: (cluster, options) => act<ActFailure>("startNodes", cluster, optional(options)),
+      stopNodes: (cluster, options) => act<ActFailure>("stopNodes", cluster, optional(options)),
+      planDelete: (cluster) => about("planDelete", cluster, () => answer<Plan, BackendFailure>("planDelete", cluster)),
+      listAllStatuses: Effect.andThen(called({ method: "listAllStatuses" }), listAllStatuses).pipe(
+        method(backend, "listAllStatuses")
+      ),
+      watchAllClusters: Stream.unwrap(
+        Effect.andThen(
+          called({ method: "watchAllClusters" }),
+          Effect.map(
+            answer<
+              | ReadonlyArray<ReadonlyArray<ClusterStatus>>
+              | Stream.Stream<
+                ReadonlyArray<ClusterStatus>,
+                ProviderUnavailable | BackendError
+              >,
+              ProviderUnavailable | BackendError
+            >("watchAllClusters"),
+            (lists) => Stream.isStream(lists) ? lists : Stream.fromIterable(lists)
+          )
+        )
+      ),
       deleteNodes: (cluster) => act<Exclude<ActFailure, NoNodes>>("deleteNodes", cluster),
       listNodes: (cluster) => about("listNodes", cluster, list),
       nodesExist: (cluster) => orFromNodes("nodesExist", cluster, (nodes) => nodes.length > 0),
@@ -229,21 +295,47 @@ export const make = (answers: Answers): Effect.Effect<MockService> =>
         )
     }
 
+    const created = (report: OperationReport) =>
+      report.isFailure ? Effect.fail(new NodesNotCreated({ report, leftovers: [] })) : Effect.succeed(report)
+
     const createNodes: NodeCreatorService["createNodes"] = (spec) =>
       Effect.flatMap(checkNewClusterName(spec.cluster), (cluster) =>
         Effect.andThen(
           called({ method: "createNodes", cluster, spec }),
           answer<OperationReport, CreateFailure>("createNodes", cluster, spec)
         )).pipe(
-          Effect.flatMap((report) =>
-            report.isFailure ? Effect.fail(new NodesNotCreated({ report, leftovers: [] })) : Effect.succeed(report)
-          ),
+          Effect.flatMap(created),
           method(backend, "createNodes", spec.cluster)
         )
 
     return {
       provider,
-      creator: makeNodeCreator(createNodes, provider.deleteNodes),
+      creator: {
+        ...makeNodeCreator(createNodes, provider.deleteNodes),
+        plan: (spec) =>
+          Effect.flatMap(checkNewClusterName(spec.cluster), (cluster) =>
+            Effect.andThen(
+              called({ method: "plan", cluster, spec }),
+              answer<Plan, ProviderUnavailable | BackendError>("plan", cluster, spec)
+            )).pipe(method(backend, "plan", spec.cluster)),
+        apply: (plan) => act<ApplyFailure>("apply", plan.clusterName, { plan }, plan),
+        addNodes: (cluster, nodes) =>
+          about("addNodes", cluster, () =>
+            Effect.flatMap(
+              answer<OperationReport, CreateFailure>("addNodes", cluster, nodes),
+              created
+            ), { options: nodes }),
+        removeNodes: (cluster, names) =>
+          act<Exclude<ActFailure, NoNodes>>("removeNodes", cluster, { options: names }, names),
+        replaceNodes: (cluster, options) => act<CreateFailure>("replaceNodes", cluster, { options }, options),
+        restartNodes: (cluster, options) =>
+          act<Exclude<ActFailure, NoNodes>>("restartNodes", cluster, { options }, options),
+        sweep: (options) =>
+          Effect.andThen(
+            called({ method: "sweep", options }),
+            answer<ReadonlyArray<Orphan>, ProviderUnavailable | BackendError>("sweep", undefined, options)
+          ).pipe(method(backend, "sweep"))
+      },
       calls: Effect.sync(() => [...calls]),
       clearCalls: Effect.sync(() => {
         calls.length = 0
@@ -277,10 +369,13 @@ export const make = (answers: Answers): Effect.Effect<MockService> =>
  * @category layers
  * @since 0.1.0
  */
-export const layer = (answers: Answers = {}): Layer.Layer<Provider | NodeCreator | Mock> =>
+export const layer = (answers: Answers = {}, options: Options = {}): Layer.Layer<Provider | NodeCreator | Mock> =>
   Layer.effectContext(
-    Effect.map(make(answers), (mock) =>
-      Context.make(Mock, mock).pipe(Context.add(Provider, mock.provider), Context.add(NodeCreator, mock.creator)))
+    Effect.map(
+      make(answers, options),
+      (mock) =>
+        Context.make(Mock, mock).pipe(Context.add(Provider, mock.provider), Context.add(NodeCreator, mock.creator))
+    )
   )
 
 /**
@@ -289,4 +384,25 @@ export const layer = (answers: Answers = {}): Layer.Layer<Provider | NodeCreator
  * @category layers
  * @since 0.1.0
  */
-export const layerService = (answers: Answers = {}): Layer.Layer<Mock> => Layer.effect(Mock, make(answers))
+export const layerService = (answers: Answers = {}, options: Options = {}): Layer.Layer<Mock> =>
+  Layer.effect(Mock, make(answers, options))
+
+/**
+ * The same as `layer`, under the name that every backend has; it reads nothing from the environment.
+ *
+ * @category layers
+ * @since 0.2.0
+ */
+export const layerConfig = (
+  answers: Answers = {},
+  options: Options = {}
+): Layer.Layer<Provider | NodeCreator | Mock> => layer(answers, options)
+
+/**
+ * The same as `layerService`, under the name that every backend has; it reads nothing from the environment.
+ *
+ * @category layers
+ * @since 0.2.0
+ */
+export const layerServiceConfig = (answers: Answers = {}, options: Options = {}): Layer.Layer<Mock> =>
+  layerService(answers, options)

@@ -18,6 +18,7 @@ import type * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import { checkUnicodeClusterName } from "../internal/ClusterNames.ts"
 import { method } from "../internal/Method.ts"
+import { restOfCreator } from "../internal/NotPorted.ts"
 import { makeProvider } from "../internal/ProviderBuilder.ts"
 import { makeNodeCreator, scopedCreate } from "../internal/ScopedCreate.ts"
 import type { ClusterName } from "../Model.ts"
@@ -259,9 +260,24 @@ const makeOn = Effect.fnUntraced(function*(
 
   const configOf = kubeconfig(state, management)
 
+  const sweeping: OmniService["sweep"] = (options) => sweep({ state, policy }, options).pipe(method("omni", "sweep"))
+
   return {
     provider,
-    creator: makeNodeCreator(createNodes, provider.deleteNodes, policy),
+    creator: {
+      ...makeNodeCreator(createNodes, provider.deleteNodes, policy),
+      ...restOfCreator("omni", {
+        sweep: (options) =>
+          Effect.map(sweeping(options), (found) =>
+            found.map(({ id, kind, owner, ...orphan }) => ({
+              ...orphan,
+              kind: kind === "Cluster" ? "cluster" : "node",
+              name: id,
+              id,
+              clusterName: owner
+            })))
+      })
+    },
     credential: client.credential,
     createNodes,
     createNodesScoped: scopedCreate(createNodes, provider.deleteNodes, policy),
@@ -275,7 +291,7 @@ const makeOn = Effect.fnUntraced(function*(
     awaitReady: (cluster, waiting) => of("awaitReady", cluster, (name) => awaitReady(waits)(name, waiting)),
     awaitUpgrade: (cluster, waiting) => of("awaitUpgrade", cluster, (name) => awaitUpgrade(waits)(name, waiting)),
     whyBlocked: (cluster) => of("whyBlocked", cluster, blockersOf(state)),
-    sweep: (sweeping) => sweep({ state, policy }, sweeping).pipe(method("omni", "sweep"))
+    sweep: sweeping
   }
 })
 

@@ -8,17 +8,27 @@ import * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import type * as Stream from "effect/Stream"
 import type { ClusterStatus, NodeInfo } from "../Model.ts"
-import type { ClusterSpec, CreateFailure } from "../Provider.ts"
+import type { Plan } from "../Plan.ts"
+import type {
+  AddedNodes,
+  ApplyFailure,
+  ClusterSpec,
+  CreateFailure,
+  Orphan,
+  RollingOptions,
+  SweepOptions
+} from "../Provider.ts"
 import type {
   BackendFailure,
   ClusterNotFound,
+  InvalidSpec,
   NodesFailed,
   NoNodes,
   OperationTimeout,
   ProviderUnavailable
 } from "../ProviderError.ts"
 import type { BackendError } from "../Reason.ts"
-import type { OperationReport } from "../Report.ts"
+import type { OperationName, OperationReport } from "../Report.ts"
 
 /**
  * Answers one after the other; the last one stays. Made by `sequence`.
@@ -68,8 +78,9 @@ export type ByCluster<A, E, Args extends ReadonlyArray<unknown> = [cluster: stri
 export type ActFailure = NoNodes | NodesFailed | OperationTimeout | BackendFailure
 
 /**
- * What the methods answer. Of `listNodes` follow `nodesExist`, `getClusterStatus` and, where it is given by cluster,
- * `listAllClusters`, unless they are answered themselves. A mock is available unless it is said otherwise.
+ * What the methods answer. `nodesExist` and `getClusterStatus` follow from `listNodes`, and `listAllClusters` and
+ * `listAllStatuses` too where `listNodes` is given by cluster, unless they have an answer of their own. A mock is
+ * available unless an answer says otherwise.
  *
  * @category models
  * @since 0.1.0
@@ -79,6 +90,7 @@ export interface Answers {
   readonly nodesExist?: ByCluster<boolean, BackendFailure>
   readonly getClusterStatus?: ByCluster<ClusterStatus | Option.Option<ClusterStatus>, BackendFailure>
   readonly listAllClusters?: Answering<ReadonlyArray<string>, ProviderUnavailable | BackendError>
+  readonly listAllStatuses?: Answering<ReadonlyArray<ClusterStatus>, ProviderUnavailable | BackendError>
   /** A report with failures makes the method fail with `NodesFailed`. */
   readonly startNodes?: ByCluster<OperationReport, ActFailure>
   /** A report with failures makes the method fail with `NodesFailed`. */
@@ -92,8 +104,40 @@ export interface Answers {
     ReadonlyArray<ClusterStatus> | Stream.Stream<ClusterStatus, ClusterNotFound | BackendFailure>,
     ClusterNotFound | BackendFailure
   >
+  /** Lists of statuses one after the other, after which the stream ends; or a Stream. */
+  readonly watchAllClusters?: Answering<
+    | ReadonlyArray<ReadonlyArray<ClusterStatus>>
+    | Stream.Stream<
+      ReadonlyArray<ClusterStatus>,
+      ProviderUnavailable | BackendError
+    >,
+    ProviderUnavailable | BackendError
+  >
+  readonly planDelete?: ByCluster<Plan, BackendFailure>
+  /** A function gets the spec. */
+  readonly plan?: ByCluster<Plan, BackendFailure | InvalidSpec, [spec: ClusterSpec]>
   /** A function gets the spec. A report with failures makes the method fail with `NodesNotCreated`. */
   readonly createNodes?: ByCluster<OperationReport, CreateFailure, [spec: ClusterSpec]>
+  /** A function gets the plan. A report with failures makes the method fail with `NodesFailed`. */
+  readonly apply?: ByCluster<OperationReport, ApplyFailure, [plan: Plan]>
+  /** A function gets the nodes. A report with failures makes the method fail with `NodesNotCreated`. */
+  readonly addNodes?: ByCluster<OperationReport, CreateFailure | ClusterNotFound, [nodes: AddedNodes]>
+  /** A function gets the names. A report with failures makes the method fail with `NodesFailed`. */
+  readonly removeNodes?: ByCluster<
+    OperationReport,
+    Exclude<ActFailure, NoNodes> | ClusterNotFound,
+    [names: ReadonlyArray<string>]
+  >
+  /** A function gets the options; no gate runs. A report with failures makes the method fail with `NodesFailed`. */
+  readonly replaceNodes?: ByCluster<OperationReport, CreateFailure | NodesFailed | ClusterNotFound, [
+    options: RollingOptions<unknown, unknown>
+  ]>
+  /** A function gets the options; no gate runs. A report with failures makes the method fail with `NodesFailed`. */
+  readonly restartNodes?: ByCluster<OperationReport, Exclude<ActFailure, NoNodes> | ClusterNotFound, [
+    options: RollingOptions<unknown, unknown>
+  ]>
+  /** A function gets the options. */
+  readonly sweep?: Answering<ReadonlyArray<Orphan>, ProviderUnavailable | BackendError, [options: SweepOptions]>
 }
 
 /**
@@ -113,6 +157,9 @@ export const sequence = <Items extends readonly [unknown, ...ReadonlyArray<unkno
  */
 export type MethodName = keyof Answers
 
+const reportExample = (method: OperationName) => (cluster: string) =>
+  `{ "${cluster}": Mock.report("${method}", "${cluster}", { "${cluster}-worker": "Done" }) }`
+
 /** What to write in place of an answer that is missing. */
 const examples: { readonly [K in MethodName]: (cluster: string) => string } = {
   listNodes: (cluster) => `{ "${cluster}": Mock.nodes("${cluster}", { workers: 2 }) }`,
@@ -120,15 +167,24 @@ const examples: { readonly [K in MethodName]: (cluster: string) => string } = {
   getClusterStatus: (cluster) =>
     `{ "${cluster}": Mock.status(Mock.nodes("${cluster}")) }, or listNodes, from which it follows`,
   listAllClusters: () => `["dev"], or listNodes by cluster, from which it follows`,
-  startNodes: (cluster) => `{ "${cluster}": Mock.report("startNodes", "${cluster}", { "${cluster}-worker": "Done" }) }`,
-  stopNodes: (cluster) => `{ "${cluster}": Mock.report("stopNodes", "${cluster}", { "${cluster}-worker": "Done" }) }`,
-  deleteNodes: (cluster) =>
-    `{ "${cluster}": Mock.report("deleteNodes", "${cluster}", { "${cluster}-worker": "Done" }) }`,
+  listAllStatuses: () => `[Mock.status(Mock.nodes("dev"))], or listNodes by cluster, from which it follows`,
+  startNodes: reportExample("startNodes"),
+  stopNodes: reportExample("stopNodes"),
+  deleteNodes: reportExample("deleteNodes"),
   isAvailable: () => "true",
   checkAvailable: () => "Effect.void",
   watchCluster: (cluster) => `{ "${cluster}": [Mock.status(Mock.nodes("${cluster}"))] }`,
-  createNodes: (cluster) =>
-    `{ "${cluster}": Mock.report("createNodes", "${cluster}", { "${cluster}-worker": "Done" }) }`
+  watchAllClusters: () => `[[Mock.status(Mock.nodes("dev"))]]`,
+  planDelete: (cluster) =>
+    `{ "${cluster}": Mock.plan("deleteNodes", "${cluster}", { "${cluster}-worker": "delete" }) }`,
+  plan: (cluster) => `{ "${cluster}": Mock.plan("createNodes", "${cluster}", { "${cluster}-worker": "create" }) }`,
+  createNodes: reportExample("createNodes"),
+  apply: reportExample("apply"),
+  addNodes: reportExample("addNodes"),
+  removeNodes: reportExample("removeNodes"),
+  replaceNodes: reportExample("replaceNodes"),
+  restartNodes: reportExample("restartNodes"),
+  sweep: () => "[]"
 }
 
 /** Whether answers are given by the names of clusters. */

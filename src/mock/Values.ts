@@ -8,6 +8,7 @@ import { buildClusterStatus } from "../internal/ClusterStatus.ts"
 import { failWith } from "../internal/Method.ts"
 import { byRoleThenName } from "../internal/Operation.ts"
 import { ClusterName, type ClusterStatus, NodeInfo, type NodeRole, type NodeState } from "../Model.ts"
+import { makePlan, type Plan, type PlanAction, type PlanOperation, PlanStep } from "../Plan.ts"
 import { ProviderUnavailable } from "../ProviderError.ts"
 import { BackendError, type Reason } from "../Reason.ts"
 import {
@@ -70,15 +71,17 @@ export const nodes = (
 }
 
 /**
- * The status that these nodes make.
+ * The status of these nodes. The cluster's name is that of the first node; without nodes it is `dev` unless given.
  *
  * @category constructors
  * @since 0.1.0
  */
 export const status = (
   nodes: ReadonlyArray<NodeInfo>,
-  extra: { readonly endpoint?: string; readonly rawPhase?: string } = {}
-): ClusterStatus => buildClusterStatus([...nodes].sort(byRoleThenName), "running", extra)
+  { clusterName, ...extra }: { readonly clusterName?: string; readonly endpoint?: string; readonly rawPhase?: string } =
+    {}
+): ClusterStatus =>
+  buildClusterStatus(clusterName ?? nodes[0]?.clusterName ?? "dev", [...nodes].sort(byRoleThenName), "running", extra)
 
 /**
  * An outcome, the name of one that needs no more, or the reason of a failure.
@@ -132,6 +135,30 @@ export const report = (
           outcome: outcomeOf(operation, cluster, name, input),
           durationMillis: 0
         })
+      )
+  })
+
+/**
+ * A plan with a step for each node by its name, or with the given steps.
+ *
+ * @category constructors
+ * @since 0.2.0
+ */
+export const plan = (
+  operation: PlanOperation,
+  cluster: string,
+  steps: Readonly<Record<string, PlanAction>> | ReadonlyArray<PlanStep> = {}
+): Plan =>
+  makePlan({
+    backend,
+    target: backend,
+    operation,
+    clusterName: ClusterName.make(cluster),
+    spec: {},
+    steps: isList(steps)
+      ? steps
+      : Object.entries(steps).map(([name, action]) =>
+        new PlanStep({ kind: "node", name, action, differences: [], wave: 0 })
       )
   })
 

@@ -41,7 +41,7 @@ export const getStatus =
       const resource = status === undefined ? yield* state.get(Kinds.Cluster, cluster) : undefined
       return status === undefined && resource === undefined
         ? Option.none()
-        : Option.some(toStatus(resource, status, nodes, endpoint))
+        : Option.some(toStatus(cluster, resource, status, nodes, endpoint))
     })
 
 const warned = new Set<string>()

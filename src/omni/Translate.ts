@@ -118,12 +118,13 @@ const phaseWith = (omnis: ClusterPhase, ready: boolean, nodes: ClusterPhase): Cl
  * back what it said of one that goes a little before the cluster itself.
  */
 export const toStatus = (
+  clusterName: ClusterName,
   cluster: Resource<ClusterSpec> | undefined,
   status: Resource<ClusterStatusSpec> | undefined,
   nodes: ReadonlyArray<NodeInfo>,
   endpoint: string
 ): ClusterStatus => {
-  const fromNodes = buildClusterStatus(nodes, "running", { endpoint })
+  const fromNodes = buildClusterStatus(clusterName, nodes, "running", { endpoint })
   if (status === undefined) {
     const phase = cluster?.metadata.phase === "tearingDown" ? "deleting" : "unknown"
     return new ClusterStatus({ ...fromNodes, phase, ready: false })

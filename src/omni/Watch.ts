@@ -73,7 +73,13 @@ export const watchCluster = (options: {
           }
           if (failure !== undefined) return yield* Effect.fail(failure)
           if (!("cluster" in seen) || !("status" in seen) || seen.machines === undefined) continue
-          const status = toStatus(seen.cluster, seen.status, toNodes(cluster, seen.machines.values()), endpoint)
+          const status = toStatus(
+            cluster,
+            seen.cluster,
+            seen.status,
+            toNodes(cluster, seen.machines.values()),
+            endpoint
+          )
           if (last !== undefined && Equal.equals(status, last)) continue
           last = status
           return [status] as const

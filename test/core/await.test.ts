@@ -10,7 +10,7 @@ import type { ClusterStatus, NodeState } from "kubelayer/Model"
 import { type BackendFailure, ClusterNotFound, InvalidClusterName } from "kubelayer/ProviderError"
 import { during, node, refused } from "./fixtures.ts"
 
-const statusIn = (state: NodeState) => Cluster.buildClusterStatus([node("a", { state })])
+const statusIn = (state: NodeState) => Cluster.buildClusterStatus("dev", [node("a", { state })])
 const isReady = (status: ClusterStatus) => status.ready
 const notFound = new ClusterNotFound({ provider: "test", clusterName: "dev" })
 

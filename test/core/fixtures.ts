@@ -50,6 +50,7 @@ export const samples: { readonly [K in Reason.ReasonTag]: Reason.Reason } = {
   PlacementFailed: new Reason.PlacementFailed({ detail }),
   QuotaExceeded: new Reason.QuotaExceeded({ detail }),
   NameTaken: new Reason.NameTaken({ detail, by: "a container of nobody's" }),
+  Differs: new Reason.Differs({ detail, differences: [] }),
   AmbiguousCluster: new Reason.AmbiguousCluster({ detail, candidates: ["kind/dev", "k3d/dev"] }),
   Locked: new Reason.Locked({ detail }),
   Conflict: new Reason.Conflict({ detail }),

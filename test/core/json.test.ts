@@ -101,7 +101,7 @@ describe("JSON", () => {
 
   it("of what was left out has no key for it", () => {
     assert.notProperty(Cluster.toJson(node("a")), "serverType")
-    assert.notProperty(Cluster.toJson(Cluster.buildClusterStatus([node("a")])), "endpoint")
+    assert.notProperty(Cluster.toJson(Cluster.buildClusterStatus("dev", [node("a")])), "endpoint")
   })
 
   it("that is not of the model is refused", () => {

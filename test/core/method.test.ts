@@ -139,7 +139,7 @@ describe("every method has one span", () => {
 
   it.effect("a watch has one for as long as somebody listens, with all its calls", () =>
     Effect.gen(function*() {
-      const status = buildClusterStatus([node("a")])
+      const status = buildClusterStatus("dev", [node("a")])
       const provider = providerOf({
         watch: () => Stream.fromIterable([1, 2, 3]).pipe(Stream.mapEffect(() => Effect.as(countCall, status)))
       })

@@ -5,6 +5,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
 import * as Policy from "kubelayer/Policy"
 import * as Provider from "kubelayer/Provider"
@@ -172,6 +173,10 @@ const backendWith = (name: string): Backend => {
   return {
     provider: {
       backend: name,
+      name,
+      planDelete: () => unused,
+      listAllStatuses: unused,
+      watchAllClusters: Stream.die("it is not watched"),
       startNodes: () => unused,
       stopNodes: () => unused,
       deleteNodes: () => unused,
@@ -183,7 +188,16 @@ const backendWith = (name: string): Backend => {
       checkAvailable: unused,
       watchCluster: () => assert.fail("it is not watched")
     },
-    creator: creating(Effect.succeed(reportOf({ [`${name}-1`]: new Done({}) }))).creator
+    creator: {
+      ...creating(Effect.succeed(reportOf({ [`${name}-1`]: new Done({}) }))).creator,
+      plan: () => unused,
+      apply: () => unused,
+      addNodes: () => unused,
+      removeNodes: () => unused,
+      replaceNodes: () => unused,
+      restartNodes: () => unused,
+      sweep: () => unused
+    }
   }
 }
 

@@ -48,7 +48,7 @@ describe("buildClusterStatus", () => {
     ["unknown", ["unknown"]],
     ["unknown", []]
   ])("is %s of %j", (phase, each) => {
-    assert.strictEqual(Cluster.buildClusterStatus(inStates(...each)).phase, phase)
+    assert.strictEqual(Cluster.buildClusterStatus("dev", inStates(...each)).phase, phase)
   })
 
   // All sets of up to three nodes: every pair of states meets, in both orders, beside every third.
@@ -61,7 +61,7 @@ describe("buildClusterStatus", () => {
 
   it.each(states)("agrees with the rule over all combinations, with %s as the ready state", (readyState) => {
     for (const each of upToThree) {
-      const status = Cluster.buildClusterStatus(inStates(...each), readyState)
+      const status = Cluster.buildClusterStatus("dev", inStates(...each), readyState)
       assert.strictEqual(status.phase, expectedPhase(each, readyState), each.join(", "))
       assert.strictEqual(status.ready, status.phase === "running", each.join(", "))
     }
@@ -74,7 +74,7 @@ describe("buildClusterStatus", () => {
     const infos = nodes.map(({ role, state }, index) => node(`n${index}`, { role, state }))
     const counted = infos.filter((info) => ["control-plane", "worker", "load-balancer"].includes(info.role))
     const ready = counted.filter((info) => info.state === readyState)
-    const status = Cluster.buildClusterStatus(infos, readyState)
+    const status = Cluster.buildClusterStatus("dev", infos, readyState)
     assert.strictEqual(status.phase, expectedPhase(counted.map((info) => info.state), readyState))
     assert.strictEqual(status.nodesTotal, counted.length)
     assert.strictEqual(status.nodesReady, ready.length)
@@ -88,7 +88,7 @@ describe("buildClusterStatus", () => {
       node("lb", { role: "load-balancer", state: "stopped" }),
       node("tools", { role: "helper", state: "failed" })
     ]
-    const { nodes: shown, nodesReady, nodesTotal, phase, ready } = Cluster.buildClusterStatus(nodes)
+    const { nodes: shown, nodesReady, nodesTotal, phase, ready } = Cluster.buildClusterStatus("dev", nodes)
     assert.deepStrictEqual({ nodesReady, nodesTotal, phase, ready }, {
       nodesReady: 1,
       nodesTotal: 2,
@@ -99,17 +99,20 @@ describe("buildClusterStatus", () => {
   })
 
   it("of helpers alone is not ready", () => {
-    const status = Cluster.buildClusterStatus([node("tools", { role: "helper" })])
+    const status = Cluster.buildClusterStatus("dev", [node("tools", { role: "helper" })])
     assert.isFalse(status.ready)
     assert.strictEqual(status.phase, "unknown")
     assert.strictEqual(status.nodesTotal, 0)
   })
 
   it("carries the endpoint and the raw phase where they are known", () => {
-    const known = Cluster.buildClusterStatus([node("a")], "running", { endpoint: "https://api", rawPhase: "RUNNING" })
+    const known = Cluster.buildClusterStatus("dev", [node("a")], "running", {
+      endpoint: "https://api",
+      rawPhase: "RUNNING"
+    })
     assert.strictEqual(known.endpoint, "https://api")
     assert.strictEqual(known.rawPhase, "RUNNING")
-    assert.notProperty(Cluster.buildClusterStatus([node("a")]), "endpoint")
+    assert.notProperty(Cluster.buildClusterStatus("dev", [node("a")]), "endpoint")
   })
 })
 

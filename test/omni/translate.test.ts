@@ -69,6 +69,7 @@ describe("a machine", () => {
 describe("the status of a cluster", () => {
   const of = (spec: object, ...stages: ReadonlyArray<number>) => {
     const { nodesReady, phase, ready } = toStatus(
+      dev,
       undefined,
       said(spec),
       stages.map((stage) => machine(stage)),
@@ -99,13 +100,13 @@ describe("the status of a cluster", () => {
   })
 
   it("keeps Omni's phase and the address of its API", () => {
-    const { endpoint, rawPhase } = toStatus(undefined, said({ phase: 1 }), [], "https://omni.example")
+    const { endpoint, rawPhase } = toStatus(dev, undefined, said({ phase: 1 }), [], "https://omni.example")
     assert.deepStrictEqual([endpoint, rawPhase], ["https://omni.example", "SCALING_UP"])
   })
 
   it("of which Omni says nothing is unknown, or going where its cluster is", () => {
     const cluster = (phase: string) => ({ metadata: { phase } }) as unknown as Resource<ClusterSpec>
-    const phase = (of: string) => toStatus(cluster(of), undefined, [machine(4)], "https://omni.example").phase
+    const phase = (of: string) => toStatus(dev, cluster(of), undefined, [machine(4)], "https://omni.example").phase
     assert.deepStrictEqual([phase("running"), phase("tearingDown")], ["unknown", "deleting"])
   })
 })

@@ -10,6 +10,7 @@ import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import * as Cluster from "kubelayer/Cluster"
 import type { ClusterName, ClusterStatus, NodeInfo } from "kubelayer/Model"
+import type { InvalidPlan, Plan, StalePlan } from "kubelayer/Plan"
 import * as Provider from "kubelayer/Provider"
 import type {
   BackendFailure,
@@ -43,8 +44,19 @@ type Report<E> = Named<OperationReport, E | BackendFailure>
 
 expectTypeOf<BackendFailure>().toEqualTypeOf<InvalidClusterName | ProviderUnavailable | BackendError>()
 
-expectTypeOf(provider.startNodes).toEqualTypeOf<Report<NoNodes | NodesFailed | OperationTimeout>>()
-expectTypeOf(provider.stopNodes).toEqualTypeOf<Report<NoNodes | NodesFailed | OperationTimeout>>()
+type Selecting<E> = (
+  cluster: string,
+  options?: { readonly nodes: ReadonlyArray<string> } | { readonly pool: string }
+) => Effect.Effect<OperationReport, E | BackendFailure>
+expectTypeOf(provider.startNodes).toEqualTypeOf<Selecting<NoNodes | NodesFailed | OperationTimeout>>()
+expectTypeOf(provider.stopNodes).toEqualTypeOf<Selecting<NoNodes | NodesFailed | OperationTimeout>>()
+expectTypeOf(provider.planDelete).toEqualTypeOf<Named<Plan, BackendFailure>>()
+expectTypeOf(provider.listAllStatuses).toEqualTypeOf<
+  Effect.Effect<ReadonlyArray<ClusterStatus>, ProviderUnavailable | BackendError>
+>()
+expectTypeOf(provider.watchAllClusters).toEqualTypeOf<
+  Stream.Stream<ReadonlyArray<ClusterStatus>, ProviderUnavailable | BackendError>
+>()
 expectTypeOf(provider.deleteNodes).toEqualTypeOf<Report<NodesFailed | OperationTimeout>>()
 expectTypeOf(provider.listNodes).toEqualTypeOf<Named<ReadonlyArray<NodeInfo>, BackendFailure>>()
 expectTypeOf(provider.nodesExist).toEqualTypeOf<Named<boolean, BackendFailure>>()
@@ -61,6 +73,7 @@ expectTypeOf(provider.watchCluster).toEqualTypeOf<
 // A method that is added is to be listed above.
 expectTypeOf<keyof Provider.ProviderService>().toEqualTypeOf<
   | "backend"
+  | "name"
   | "startNodes"
   | "stopNodes"
   | "deleteNodes"
@@ -71,6 +84,9 @@ expectTypeOf<keyof Provider.ProviderService>().toEqualTypeOf<
   | "isAvailable"
   | "checkAvailable"
   | "watchCluster"
+  | "planDelete"
+  | "listAllStatuses"
+  | "watchAllClusters"
 >()
 
 // -----------------------------------------------------------------------------
@@ -84,7 +100,42 @@ expectTypeOf(creator.createNodes(spec)).toEqualTypeOf<Effect.Effect<OperationRep
 expectTypeOf(creator.createNodesScoped(spec)).toEqualTypeOf<
   Effect.Effect<OperationReport, Provider.CreateFailure, Scope.Scope>
 >()
-expectTypeOf<keyof Provider.NodeCreatorService>().toEqualTypeOf<"createNodes" | "createNodesScoped">()
+expectTypeOf(creator.plan(spec)).toEqualTypeOf<
+  Effect.Effect<Plan, InvalidClusterName | InvalidSpec | ProviderUnavailable | BackendError>
+>()
+expectTypeOf<Provider.ApplyFailure>().toEqualTypeOf<Provider.CreateFailure | NodesFailed | StalePlan | InvalidPlan>()
+declare const plan: Plan
+expectTypeOf(creator.apply(plan)).toEqualTypeOf<Effect.Effect<OperationReport, Provider.ApplyFailure>>()
+expectTypeOf(creator.addNodes("dev", { workers: 1 })).toEqualTypeOf<
+  Effect.Effect<OperationReport, Provider.CreateFailure | ClusterNotFound>
+>()
+expectTypeOf(creator.removeNodes("dev", ["dev-worker"])).toEqualTypeOf<
+  Effect.Effect<OperationReport, ClusterNotFound | NodesFailed | OperationTimeout | BackendFailure>
+>()
+// A gate's error and requirement are the operation's.
+declare const gate: (nodes: ReadonlyArray<NodeInfo>) => Effect.Effect<void, "not healthy", "a service">
+expectTypeOf(creator.restartNodes("dev", { pool: "gpu", gate }))
+  .toEqualTypeOf<
+    Effect.Effect<
+      OperationReport,
+      "not healthy" | ClusterNotFound | NodesFailed | OperationTimeout | BackendFailure,
+      "a service"
+    >
+  >()
+expectTypeOf(creator.sweep({ olderThan: "1 hour" })).toEqualTypeOf<
+  Effect.Effect<ReadonlyArray<Provider.Orphan>, ProviderUnavailable | BackendError>
+>()
+expectTypeOf<keyof Provider.NodeCreatorService>().toEqualTypeOf<
+  | "plan"
+  | "createNodes"
+  | "createNodesScoped"
+  | "apply"
+  | "addNodes"
+  | "removeNodes"
+  | "replaceNodes"
+  | "restartNodes"
+  | "sweep"
+>()
 
 // -----------------------------------------------------------------------------
 // Helpers
@@ -121,7 +172,7 @@ expectTypeOf(Cluster.getClusterStatusFromLister(myLister, "dev")).toEqualTypeOf<
 expectTypeOf(Cluster.ensureAvailableAndListNodes(myProvider, "dev")).toEqualTypeOf<
   Effect.Effect<ReadonlyArray<NodeInfo>, MyError | ProviderUnavailable, MyService>
 >()
-expectTypeOf(Cluster.buildClusterStatus([])).toEqualTypeOf<ClusterStatus>()
+expectTypeOf(Cluster.buildClusterStatus("dev", [])).toEqualTypeOf<ClusterStatus>()
 
 /** What forEachNode fails with beside the lister's own errors; the callback's stand in the report. */
 type ForEachFailure = InvalidClusterName | NoNodes | NodesFailed | OperationTimeout
@@ -160,7 +211,7 @@ expectTypeOf(scopedCreate(scoped, provider.deleteNodes)).toEqualTypeOf<
   >
 >()
 expectTypeOf(makeNodeCreator(creator.createNodes, provider.deleteNodes)).toEqualTypeOf<
-  Provider.NodeCreatorService
+  Pick<Provider.NodeCreatorService, "createNodes" | "createNodesScoped">
 >()
 
 // -----------------------------------------------------------------------------

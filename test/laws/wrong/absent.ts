@@ -74,7 +74,7 @@ export const absent: ReadonlyArray<Wrong> = [
     make: ({ provider }) => ({
       provider: {
         getClusterStatus: (cluster) =>
-          Effect.map(provider.getClusterStatus(cluster), Option.orElseSome(() => buildClusterStatus([])))
+          Effect.map(provider.getClusterStatus(cluster), Option.orElseSome(() => buildClusterStatus(cluster, [])))
       }
     })
   },
@@ -124,7 +124,7 @@ export const absent: ReadonlyArray<Wrong> = [
           Effect.catchTag(
             provider.getClusterStatus(cluster),
             "ProviderUnavailable",
-            () => Effect.succeed(Option.some(buildClusterStatus([])))
+            () => Effect.succeed(Option.some(buildClusterStatus(cluster, [])))
           )
       }
     })

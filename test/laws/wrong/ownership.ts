@@ -48,7 +48,7 @@ export const ownership: ReadonlyArray<Wrong> = [
         getClusterStatus: (cluster) =>
           Effect.map(
             listAlike(right, cluster),
-            (nodes) => nodes.length === 0 ? Option.none() : Option.some(buildClusterStatus(nodes))
+            (nodes) => nodes.length === 0 ? Option.none() : Option.some(buildClusterStatus(cluster, nodes))
           )
       }
     })
