@@ -9,6 +9,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Formatter from "effect/Formatter"
+import type { InvalidPlan, StalePlan } from "./Plan.ts"
 import { type ProviderError, reasonsOf } from "./ProviderError.ts"
 import type { ReasonTag } from "./Reason.ts"
 
@@ -69,6 +70,7 @@ export const exitCodeOfReason: { readonly [Tag in ReasonTag]: ExitCode } = {
   PlacementFailed: exitCodes.quota,
   QuotaExceeded: exitCodes.quota,
   NameTaken: exitCodes.failed,
+  Differs: exitCodes.failed,
   AmbiguousCluster: exitCodes.invalid,
   Locked: exitCodes.failed,
   Conflict: exitCodes.failed,
@@ -90,7 +92,9 @@ export const exitCodeOfReason: { readonly [Tag in ReasonTag]: ExitCode } = {
  * @category exit codes
  * @since 0.2.0
  */
-export const exitCodeOfError: { readonly [Tag in ProviderError["_tag"]]: ExitCode | "reason" } = {
+export const exitCodeOfError: {
+  readonly [Tag in (ProviderError | StalePlan | InvalidPlan)["_tag"]]: ExitCode | "reason"
+} = {
   InvalidClusterName: exitCodes.invalid,
   ProviderUnavailable: exitCodes.unreachable,
   BackendError: "reason",
@@ -101,7 +105,9 @@ export const exitCodeOfError: { readonly [Tag in ProviderError["_tag"]]: ExitCod
   InvalidSpec: exitCodes.invalid,
   NodesFailed: "reason",
   NodesNotCreated: "reason",
-  OperationTimeout: exitCodes.deadline
+  OperationTimeout: exitCodes.deadline,
+  StalePlan: exitCodes.stalePlan,
+  InvalidPlan: exitCodes.invalid
 }
 
 const tagOf = (error: unknown): string =>
