@@ -35,7 +35,9 @@ const parts = [
   ["MachineSetNode", Kinds.MachineSetNode],
   ["MachineSet", Kinds.MachineSet],
   ["ConfigPatch", Kinds.ConfigPatch],
-  ["ExtensionsConfiguration", Kinds.ExtensionsConfiguration]
+  ["ExtensionsConfiguration", Kinds.ExtensionsConfiguration],
+  ["KubernetesManifestGroup", Kinds.KubernetesManifestGroup],
+  ["KubernetesHealthCheck", Kinds.KubernetesHealthCheck]
 ] as const
 
 const deletePart = (

@@ -121,6 +121,14 @@ export const Kinds = {
     "MachineInstallDiskConfigs",
     (specs) => specs.MachineInstallDiskConfigSpecSchema
   ),
+  KubernetesManifestGroup: kind<Specs.KubernetesManifestGroupSpec>(
+    "KubernetesManifestGroups",
+    (specs) => specs.KubernetesManifestGroupSpecSchema
+  ),
+  KubernetesHealthCheck: kind<Specs.KubernetesHealthCheckSpec>(
+    "KubernetesHealthChecks",
+    (specs) => specs.KubernetesHealthCheckSpecSchema
+  ),
   TalosVersion: kind<Specs.TalosVersionSpec>("TalosVersions", (specs) => specs.TalosVersionSpecSchema),
   TalosUpgradeStatus: kind<Specs.TalosUpgradeStatusSpec>(
     "TalosUpgradeStatuses",

@@ -67,9 +67,12 @@ const differing = (
   return [path]
 }
 
-/** The annotations that a resource has to have: those of the template, and those of kubelayer that it has already. */
+/** A template neither sets nor removes these: kubelayer's own, and the lock of a cluster. */
+const isKept = (key: string): boolean => key.startsWith(Labels.ownPrefix) || key === Labels.clusterLocked
+
+/** The annotations that a resource has to have: those of the template, and those that a sync keeps. */
 export const annotationsFor = (expected: Labels.Labels, actual: Labels.Labels): Labels.Labels => ({
-  ...Object.fromEntries(Object.entries(actual).filter(([key]) => key.startsWith(Labels.ownPrefix))),
+  ...Object.fromEntries(Object.entries(actual).filter(([key]) => isKept(key))),
   ...expected
 })
 
@@ -88,14 +91,20 @@ const valueAt = (value: unknown, path: ReadonlyArray<string | number>): unknown 
     value
   )
 
+/** A spec as it is compared: contents by their documents, so that the text of another tool is no difference. */
+const comparable = (spec: object): object => {
+  if (!("documents" in spec) || !("data" in spec)) return spec
+  const { data: _data, documents, ...rest } = spec
+  return { ...rest, content: documents }
+}
+
 const specDifferences = (expected: Expected, actual: Actual): ReadonlyArray<string> => {
-  if (expected.kind === "ConfigPatch" && actual.kind === "ConfigPatch") {
-    return differing(actual.spec.documents, expected.spec.documents, []).map((path) =>
-      path.length === 0 ? "content" : `content ${dotted(path.length > 1 ? path.slice(1) : path)}`
-    )
-  }
-  return differing(actual.spec, expected.spec, []).map((path) =>
-    `${dotted(path)}: ${brief(valueAt(actual.spec, path))} → ${brief(valueAt(expected.spec, path))}`
+  const [old, next] = [comparable(actual.spec), comparable(expected.spec)]
+  return differing(old, next, []).map((path) =>
+    path[0] === "content"
+      // The content may be secret. A single document has no number.
+      ? `content ${dotted(path.length > 2 ? path.slice(2) : path.slice(1))}`.trim()
+      : `${dotted(path)}: ${brief(valueAt(old, path))} → ${brief(valueAt(next, path))}`
   )
 }
 

@@ -27,14 +27,55 @@ export interface Patch {
 }
 
 /**
+ * Kubernetes manifests that Omni applies to the cluster: exactly one of `inline` and `file`.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface TemplateManifests {
+  /** The name of the group; the path of the `file` by default. */
+  readonly name?: string
+  readonly labels?: Readonly<Record<string, string>>
+  readonly annotations?: Readonly<Record<string, string>>
+  /** `full`: Omni keeps them as they are here. `one-time`: Omni applies them once. */
+  readonly mode: "full" | "one-time"
+  /** A list of manifests. */
+  readonly inline?: ReadonlyArray<unknown>
+  /** A file with manifests, relative to the base directory. */
+  readonly file?: string
+}
+
+/**
+ * A Kubernetes job that Omni runs to check the cluster while it holds an upgrade: exactly one of `job` and `file`.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface TemplateHealthCheck {
+  readonly name?: string
+  /** Replaces the whole id of the health check. */
+  readonly idOverride?: string
+  readonly labels?: Readonly<Record<string, string>>
+  readonly annotations?: Readonly<Record<string, string>>
+  /** The manifest of a Job, as a mapping or as YAML text. */
+  readonly job?: unknown
+  /** A file with the manifest, relative to the base directory. */
+  readonly file?: string
+  /** From one check to the next, such as `1m`; 30 seconds by default. */
+  readonly interval?: string
+}
+
+/**
  * How many machines may change at once.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Strategy {
+  /** `updateStrategy`: Rolling by default. `deleteStrategy` and `upgradeStrategy`: Unset by default. */
   readonly type?: "Rolling" | "Unset"
-  readonly rolling?: { readonly maxParallelism: number }
+  /** 0, or nothing, is no limit. */
+  readonly rolling?: { readonly maxParallelism?: number }
 }
 
 /** What cluster, sets and machines have in common. */
@@ -54,8 +95,12 @@ interface Described {
  */
 export interface TemplateCluster extends Described {
   readonly name: string
-  /** With or without `v`. */
-  readonly kubernetes: { readonly version: string }
+  readonly kubernetes: {
+    /** With or without `v`. */
+    readonly version: string
+    readonly manifests?: ReadonlyArray<TemplateManifests>
+    readonly healthchecks?: ReadonlyArray<TemplateHealthCheck>
+  }
   /** With `v`. */
   readonly talos: { readonly version: string }
   readonly features?: {
@@ -64,8 +109,8 @@ export interface TemplateCluster extends Described {
     readonly useEmbeddedDiscoveryService?: boolean
     readonly disablePublicDiscoveryService?: boolean
     readonly enableNodeAuditSkip?: boolean
-    /** `interval` is a duration such as `1h30m`. */
-    readonly backupConfiguration?: { readonly interval: string }
+    /** `interval` is a duration such as `1h30m`; without one there are no backups. */
+    readonly backupConfiguration?: { readonly interval?: string }
   }
 }
 
@@ -82,7 +127,6 @@ interface MachineSource {
  */
 export interface TemplateControlPlane extends Described, MachineSource {
   readonly bootstrapSpec?: { readonly clusterUUID: string; readonly snapshot: string }
-  readonly updateStrategy?: Strategy
   readonly upgradeStrategy?: Strategy
 }
 

@@ -6,6 +6,7 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Yaml from "yaml"
+import * as GoYaml from "../GoYaml.ts"
 import { type Add, didYouMean, dotted, type Issue, type Path, type Place, shown } from "./Issue.ts"
 import type { Draft, Template } from "./Model.ts"
 import { type DocumentKind, documents } from "./Shape.ts"
@@ -19,9 +20,6 @@ export interface Parsed {
   readonly place: Place
 }
 
-/** Kinds that Omni's own tool knows and that are no documents here. */
-const notYet: ReadonlyArray<string> = ["KubernetesManifestGroup", "KubernetesHealthCheck"]
-
 const kinds = Object.keys(documents) as ReadonlyArray<DocumentKind>
 
 /** Whole numbers are read exactly, and are ordinary numbers again where they can be. */
@@ -34,7 +32,14 @@ export const plain = (value: unknown): unknown => {
   return value
 }
 
-export const parseOptions = { merge: true, intAsBigInt: true, prettyErrors: false, logLevel: "silent" } as const
+export const parseOptions = {
+  merge: true,
+  intAsBigInt: true,
+  prettyErrors: false,
+  logLevel: "silent",
+  // Its bytes are decoded where the value is read.
+  customTags: [{ tag: "tag:yaml.org,2002:binary", resolve: (text: string) => text }]
+} as const satisfies Yaml.ParseOptions & Yaml.DocumentOptions & Yaml.SchemaOptions
 
 /** The value of a document; a fault where its aliases do not resolve or multiply without end. */
 export const valueOf = (document: Yaml.Document.Parsed): { readonly value: unknown } | { readonly fault: string } => {
@@ -62,6 +67,45 @@ const offsetOf = (yaml: typeof Yaml, document: Yaml.Document.Parsed, path: Path)
     } else return offset
   }
   return offset
+}
+
+/** A content in the text of a template, as Go reads it. */
+export class Inline {
+  readonly value: GoYaml.Value
+  constructor(value: GoYaml.Value) {
+    this.value = value
+  }
+}
+
+const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null && !Array.isArray(value)
+
+/** Where documents have contents: the path of the list, and the field of each item. */
+const inlineContents = [
+  [["patches"], "inline"],
+  [["kubernetes", "manifests"], "inline"],
+  [["kubernetes", "healthchecks"], "job"]
+] as const
+
+/** Replaces each content that is not a text by what Go reads there. */
+const withInline = (yaml: typeof Yaml, document: Yaml.Document.Parsed, fields: Readonly<Record<string, unknown>>) => {
+  const replaced = (value: unknown, path: Path, rest: ReadonlyArray<string>, field: string): unknown => {
+    const [key, ...deeper] = rest
+    if (key !== undefined) {
+      return isRecord(value) && Object.hasOwn(value, key)
+        ? { ...value, [key]: replaced(value[key], [...path, key], deeper, field) }
+        : value
+    }
+    if (!Array.isArray(value)) return value
+    return value.map((item: unknown, index) => {
+      if (!isRecord(item) || typeof item[field] !== "object" || item[field] === null) return item
+      const node = document.getIn([...path, index, field], true)
+      return { ...item, [field]: new Inline(GoYaml.resolved(yaml, document, node)) }
+    })
+  }
+  return inlineContents.reduce<unknown>((all, [list, field]) => replaced(all, [], list, field), fields) as Readonly<
+    Record<string, unknown>
+  >
 }
 
 const isBroken = (document: Yaml.Document.Parsed): boolean =>
@@ -119,11 +163,11 @@ export const parse = Effect.fnUntraced(function*(source: string): Effect.fn.Retu
     if (typeof value !== "object" || Array.isArray(value)) {
       return add(own, "a document of a template is a mapping with a `kind`")
     }
-    const { kind, ...fields } = value as Readonly<Record<string, unknown>>
+    const { kind, ...rest } = value as Readonly<Record<string, unknown>>
+    const fields = withInline(yaml, document, rest)
     const kindPath: Root = [textual, offsetOf(yaml, document, ["kind"])]
     if (kind === undefined || kind === null) return add(own, `a document needs a \`kind\`: ${kinds.join(", ")}`)
     if (typeof kind !== "string") return add(kindPath, `kind is one of ${kinds.join(", ")}`)
-    if (notYet.includes(kind)) return add(kindPath, `${kind} cannot be synced by kubelayer yet`)
     if (!(kinds as ReadonlyArray<string>).includes(kind)) {
       return add(kindPath, `unknown kind ${shown(kind)}${didYouMean(kind, kinds)}`)
     }

@@ -1,25 +1,26 @@
 /**
- * The content of a template's patches: read from files, encoded from values, and checked.
+ * Reads and checks what a template stores as text: config patches, Kubernetes manifests and jobs of health checks.
  *
- * Content is encoded as YAML by the library, never put together from text; a text is kept verbatim. What Omni keeps to
- * itself in a machine's configuration may not be set by a patch. Whether the rest is a configuration that Talos takes is
- * for the server to say.
+ * A text is kept verbatim; a mapping or list is encoded as omnictl encodes it. A patch may not set the fields that Omni
+ * sets. The server validates the rest of a patch.
  * Source: Sidero Omni documentation, "Cluster templates" and "Configuration patches".
  */
 import * as Effect from "effect/Effect"
 import type * as Yaml from "yaml"
-import { type Add, type Issue, type Path, shown } from "./Issue.ts"
+import * as GoYaml from "../GoYaml.ts"
+import { type Folders, readFile } from "./Files.ts"
+import { type Add, type Issue, type Path } from "./Issue.ts"
 import type { Draft, Patch, Template } from "./Model.ts"
-import { loadYaml, parseOptions, plain, valueOf } from "./Parse.ts"
+import { Inline, loadYaml, parseOptions, valueOf } from "./Parse.ts"
 
-/** What a patch says: the text that is stored, and the documents in it, by which two patches are compared. */
+/** The text that is stored, and the documents in it, by which two texts are compared. */
 export interface Content {
   readonly data: string
   readonly documents: ReadonlyArray<unknown>
 }
 
-/** By the patch as it stands in the draft. */
-export type Contents = ReadonlyMap<Draft<Patch>, Content>
+/** By the patch, manifest group or health check of the draft. */
+export type Contents = ReadonlyMap<object, Content>
 
 type Mapping = Readonly<Record<string, unknown>>
 
@@ -47,6 +48,54 @@ export const patchesOf = (draft: Draft<Template>): ReadonlyArray<PlacedPatch> =>
     ...(draft.workers ?? []).flatMap((workers, index) => of(workers, ["workers", index])),
     ...(draft.machines ?? []).flatMap((machine, index) => of(machine, ["machines", index]))
   ]
+}
+
+type Check = (document: unknown, path: Path, add: Add) => void
+
+/** Something with a content of its own: where it is, the field that holds the content, and how it is checked. */
+interface PlacedContent {
+  readonly owner: { readonly file?: string | undefined }
+  readonly path: Path
+  readonly field: "inline" | "job"
+  readonly value: unknown
+  readonly check: Check
+}
+
+const contentsOf = (draft: Draft<Template>): ReadonlyArray<PlacedContent> => {
+  const kubernetes = draft.cluster?.kubernetes
+  return [
+    ...patchesOf(draft).map(({ patch, path }): PlacedContent => ({
+      owner: patch,
+      path,
+      field: "inline",
+      value: patch.inline,
+      check: checkPatchDocument
+    })),
+    ...(kubernetes?.manifests ?? []).flatMap((owner, index): ReadonlyArray<PlacedContent> =>
+      owner === undefined ? [] : [{
+        owner,
+        path: ["cluster", "kubernetes", "manifests", index],
+        field: "inline",
+        value: owner.inline,
+        check: checkManifest
+      }]
+    ),
+    ...(kubernetes?.healthchecks ?? []).flatMap((owner, index): ReadonlyArray<PlacedContent> =>
+      owner === undefined ? [] : [{
+        owner,
+        path: ["cluster", "kubernetes", "healthchecks", index],
+        field: "job",
+        value: owner.job,
+        check: checkManifest
+      }]
+    )
+  ]
+}
+
+const checkManifest: Check = (document, path, add) => {
+  if (!isMapping(document) || typeof document.kind !== "string" || typeof document.apiVersion !== "string") {
+    add(path, "a Kubernetes manifest is a mapping with an `apiVersion` and a `kind`")
+  }
 }
 
 // -----------------------------------------------------------------------------
@@ -82,7 +131,7 @@ export const valueAt = (document: unknown, path: ReadonlyArray<string>): unknown
 const sets = (value: unknown): boolean =>
   value !== undefined && value !== null && value !== "" && !(isMapping(value) && value.$patch === "delete")
 
-const checkDocument = (document: unknown, path: Path, add: Add) => {
+const checkPatchDocument: Check = (document, path, add) => {
   if (!isMapping(document)) {
     return add(
       path,
@@ -91,6 +140,7 @@ const checkDocument = (document: unknown, path: Path, add: Add) => {
         : "a document of a patch is a mapping of the machine configuration"
     )
   }
+  if (Object.keys(document).length === 0) return add(path, "the patch is empty")
   const { apiVersion, kind } = document
   if (kind !== undefined) {
     if (typeof kind !== "string" || typeof apiVersion !== "string") {
@@ -112,7 +162,7 @@ const checkDocument = (document: unknown, path: Path, add: Add) => {
 // Texts and values
 // -----------------------------------------------------------------------------
 
-/** The documents of a text; `faults` where it is not YAML. */
+/** The documents of a text as Talos reads them; `faults` where it is not YAML. */
 export const documentsOf = (
   yaml: typeof Yaml,
   text: string
@@ -124,34 +174,22 @@ export const documentsOf = (
   for (const document of Array.isArray(parsed) ? parsed as ReadonlyArray<Yaml.Document.Parsed> : []) {
     for (const error of document.errors) {
       const { col, line } = lines.linePos(error.pos[0])
-      // The parser quotes what it stumbled over, and that may be a secret.
+      // The message quotes the text, and the text may be secret.
       const [what = ""] = error.message.split(/: "|\n/)
       faults.push(`line ${line}, column ${col} of the patch: ${what}`)
     }
     if (document.errors.length > 0) continue
     const read = valueOf(document)
     if ("fault" in read) faults.push(read.fault)
-    else if (read.value !== null && read.value !== undefined) documents.push(read.value)
+    else if (read.value !== null && read.value !== undefined) {
+      documents.push(GoYaml.toProgram(GoYaml.resolved(yaml, document, document.contents)))
+    }
   }
   return { documents, faults }
 }
 
-/** Keys in natural order (`k2` before `k10`), so that the same content is always the same text. */
-const natural = new Intl.Collator("en", { numeric: true, caseFirst: "upper" })
-
-const sorted = (value: unknown): unknown => {
-  if (Array.isArray(value)) return value.map(sorted)
-  if (!isMapping(value)) return value
-  return Object.fromEntries(
-    Object.entries(value).sort(([a], [b]) => natural.compare(a, b) || (a < b ? -1 : 1)).map(([key, each]) => [
-      key,
-      sorted(each)
-    ])
-  )
-}
-
-/** What cannot stand in YAML as data: functions, symbols, values that contain themselves, instances of classes. */
-const foreignIn = (value: unknown, around: ReadonlyArray<unknown> = []): string | undefined => {
+/** What YAML cannot hold as data: functions, symbols, values that contain themselves, instances of classes. */
+const notDataIn = (value: unknown, around: ReadonlyArray<unknown> = []): string | undefined => {
   if (value === null || ["string", "number", "boolean", "bigint", "undefined"].includes(typeof value)) return undefined
   if (typeof value !== "object") return `a ${typeof value}`
   if (around.includes(value)) return "a value that contains itself"
@@ -159,105 +197,68 @@ const foreignIn = (value: unknown, around: ReadonlyArray<unknown> = []): string 
   const prototype: unknown = Object.getPrototypeOf(value)
   if (!Array.isArray(value) && prototype !== Object.prototype && prototype !== null) return "an instance of a class"
   for (const each of Object.values(value)) {
-    const found = foreignIn(each, [...around, value])
+    const found = notDataIn(each, [...around, value])
     if (found !== undefined) return found
   }
   return undefined
 }
 
-const encode = (yaml: typeof Yaml, value: unknown): string =>
-  // What an older reader of YAML takes for a number, a date or a boolean is put in quotes.
-  yaml.stringify(sorted(value), { compat: "yaml-1.1", indent: 4, lineWidth: 0, aliasDuplicateObjects: false })
-
-const ofText = (yaml: typeof Yaml, data: string, path: Path, add: Add): Content | undefined => {
+const ofText = (yaml: typeof Yaml, data: string, path: Path, check: Check, add: Add): Content | undefined => {
   const { documents, faults } = documentsOf(yaml, data)
   for (const fault of faults) add(path, fault)
   if (faults.length > 0) return undefined
-  if (documents.length === 0) return void add(path, "the patch is empty")
-  for (const document of documents) checkDocument(document, path, add)
+  if (documents.length === 0) return void add(path, "there is no content")
+  for (const document of documents) check(document, path, add)
   return { data, documents }
 }
 
-const ofValue = (yaml: typeof Yaml, value: unknown, path: Path, add: Add): Content | undefined => {
-  const foreign = foreignIn(value)
-  if (foreign !== undefined) return void add(path, `${foreign} is no content of a patch`)
-  const values: ReadonlyArray<unknown> = Array.isArray(value) ? value : [value]
-  if (Array.isArray(value) && value.some((each) => isMapping(each) && "op" in each)) {
-    checkDocument(value, path, add)
+const ofValue = (value: unknown, path: Path, check: Check, add: Add): Content | undefined => {
+  const invalid = value instanceof Inline ? undefined : notDataIn(value)
+  if (invalid !== undefined) return void add(path, `${invalid} cannot be written as YAML`)
+  const content = value instanceof Inline ? value.value : GoYaml.ofProgram(value)
+  const isList = Array.isArray(content)
+  const values: ReadonlyArray<GoYaml.Value> = isList ? content : [content]
+  const documents = values.map(GoYaml.toProgram)
+  if (isList && documents.some((each) => isMapping(each) && "op" in each)) {
+    check(documents, path, add)
     return undefined
   }
-  if (values.length === 0) return void add(path, "the patch is empty")
-  values.forEach((document, index) => checkDocument(document, Array.isArray(value) ? [...path, index] : path, add))
-  const data = values.map((document) => encode(yaml, document)).join("---\n")
-  // What is compared is what a reader of the text sees.
-  return { data, documents: documentsOf(yaml, data).documents.map(plain) }
+  if (values.length === 0) return void add(path, "there is no content")
+  documents.forEach((document, index) => check(document, isList ? [...path, index] : path, add))
+  return { data: values.map(GoYaml.encode).join("---\n"), documents }
 }
 
-// -----------------------------------------------------------------------------
-// Files
-// -----------------------------------------------------------------------------
-
-/** Larger than any configuration, smaller than what a call may carry. */
-const mostBytes = 4 * 1024 * 1024
-
-const readFile = (base: string, file: string): Effect.Effect<{ readonly text: string } | { readonly fault: string }> =>
-  Effect.promise(async (signal) => {
-    const [fs, path] = await Promise.all([import("node:fs/promises"), import("node:path")])
-    const full = path.resolve(base, file)
-    try {
-      const found = await fs.stat(full)
-      if (!found.isFile()) return { fault: `${shown(file)} is not a file` }
-      if (found.size > mostBytes) {
-        return { fault: `${shown(file)} has ${found.size} bytes, at most ${mostBytes} are read` }
-      }
-      const bytes = await fs.readFile(full, { signal })
-      return { text: new TextDecoder("utf-8", { fatal: true }).decode(bytes) }
-    } catch (cause) {
-      const code = cause instanceof Error && "code" in cause ? String(cause.code) : ""
-      return {
-        fault: code === "ENOENT"
-          ? `there is no file ${shown(full)}`
-          : code === "ERR_ENCODING_INVALID_ENCODED_DATA"
-          ? `${shown(file)} is not a text in UTF-8`
-          : `${shown(full)} cannot be read${code === "" ? "" : ` (${code})`}`
-      }
-    }
-  })
-
-/** Gives each patch its content, and tells everything that is wrong with it. */
+/** Gives each owner its content, and reports everything that is wrong with it. */
 export const contents = Effect.fnUntraced(function*(
   draft: Draft<Template>,
-  baseDirectory: string | undefined
+  folders: Folders | undefined
 ): Effect.fn.Return<{ readonly contents: Contents; readonly issues: ReadonlyArray<Issue> }> {
-  const placed = patchesOf(draft)
+  const placed = contentsOf(draft)
   const issues: Array<Issue> = []
-  const found = new Map<Draft<Patch>, Content>()
+  const found = new Map<object, Content>()
   if (placed.length === 0) return { contents: found, issues }
   const yaml = yield* loadYaml
   const add: Add = (path, message) => void issues.push({ path, message })
-  for (const { patch, path } of placed) {
-    const inline = patch.inline as unknown
-    const at = [...path, inline === undefined ? "file" : "inline"]
-    // The wrong number of sources is told by `Validate.ts`.
-    if ((inline === undefined) === (patch.file === undefined)) continue
+  for (const { check, field, owner, path, value } of placed) {
+    const at = [...path, value === undefined ? "file" : field]
+    // `Validate.ts` reports the wrong number of sources.
+    if ((value === undefined) === (owner.file === undefined)) continue
     let content: Content | undefined
-    if (patch.file !== undefined) {
-      if (baseDirectory === undefined) {
-        add(at, "a file is relative to the folder of the template; give `baseDirectory`, or write the patch `inline`")
+    if (owner.file !== undefined) {
+      if (folders === undefined) {
+        add(at, `a file is relative to the template's folder; give \`baseDirectory\`, or write \`${field}\``)
         continue
       }
-      const read = patch.file === ""
-        ? { fault: "the name of the file is empty" }
-        : yield* readFile(baseDirectory, patch.file)
-      if ("fault" in read) {
-        add(at, read.fault)
+      const read = owner.file === "" ? { issue: "the name of the file is empty" } : yield* readFile(folders, owner.file)
+      if ("issue" in read) {
+        add(at, read.issue)
         continue
       }
-      content = ofText(yaml, read.text, at, add)
+      content = ofText(yaml, read.text, at, check, add)
     } else {
-      content = typeof inline === "string" ? ofText(yaml, inline, at, add) : ofValue(yaml, inline, at, add)
+      content = typeof value === "string" ? ofText(yaml, value, at, check, add) : ofValue(value, at, check, add)
     }
-    if (content !== undefined) found.set(patch, content)
+    if (content !== undefined) found.set(owner, content)
   }
   return { contents: found, issues }
 })

@@ -15,7 +15,14 @@ import { actualOf, kindOf } from "./Specs.ts"
 import type { Expected, KindName } from "./Translate.ts"
 
 /** Kinds whose resources say in a label which cluster they are of. */
-const labelled = ["ExtensionsConfiguration", "ConfigPatch", "MachineSet", "MachineSetNode"] as const
+const labelled = [
+  "ExtensionsConfiguration",
+  "ConfigPatch",
+  "KubernetesManifestGroup",
+  "KubernetesHealthCheck",
+  "MachineSet",
+  "MachineSetNode"
+] as const
 
 /** Kinds whose resources are a machine's, and have no label. */
 const ofMachines = ["KernelArgs", "MachineInstallDiskConfig"] as const

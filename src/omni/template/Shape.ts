@@ -12,7 +12,9 @@ import type {
   Template,
   TemplateCluster,
   TemplateControlPlane,
+  TemplateHealthCheck,
   TemplateMachine,
+  TemplateManifests,
   TemplateWorkers
 } from "./Model.ts"
 
@@ -68,9 +70,8 @@ const texts: Shape<Readonly<Record<string, string>>> = (value, path, add) => {
   return Object.fromEntries(taken)
 }
 
-/** A field of Omni's own templates that has no meaning here yet. */
-const notYet = (what: string): Shape<never> => (_, path, add) =>
-  void add(path, `${what} cannot be synced by kubelayer yet; the rest of a template can`)
+/** A field that belongs to another kind of document. */
+const notHere = (message: string): Shape<never> => (_, path, add) => void add(path, message)
 
 type Fields<A> = { readonly [K in keyof A]-?: Shape<Exclude<A[K], undefined>> }
 
@@ -123,7 +124,7 @@ const described = {
 
 const strategy = mapping<NonNullable<TemplateWorkers["updateStrategy"]>>({
   type: oneOf("Rolling", "Unset"),
-  rolling: mapping<{ readonly maxParallelism: number }>({ maxParallelism: count })
+  rolling: mapping<{ readonly maxParallelism?: number }>({ maxParallelism: count })
 })
 
 const unlimited: ReadonlyArray<unknown> = ["unlimited", "Unlimited", "infinity", "∞", Infinity]
@@ -144,9 +145,25 @@ const source = {
 
 const cluster: Shape<TemplateCluster> = mapping<TemplateCluster>({
   name: text,
-  kubernetes: mapping<TemplateCluster["kubernetes"]>({ version }, {
-    manifests: notYet("Kubernetes manifests"),
-    healthchecks: notYet("Kubernetes health checks")
+  kubernetes: mapping<TemplateCluster["kubernetes"]>({
+    version,
+    manifests: list(mapping<TemplateManifests>({
+      name: text,
+      labels: texts,
+      annotations: texts,
+      mode: oneOf("full", "one-time"),
+      inline: anything as Shape<ReadonlyArray<unknown>>,
+      file: text
+    })),
+    healthchecks: list(mapping<TemplateHealthCheck>({
+      name: text,
+      idOverride: text,
+      labels: texts,
+      annotations: texts,
+      job: anything,
+      file: text,
+      interval: text
+    }))
   }),
   talos: mapping<TemplateCluster["talos"]>({ version }),
   features: mapping<NonNullable<TemplateCluster["features"]>>({
@@ -155,17 +172,19 @@ const cluster: Shape<TemplateCluster> = mapping<TemplateCluster>({
     useEmbeddedDiscoveryService: bool,
     disablePublicDiscoveryService: bool,
     enableNodeAuditSkip: bool,
-    backupConfiguration: mapping<{ readonly interval: string }>({ interval: text })
+    backupConfiguration: mapping<{ readonly interval?: string }>({ interval: text })
   }),
   ...described
 })
 
 const controlPlane: Shape<TemplateControlPlane> = mapping<TemplateControlPlane>({
   bootstrapSpec: mapping<NonNullable<TemplateControlPlane["bootstrapSpec"]>>({ clusterUUID: text, snapshot: text }),
-  updateStrategy: strategy,
   upgradeStrategy: strategy,
   ...source,
   ...described
+}, {
+  updateStrategy: notHere("updateStrategy is not allowed in the control plane"),
+  deleteStrategy: notHere("deleteStrategy is not allowed in the control plane")
 })
 
 const workers: Shape<TemplateWorkers> = mapping<TemplateWorkers>({

@@ -9,8 +9,8 @@ import type * as Yaml from "yaml"
 import { type Kind, Kinds, type Resource } from "../State.ts"
 import type { SpecInit } from "../Wire.ts"
 import type { Actual } from "./Diff.ts"
-import { documentsOf } from "./Patches.ts"
-import type { Expected, KindName, PlainSpecs, StrategySpec } from "./Translate.ts"
+import { type Content, documentsOf } from "./Patches.ts"
+import type { Expected, KindName, PlainDuration, PlainSpecs, StrategySpec } from "./Translate.ts"
 
 type SpecOf<K> = K extends Kind<infer S extends Message> ? S : never
 
@@ -25,26 +25,44 @@ interface Codec<K extends KindName> {
 const strategyOf = (
   rolling: number,
   config: { readonly rolling?: { readonly maxParallelism: number } | undefined } | undefined
-) => ({
+): StrategySpec => ({
   rolling: rolling === 1,
-  maxParallelism: config?.rolling?.maxParallelism ?? 0
+  ...(config?.rolling === undefined ? {} : { maxParallelism: config.rolling.maxParallelism })
 })
 
 const strategyConfig = <F extends string>(field: F, { maxParallelism }: StrategySpec) =>
-  (maxParallelism === 0 ? {} : { [field]: { rolling: { maxParallelism } } }) as {
+  (maxParallelism === undefined ? {} : { [field]: { rolling: { maxParallelism } } }) as {
     readonly [K in F]?: { readonly rolling: { readonly maxParallelism: number } }
   }
 
-/** The text of a patch, however it is stored. */
-const patchText = ({ spec, yaml }: Resource<Messages["ConfigPatch"]>, library: typeof Yaml): string => {
+/** The text of a resource, however it is stored. */
+const storedText = (
+  { spec, yaml }: Resource<Messages["ConfigPatch" | "KubernetesManifestGroup"]>,
+  library: typeof Yaml
+): string => {
   if (spec.data !== "" || spec.compressedData.length === 0) return spec.data
   try {
     const parsed: unknown = library.parse(yaml)
-    return typeof parsed === "object" && parsed !== null && "data" in parsed ? String(parsed.data) : ""
+    if (typeof parsed !== "object" || parsed === null || !("data" in parsed)) return ""
+    // The server indents after these breaks, which this reader takes for text.
+    return String(parsed.data).replace(/([\u2028\u2029]) {4}/g, "$1")
   } catch {
     return ""
   }
 }
+
+const contentOf = (yaml: typeof Yaml, data: string): Content => {
+  const { documents, faults } = documentsOf(yaml, data)
+  // A text that is not YAML equals only itself.
+  return { data, documents: faults.length > 0 ? [data] : documents }
+}
+
+const durationOf = (
+  duration: { readonly seconds: bigint; readonly nanos: number } | undefined
+): PlainDuration | undefined =>
+  duration === undefined ? undefined : { seconds: String(duration.seconds), nanos: duration.nanos }
+
+const durationMessage = ({ nanos, seconds }: PlainDuration) => ({ seconds: BigInt(seconds), nanos })
 
 const codecs: { readonly [K in KindName]: Codec<K> } = {
   Cluster: {
@@ -59,12 +77,7 @@ const codecs: { readonly [K in KindName]: Codec<K> } = {
         enableNodeAuditSkip: spec.features?.enableNodeAuditSkip ?? false
       },
       ...(spec.backupConfiguration?.enabled === true
-        ? {
-          backup: {
-            seconds: String(spec.backupConfiguration.interval?.seconds ?? 0n),
-            nanos: spec.backupConfiguration.interval?.nanos ?? 0
-          }
-        }
+        ? { backup: durationOf(spec.backupConfiguration.interval) ?? { seconds: "0", nanos: 0 } }
         : {})
     }),
     write: ({ backup, features, kubernetesVersion, talosVersion }) => ({
@@ -72,7 +85,7 @@ const codecs: { readonly [K in KindName]: Codec<K> } = {
       talosVersion,
       features,
       ...(backup === undefined ? {} : {
-        backupConfiguration: { enabled: true, interval: { seconds: BigInt(backup.seconds), nanos: backup.nanos } }
+        backupConfiguration: { enabled: true, interval: durationMessage(backup) }
       })
     })
   },
@@ -81,13 +94,22 @@ const codecs: { readonly [K in KindName]: Codec<K> } = {
     write: ({ extensions }) => ({ extensions: [...extensions] })
   },
   ConfigPatch: {
-    read: (resource, yaml) => {
-      const data = patchText(resource, yaml)
-      const { documents, faults } = documentsOf(yaml, data)
-      // What is no YAML is equal to nothing but itself.
-      return { data, documents: faults.length > 0 ? [data] : documents }
-    },
+    read: (resource, yaml) => contentOf(yaml, storedText(resource, yaml)),
     write: ({ data }) => ({ data })
+  },
+  KubernetesManifestGroup: {
+    read: (resource, yaml) => ({ ...contentOf(yaml, storedText(resource, yaml)), mode: resource.spec.mode }),
+    write: ({ data, mode }) => ({ data, mode: mode as 0 | 1 | 2 })
+  },
+  KubernetesHealthCheck: {
+    read: ({ spec }, yaml) => {
+      const interval = durationOf(spec.interval)
+      return { ...contentOf(yaml, spec.job), ...(interval === undefined ? {} : { interval }) }
+    },
+    write: ({ data, interval }) => ({
+      job: data,
+      ...(interval === undefined ? {} : { interval: durationMessage(interval) })
+    })
   },
   MachineInstallDiskConfig: {
     read: ({ spec }) => ({ disk: spec.disk, diskSelector: spec.diskSelector }),

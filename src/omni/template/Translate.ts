@@ -5,6 +5,7 @@
  * has two forms, and the server's version says which one it knows: `knowsInstallDisk` is the newer.
  * Source: Sidero Omni documentation, "Cluster templates"; ids and weights as measured on Omni 1.9.
  */
+import * as GoYaml from "../GoYaml.ts"
 import * as Labels from "../Labels.ts"
 import { parseGoDuration } from "./GoDuration.ts"
 import type { Issue, Path } from "./Issue.ts"
@@ -27,10 +28,17 @@ import { bare } from "./Versions.ts"
 
 export interface StrategySpec {
   readonly rolling: boolean
-  readonly maxParallelism: number
+  /** Absent where no parallelism is configured; 0 is a configuration of its own. */
+  readonly maxParallelism?: number
 }
 
-/** The kinds of resources that a template makes. The order is the order of writing. */
+/** Seconds as a decimal, and nanoseconds. */
+export interface PlainDuration {
+  readonly seconds: string
+  readonly nanos: number
+}
+
+/** The kinds of resources that a template has. The order is the order of writing. */
 export interface PlainSpecs {
   readonly Cluster: {
     readonly kubernetesVersion: string
@@ -42,12 +50,14 @@ export interface PlainSpecs {
       readonly disablePublicDiscoveryService: boolean
       readonly enableNodeAuditSkip: boolean
     }
-    /** Seconds and nanoseconds as decimals; absent where there are no backups. */
-    readonly backup?: { readonly seconds: string; readonly nanos: number }
+    /** Absent where there are no backups. */
+    readonly backup?: PlainDuration
   }
   readonly ExtensionsConfiguration: { readonly extensions: ReadonlyArray<string> }
   /** Two patches are the same where their documents are. */
   readonly ConfigPatch: Content
+  readonly KubernetesManifestGroup: Content & { readonly mode: number }
+  readonly KubernetesHealthCheck: Content & { readonly interval?: PlainDuration }
   readonly MachineInstallDiskConfig: { readonly disk: string; readonly diskSelector: string }
   readonly MachineSet: {
     readonly update: StrategySpec
@@ -68,6 +78,8 @@ export const writeOrder: ReadonlyArray<KindName> = [
   "ExtensionsConfiguration",
   "ConfigPatch",
   "MachineInstallDiskConfig",
+  "KubernetesManifestGroup",
+  "KubernetesHealthCheck",
   "MachineSet",
   "MachineSetNode",
   "KernelArgs"
@@ -138,12 +150,11 @@ const extensionResources = (
     path: [...range.path, "systemExtensions"]
   }]
 
-const unset: StrategySpec = { rolling: false, maxParallelism: 0 }
-
-const strategy = (given: Strategy | undefined, otherwise: StrategySpec): StrategySpec =>
-  given === undefined
-    ? otherwise
-    : { rolling: given.type !== "Unset", maxParallelism: given.rolling?.maxParallelism ?? 0 }
+/** A strategy without a type has the type of its kind. The configuration is kept whatever the type. */
+const strategy = (given: Strategy | undefined, defaultType: "Rolling" | "Unset"): StrategySpec => ({
+  rolling: (given?.type ?? defaultType) === "Rolling",
+  ...(given?.rolling === undefined ? {} : { maxParallelism: given.rolling.maxParallelism ?? 0 })
+})
 
 const managed: Labels.Labels = { [Labels.managedByTemplates]: "" }
 
@@ -179,9 +190,9 @@ const setResource = (cluster: string, { id, path, role, set }: SetInTemplate): E
   labels: { [Labels.cluster]: cluster, [role]: "", ...set.labels },
   annotations: { ...set.annotations },
   spec: {
-    update: strategy(set.updateStrategy, { rolling: true, maxParallelism: 0 }),
-    delete: strategy(set.deleteStrategy, unset),
-    upgrade: strategy(set.upgradeStrategy, unset),
+    update: strategy(set.updateStrategy, "Rolling"),
+    delete: strategy(set.deleteStrategy, "Unset"),
+    upgrade: strategy(set.upgradeStrategy, "Unset"),
     ...(set.bootstrapSpec === undefined ? {} : {
       bootstrap: { clusterUuid: set.bootstrapSpec.clusterUUID, snapshot: set.bootstrapSpec.snapshot }
     }),
@@ -232,8 +243,7 @@ const installDisk = (range: Range, machine: TemplateMachine, knowsInstallDisk: b
     id: `000-${range.scope}-install-disk`,
     labels: { ...range.labels, [Labels.systemPatch]: "" },
     annotations: { name: "install-disk" },
-    // JSON is YAML, and quotes whatever the name of a device may hold.
-    spec: { data: `${JSON.stringify(content)}\n`, documents: [content] },
+    spec: { data: GoYaml.encode(GoYaml.ofProgram(content)), documents: [content] },
     path
   }]
 }
@@ -262,12 +272,50 @@ const machineResources = (
 // Whole
 // -----------------------------------------------------------------------------
 
-const backupOf = (interval: string | undefined): Pick<PlainSpecs["Cluster"], "backup"> => {
-  const parsed = interval === undefined ? undefined : parseGoDuration(interval)
+/** A duration that is given and longer than zero. */
+const positive = (text: string | undefined): PlainDuration | undefined => {
+  const parsed = text === undefined ? undefined : parseGoDuration(text)
   return parsed === undefined || (parsed.seconds === 0n && parsed.nanos === 0n)
-    ? {}
-    : { backup: { seconds: String(parsed.seconds), nanos: Number(parsed.nanos) } }
+    ? undefined
+    : { seconds: String(parsed.seconds), nanos: Number(parsed.nanos) }
 }
+
+const backupOf = (interval: string | undefined): Pick<PlainSpecs["Cluster"], "backup"> => {
+  const backup = positive(interval)
+  return backup === undefined ? {} : { backup }
+}
+
+const manifestModes = { full: 1, "one-time": 2 } as const
+
+const manifestResources = (loaded: Loaded, range: Range): ReadonlyArray<Expected> =>
+  (loaded.template.cluster.kubernetes.manifests ?? []).flatMap((group, index): ReadonlyArray<Expected> => {
+    const content = loaded.contents.get(group)
+    if (content === undefined) return []
+    const name = group.name ?? group.file ?? ""
+    return [{
+      kind: "KubernetesManifestGroup",
+      id: patchId(range, index, name),
+      labels: { ...range.labels, ...group.labels },
+      annotations: { name, ...group.annotations },
+      spec: { ...content, mode: manifestModes[group.mode] },
+      path: [...range.path, "kubernetes", "manifests", index]
+    }]
+  })
+
+const healthCheckResources = (loaded: Loaded, range: Range): ReadonlyArray<Expected> =>
+  (loaded.template.cluster.kubernetes.healthchecks ?? []).flatMap((check, index): ReadonlyArray<Expected> => {
+    const content = loaded.contents.get(check)
+    if (content === undefined) return []
+    const interval = positive(check.interval)
+    return [{
+      kind: "KubernetesHealthCheck",
+      id: check.idOverride ?? `${range.scope}-${check.name ?? ""}`,
+      labels: { ...range.labels, ...check.labels },
+      annotations: { ...check.annotations },
+      spec: { ...content, ...(interval === undefined ? {} : { interval }) },
+      path: [...range.path, "kubernetes", "healthchecks", index]
+    }]
+  })
 
 const clusterResource = ({ cluster }: Template): Expected => ({
   kind: "Cluster",
@@ -317,6 +365,8 @@ export const translate = (loaded: Loaded, server: { readonly knowsInstallDisk: b
     clusterResource(template),
     ...patchResources(loaded, ofCluster, template.cluster.patches),
     ...extensionResources(name, ofCluster, template.cluster.systemExtensions),
+    ...manifestResources(loaded, ofCluster),
+    ...healthCheckResources(loaded, ofCluster),
     ...setsOf(template).flatMap((set): ReadonlyArray<Expected> => {
       const range: Range = {
         scope: set.id,

@@ -75,17 +75,11 @@ const checkCluster = (cluster: Draft<Template["cluster"]>, add: Add) => {
   if (cluster.features?.diskEncryption === true && parsed !== undefined && parsed.major === 1 && parsed.minor < 5) {
     add([...path, "features", "diskEncryption"], "disk encryption needs Talos 1.5.0 or newer")
   }
-  const backup = cluster.features?.backupConfiguration
-  if (backup !== undefined) {
-    const at = [...path, "features", "backupConfiguration", "interval"]
-    if (backup.interval === undefined) add(at, "backups need an interval")
-    else {
-      const interval = parseGoDuration(backup.interval)
-      if (interval === undefined || interval.nanos < 0n) {
-        add(at, `${shown(backup.interval)} is not a duration such as 1h30m`)
-      }
-    }
-  }
+  checkInterval(
+    cluster.features?.backupConfiguration?.interval,
+    [...path, "features", "backupConfiguration", "interval"],
+    add
+  )
 }
 
 const checkTexts = (
@@ -119,19 +113,6 @@ const checkWords = (
   }
 }
 
-const checkStrategies = ({ path, set }: PlacedSet, add: Add) => {
-  const named = set as MachineSetDraft & Pick<Draft<TemplateWorkers>, "deleteStrategy">
-  for (const field of ["updateStrategy", "deleteStrategy", "upgradeStrategy"] as const) {
-    const strategy = named[field]
-    if (strategy?.rolling !== undefined && strategy.type === "Unset") {
-      add([...path, field, "rolling"], "goes with the type Rolling only")
-    }
-    if (strategy?.rolling !== undefined && strategy.rolling.maxParallelism === undefined) {
-      add([...path, field, "rolling", "maxParallelism"], "is missing")
-    }
-  }
-}
-
 const checkSet = (placed: PlacedSet, clusterHasKernelArgs: boolean, add: Add) => {
   const { path, set } = placed
   if (set.machines !== undefined && set.machineClass !== undefined) {
@@ -151,7 +132,6 @@ const checkSet = (placed: PlacedSet, clusterHasKernelArgs: boolean, add: Add) =>
   }
   checkTexts(set, path, add)
   checkWords(set, path, add)
-  checkStrategies(placed, add)
 }
 
 const checkWorkerNames = (draft: Draft<Template>, add: Add) => {
@@ -259,6 +239,63 @@ const checkPatches = (draft: Draft<Template>, add: Add) => {
   }
 }
 
+const checkInterval = (text: string | undefined, path: Path, add: Add) => {
+  if (text === undefined) return
+  const interval = parseGoDuration(text)
+  if (interval === undefined || interval.seconds < 0n || interval.nanos < 0n) {
+    add(path, `${shown(text)} is not a duration such as 1h30m`)
+  }
+}
+
+/** Reports the second of two names, and what cannot be part of an id. */
+const checkNames = (
+  names: ReadonlyArray<string | undefined>,
+  pathOf: (index: number) => Path,
+  add: Add
+) => {
+  const seen = new Set<string>()
+  names.forEach((name, index) => {
+    if (name === undefined) return
+    if (name === "" || unseen.test(name)) add(pathOf(index), `${shown(name)} is empty or has invisible characters`)
+    else if (bytes(name) > mostIdBytes - 128) add(pathOf(index), `${bytes(name)} bytes are too long for an id`)
+    else if (seen.has(name)) add(pathOf(index), `the name ${shown(name)} is used twice`)
+    seen.add(name)
+  })
+}
+
+const checkKubernetes = (draft: Draft<Template>, add: Add) => {
+  const { healthchecks = [], manifests = [] } = draft.cluster?.kubernetes ?? {}
+  const path: Path = ["cluster", "kubernetes"]
+  manifests.forEach((group, index) => {
+    if (group === undefined) return
+    const at = [...path, "manifests", index]
+    if (group.name === undefined && group.file === undefined) add([...at, "name"], "manifests need a name")
+    if (group.mode === undefined) add([...at, "mode"], "manifests need a mode: full or one-time")
+    if ((group.inline === undefined) === (group.file === undefined)) {
+      add(at, "manifests need exactly one of `inline` and `file`")
+    }
+    checkTexts(group, at, add)
+  })
+  checkNames(manifests.map((group) => group?.name ?? group?.file), (index) => [...path, "manifests", index], add)
+  healthchecks.forEach((check, index) => {
+    if (check === undefined) return
+    const at = [...path, "healthchecks", index]
+    if (check.name === undefined && check.idOverride === undefined) {
+      add([...at, "name"], "a health check needs a `name` or an `idOverride`")
+    }
+    if ((check.job === undefined) === (check.file === undefined)) {
+      add(at, "a health check needs exactly one of `job` and `file`")
+    }
+    checkInterval(check.interval, [...at, "interval"], add)
+    checkTexts(check, at, add)
+  })
+  checkNames(
+    healthchecks.map((check) => check?.idOverride ?? check?.name),
+    (index) => [...path, "healthchecks", index],
+    add
+  )
+}
+
 const checkBootstrap = (draft: Draft<Template>, add: Add) => {
   const bootstrap = draft.controlPlane?.bootstrapSpec
   if (bootstrap === undefined) return
@@ -279,6 +316,7 @@ export const validate = (draft: Draft<Template>, add: Add): void => {
     checkWords(draft.cluster, ["cluster"], add)
   }
   for (const placed of setsOf(draft)) checkSet(placed, draft.cluster?.kernelArgs !== undefined, add)
+  checkKubernetes(draft, add)
   checkBootstrap(draft, add)
   checkWorkerNames(draft, add)
   checkMachines(draft, add)

@@ -92,7 +92,7 @@ machines: [${machine(1)}, 5]
         "22:1: a document of a template is a mapping with a `kind`",
         "24:1: a second Cluster; the first is at 1:1",
         "25:1 Cluster.colour: unknown field \"colour\"",
-        "27:1: KubernetesManifestGroup cannot be synced by kubelayer yet",
+        "27:1: unknown kind \"KubernetesManifestGroup\"",
         `30:12 Workers.machines[0]: machine ${
           machine(1)
         } stands in controlPlane.machines[0] already; a machine is in one set only`,
@@ -140,12 +140,12 @@ describe("a template from a program", () => {
   it.effect("is checked as one from text, with paths", () =>
     Effect.gen(function*() {
       const faults = yield* faultsOf({
-        cluster: { name: "dev", talos: { version: "v1.12.1" }, kubernetes: { version: "1.34.1", manifests: [] } },
+        cluster: { name: "dev", talos: { version: "v1.12.1" }, kubernetes: { version: "1.34.1", manifests: {} } },
         controlPlane: { machines: [machine(1)], machineclass: {} },
         workers: [{ name: "a" }, { name: "a" }, 5]
       } as unknown as Template)
       assert.deepStrictEqual(faults, [
-        "cluster.kubernetes.manifests: Kubernetes manifests cannot be synced by kubelayer yet; the rest of a template can",
+        "cluster.kubernetes.manifests: a list is expected here, not a mapping",
         "controlPlane.machineclass: unknown field \"machineclass\"; did you mean machineClass?",
         "workers[2]: a mapping is expected here, not number",
         "workers[1].name: a second set called a"

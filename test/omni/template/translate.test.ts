@@ -26,7 +26,12 @@ const full: Template = {
   },
   workers: [
     { machines: [machine(2)], updateStrategy: { type: "Unset" } },
-    { name: "gpu", machines: [machine(3)], kernelArgs: [], deleteStrategy: { rolling: { maxParallelism: 2 } } }
+    {
+      name: "gpu",
+      machines: [machine(3)],
+      kernelArgs: [],
+      deleteStrategy: { type: "Rolling", rolling: { maxParallelism: 2 } }
+    }
   ],
   machines: [{
     name: machine(2),
@@ -90,9 +95,9 @@ describe("the resources of a template", () => {
         labels: { "omni.sidero.dev/cluster": "dev", "omni.sidero.dev/role-worker": "" },
         annotations: {},
         spec: {
-          update: { rolling: true, maxParallelism: 0 },
+          update: { rolling: true },
           delete: { rolling: true, maxParallelism: 2 },
-          upgrade: { rolling: false, maxParallelism: 0 }
+          upgrade: { rolling: false }
         }
       })
       assert.deepStrictEqual(get("MachineSetNode", machine(2)), {
@@ -131,7 +136,7 @@ describe("the resources of a template", () => {
       })
       const older = (yield* resources(full)).find(({ id }) => id.startsWith("000-"))
       assert.deepStrictEqual(older?.spec, {
-        data: "{\"machine\":{\"install\":{\"disk\":\"/dev/sd\\\"a\"}}}\n",
+        data: "machine:\n    install:\n        disk: /dev/sd\"a\n",
         documents: [{ machine: { install: { disk: "/dev/sd\"a" } } }]
       })
       assert.strictEqual(older?.labels["omni.sidero.dev/system-patch"], "")

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { load } from "../../../src/omni/template/Load.ts"
@@ -106,7 +106,7 @@ describe("what a template means", () => {
       )
     }))
 
-  it.effect("keeps the labels of Omni and of kubelayer for themselves", () =>
+  it.effect("refuses labels with the prefix of Omni", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual(
         yield* faultsOf({
@@ -115,13 +115,12 @@ describe("what a template means", () => {
         }),
         [
           "cluster.labels.\"omni.sidero.dev/cluster\": keys that begin with omni.sidero.dev/ are not for templates",
-          "controlPlane.annotations.\"kubelayer.owned\": keys that begin with kubelayer. are not for templates",
           "controlPlane.annotations: a key is empty"
         ]
       )
     }))
 
-  it.effect("checks features, strategies and what to bootstrap from", () =>
+  it.effect("checks features, strategies and what to bootstrap from (O16)", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual(
         yield* faultsOf({
@@ -132,15 +131,15 @@ describe("what a template means", () => {
           },
           controlPlane: {
             bootstrapSpec: { clusterUUID: "x", snapshot: "" },
-            upgradeStrategy: { type: "Unset", rolling: { maxParallelism: 1 } },
-            updateStrategy: { rolling: {} } as never
-          }
+            updateStrategy: { rolling: {} },
+            deleteStrategy: { type: "Rolling" }
+          } as Template["controlPlane"]
         }),
         [
+          "controlPlane.updateStrategy: updateStrategy is not allowed in the control plane",
+          "controlPlane.deleteStrategy: deleteStrategy is not allowed in the control plane",
           "cluster.features.diskEncryption: disk encryption needs Talos 1.5.0 or newer",
           "cluster.features.backupConfiguration.interval: \"daily\" is not a duration such as 1h30m",
-          "controlPlane.updateStrategy.rolling.maxParallelism: is missing",
-          "controlPlane.upgradeStrategy.rolling: goes with the type Rolling only",
           "controlPlane.bootstrapSpec.clusterUUID: the UUID of the cluster of the backup is needed",
           "controlPlane.bootstrapSpec.snapshot: the name of the snapshot is needed"
         ]
@@ -191,11 +190,12 @@ describe("a patch", () => {
       cyclic.self = cyclic
       for (
         const [inline, fault] of [
-          ["", /the patch is empty/],
-          ["# nothing", /the patch is empty/],
+          ["", /there is no content/],
+          ["# nothing", /there is no content/],
+          [{}, /the patch is empty/],
           ["just words", /a mapping of the machine configuration/],
           [5, /a mapping of the machine configuration/],
-          [[], /the patch is empty/],
+          [[], /there is no content/],
           ["a: [", /line 1, column 5 of the patch/],
           ["a: 1\na: 2", /line 2, column 1 of the patch: Map keys must be unique/],
           [[{ op: "add", path: "/machine", value: 1 }], /JSON patches/],
@@ -307,10 +307,122 @@ describe("a patch from a file", () => {
       assert.match(yield* at("missing.yaml"), /there is no file/)
       assert.match(yield* at("."), /is not a file/)
       assert.match(yield* at(""), /name of the file is empty/)
-      assert.match(yield* at("a\0b"), /cannot be read/)
-      assert.match(yield* at("binary"), /not a text in UTF-8/)
+      assert.match(yield* at("a\0b"), /outside of the template's folder/)
+      assert.match(yield* at("binary"), /not text in UTF-8/)
       const forbidden = yield* at("token.yaml")
       assert.match(forbidden, /Omni sets machine\.token by itself/)
       assert.notInclude(forbidden, "secret-value")
+    }))
+
+  it.effect("outside of the template's folder is refused before it is opened, also through links (O19)", () =>
+    Effect.gen(function*() {
+      const root = yield* folder
+      const baseDirectory = join(root, "t")
+      mkdirSync(join(baseDirectory, "sub"), { recursive: true })
+      mkdirSync(join(root, "t-other"))
+      const patch = "machine: {sysctls: {a: '1'}}\n"
+      for (const file of ["secret.yaml", "t/inside.yaml", "t-other/a.yaml"]) writeFileSync(join(root, file), patch)
+      symlinkSync(join(root, "secret.yaml"), join(baseDirectory, "link.yaml"))
+      symlinkSync(root, join(baseDirectory, "up"))
+      symlinkSync(join(baseDirectory, "inside.yaml"), join(baseDirectory, "sub/link.yaml"))
+      const at = (file: string, more: object = {}) =>
+        Effect.map(faultsOf(withPatch({ file }), { baseDirectory, ...more }), (faults) => faults.join("\n"))
+      for (
+        const file of [
+          "../secret.yaml",
+          "../missing.yaml",
+          "../t-other/a.yaml",
+          "sub/../../secret.yaml",
+          join(root, "secret.yaml"),
+          "/etc/passwd",
+          "link.yaml",
+          "up/secret.yaml",
+          "C:secret.yaml",
+          "c:\\secret.yaml"
+        ]
+      ) assert.match(yield* at(file), /^cluster\.patches\[0\]\.file: .* is outside of the template's folder/, file)
+      for (const file of ["inside.yaml", "./sub/../inside.yaml", "sub/link.yaml", join(baseDirectory, "inside.yaml")]) {
+        assert.strictEqual(yield* at(file), "", file)
+      }
+      assert.strictEqual(yield* at("inside.yaml", { baseDirectory: `${baseDirectory}/` }), "")
+      assert.strictEqual(yield* at("../secret.yaml", { allowedFolders: [root] }), "")
+      assert.strictEqual(yield* at("link.yaml", { allowedFolders: [root] }), "")
+      assert.match(yield* at("/etc/passwd", { allowedFolders: [root] }), /outside/)
+    }))
+})
+
+describe("what omnictl accepts", () => {
+  it.effect("is accepted: strategies without a number, Unset with a number, backups without an interval (O15)", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(
+        yield* faultsOf({
+          cluster: { ...cluster, features: { backupConfiguration: {} } },
+          controlPlane: { upgradeStrategy: { rolling: {} } },
+          workers: [{
+            updateStrategy: { type: "Unset", rolling: { maxParallelism: 2 } },
+            deleteStrategy: { type: "Rolling", rolling: {} }
+          }]
+        }),
+        []
+      )
+    }))
+
+  it.effect("an export of a cluster that createNodes created, whose own annotations are left out (O20)", () =>
+    Effect.gen(function*() {
+      const own = { "kubelayer.owned": "dev", "kubelayer.session": "s", note: "a" }
+      const { template } = yield* load({
+        cluster: { ...cluster, annotations: own },
+        controlPlane: { machines: [machine(1)], annotations: own },
+        workers: [{
+          machines: [],
+          annotations: own,
+          patches: [{ name: "p", annotations: own, inline: { machine: { a: 1 } } }]
+        }],
+        machines: [{ name: machine(1), annotations: own }]
+      })
+      for (
+        const { annotations } of [
+          template.cluster,
+          template.controlPlane,
+          ...template.workers ?? [],
+          ...template.machines ?? [],
+          ...(template.workers?.[0]?.patches ?? [])
+        ]
+      ) assert.deepStrictEqual(annotations, { note: "a" })
+    }))
+})
+
+describe("Kubernetes manifests and health checks", () => {
+  it.effect("are checked with their places", () =>
+    Effect.gen(function*() {
+      const manifest = { apiVersion: "v1", kind: "Namespace", metadata: { name: "a" } }
+      assert.deepStrictEqual(
+        yield* faultsOf({
+          ...plainTemplate,
+          cluster: {
+            ...cluster,
+            kubernetes: {
+              version: "1.34.1",
+              manifests: [
+                { name: "a", mode: "full", inline: [manifest] },
+                { name: "a", mode: "once", inline: [manifest] },
+                { mode: "full", inline: [{ kind: "Pod" }] },
+                { name: "b", mode: "full" }
+              ],
+              healthchecks: [{ job: manifest, interval: "soon" }, { name: "c" }]
+            }
+          } as unknown as Template["cluster"]
+        }),
+        [
+          "cluster.kubernetes.manifests[1].mode: one of full, one-time is expected here, not \"once\"",
+          "cluster.kubernetes.manifests[2].name: manifests need a name",
+          "cluster.kubernetes.manifests[3]: manifests need exactly one of `inline` and `file`",
+          "cluster.kubernetes.manifests[1]: the name \"a\" is used twice",
+          "cluster.kubernetes.healthchecks[0].name: a health check needs a `name` or an `idOverride`",
+          "cluster.kubernetes.healthchecks[0].interval: \"soon\" is not a duration such as 1h30m",
+          "cluster.kubernetes.healthchecks[1]: a health check needs exactly one of `job` and `file`",
+          "cluster.kubernetes.manifests[2].inline[0]: a Kubernetes manifest is a mapping with an `apiVersion` and a `kind`"
+        ]
+      )
     }))
 })
