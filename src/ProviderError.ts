@@ -118,13 +118,28 @@ export class InvalidClusterName extends Data.TaggedError("InvalidClusterName")<{
 }
 
 /**
- * All faults of a spec at once, each with the path to it. Nothing was sent.
+ * One thing that is wrong with a spec, an option or a variable of the environment.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface SpecIssue {
+  /** The path in the spec or the options, such as `nodes.image`, or the name of a variable, such as `HCLOUD_TOKEN`. */
+  readonly path: string
+  readonly message: string
+  /** It concerns a credential that is missing or malformed. */
+  readonly isCredential?: boolean
+}
+
+/**
+ * Everything that is wrong with a spec, with a layer's options or with the environment, each with its path. Nothing was
+ * sent.
  *
  * @category errors
  * @since 0.1.0
  */
 export class InvalidSpec extends Data.TaggedError("InvalidSpec")<{
-  readonly issues: ReadonlyArray<{ readonly path: string; readonly message: string }>
+  readonly issues: ReadonlyArray<SpecIssue>
 }> {
   override get message(): string {
     return `invalid spec:${this.issues.map((issue) => `\n  - ${issue.path}: ${issue.message}`).join("")}`

@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Formatter from "effect/Formatter"
 import type { InvalidPlan, StalePlan } from "./Plan.ts"
-import { type ProviderError, reasonsOf } from "./ProviderError.ts"
+import { InvalidSpec, type ProviderError, reasonsOf } from "./ProviderError.ts"
 import type { ReasonTag } from "./Reason.ts"
 
 // -----------------------------------------------------------------------------
@@ -102,6 +102,7 @@ export const exitCodeOfError: {
   ClusterNotFound: exitCodes.noSuchCluster,
   UnknownLabelScheme: exitCodes.invalid,
   SkipAction: exitCodes.failed,
+  /** 5 if an issue concerns a credential. */
   InvalidSpec: exitCodes.invalid,
   NodesFailed: "reason",
   NodesNotCreated: "reason",
@@ -114,8 +115,8 @@ const tagOf = (error: unknown): string =>
   typeof error === "object" && error !== null && "_tag" in error ? String(error._tag) : ""
 
 /**
- * The exit code of an error. Errors that are not of kubelayer are 1, a `TimeoutError` of effect is 7, and a
- * `ConfigError` is 2.
+ * The exit code of an error. An `InvalidSpec` about a credential is 5. Errors that are not of kubelayer are 1, but a
+ * `TimeoutError` of effect is 7 and a `ConfigError` is 2.
  *
  * @category exit codes
  * @since 0.2.0
@@ -124,6 +125,7 @@ export const exitCodeOf = (error: unknown): ExitCode => {
   const tag = tagOf(error)
   if (tag === "TimeoutError") return exitCodes.deadline
   if (tag === "ConfigError") return exitCodes.invalid
+  if (error instanceof InvalidSpec && error.issues.some((issue) => issue.isCredential)) return exitCodes.credentials
   const code = Object.hasOwn(exitCodeOfError, tag)
     ? exitCodeOfError[tag as keyof typeof exitCodeOfError]
     : exitCodes.failed

@@ -30,10 +30,10 @@ const isLoopback = (host: string): boolean =>
 
 /** What is wrong with a token; its characters are never shown. */
 const tokenFault = (token: unknown): string | undefined => {
-  if (typeof token !== "string") return "is not a text"
-  if (token.trim() === "") return "is empty; make one in the console of the Project, under Security"
-  if (/\s/.test(token.trim())) return "has a space or a line break inside; was more than the token copied?"
-  if (!/^[\x21-\x7e]+$/.test(token.trim())) return "has characters that no token has"
+  if (typeof token !== "string") return "is not a string"
+  if (token.trim() === "") return "is empty. Create one in the Hetzner console of the project, under Security"
+  if (/\s/.test(token.trim())) return "contains a space or a line break. Copy the token alone"
+  if (!/^[\x21-\x7e]+$/.test(token.trim())) return "contains characters that no token contains"
   return undefined
 }
 
@@ -55,7 +55,9 @@ export const credential = (options: ConnectionOptions): Effect.Effect<Credential
     const given: unknown = Redacted.isRedacted(options.token) ? Redacted.value(options.token) : options.token
     const endpoint = options.endpoint ?? defaultEndpoint
     const faults = { token: tokenFault(given), endpoint: endpointFault(endpoint, options.allowHttp === true) }
-    const issues = Object.entries(faults).flatMap(([path, message]) => message === undefined ? [] : [{ path, message }])
+    const issues = Object.entries(faults).flatMap(([path, message]) =>
+      message === undefined ? [] : [{ path, message, ...(path === "token" ? { isCredential: true } : {}) }]
+    )
     return issues.length > 0
       ? Effect.fail(new InvalidSpec({ issues }))
       : Effect.succeed({

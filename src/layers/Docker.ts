@@ -9,12 +9,10 @@
  * @since 0.1.0
  */
 import type Dockerode from "dockerode"
-import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Client from "../docker/Client.ts"
@@ -32,6 +30,7 @@ import { portMappingsOf, type PublishedPort } from "../docker/Translate.ts"
 import { watchCluster } from "../docker/Watch.ts"
 import { checkClusterName } from "../internal/ClusterNames.ts"
 import { makeGate } from "../internal/Creation.ts"
+import { makeLayers } from "../internal/Layers.ts"
 import { failWith, method, streamMethod } from "../internal/Method.ts"
 import { restOfCreator } from "../internal/NotPorted.ts"
 import { makeProvider, statusOf } from "../internal/ProviderBuilder.ts"
@@ -48,6 +47,7 @@ import {
 import {
   type BackendFailure,
   type ClusterNotFound,
+  type InvalidSpec,
   type NodesFailed,
   type OperationTimeout,
   type ProviderUnavailable,
@@ -322,20 +322,25 @@ export const make = Effect.fnUntraced(function*(
 // Layers
 // -----------------------------------------------------------------------------
 
-/**
- * `Docker` alone, for programs with several backends; `layerFrom(Docker)` of `kubelayer/Provider` chooses it.
- *
- * @category layers
- * @since 0.1.0
- */
-export const layerService = (options: Options = {}): Layer.Layer<Docker, UnknownLabelScheme> =>
-  Layer.effect(Docker, make(options))
-
-const everything = (service: DockerService) =>
-  Context.make(Docker, service).pipe(
-    Context.add(Provider, service.provider),
-    Context.add(NodeCreator, service.creator)
-  )
+const layers = makeLayers<Docker, DockerService, Options, UnknownLabelScheme>(Docker, make, [
+  {
+    name: "KUBELAYER_SCHEME",
+    option: "scheme",
+    example: "kind",
+    otherwise: "auto",
+    issue: (text) =>
+      chosenSchemes(text as SchemeChoice) === undefined
+        ? `is not a scheme. The schemes are ${schemeChoices.join(", ")}`
+        : undefined
+  },
+  {
+    name: "KUBELAYER_IMAGE",
+    option: "nodes",
+    example: "kindest/node:v1.34.0",
+    isOpen: ({ nodes }) => nodes?.image === undefined,
+    value: (image, { nodes }) => ({ ...nodes, image })
+  }
+])
 
 /**
  * `Provider`, `NodeCreator` and `Docker` from one instance.
@@ -355,38 +360,35 @@ const everything = (service: DockerService) =>
  * @category layers
  * @since 0.1.0
  */
-export const layer = (
-  options: Options = {}
-): Layer.Layer<Provider | NodeCreator | Docker, UnknownLabelScheme> =>
-  Layer.effectContext(Effect.map(make(options), everything))
+export const layer = (options: Options = {}): Layer.Layer<Provider | NodeCreator | Docker, UnknownLabelScheme> =>
+  layers.layer(options)
 
 /**
- * The options that the environment gives: KUBELAYER_SCHEME (`auto` where it is not set) and KUBELAYER_IMAGE. DOCKER_HOST, DOCKER_CONTEXT and the
- * other variables of the docker CLI hold for every layer.
- *
- * @category config
- * @since 0.1.0
- */
-export const config: Config.Config<Options> = Config.all({
-  scheme: Config.option(Config.NonEmptyString("KUBELAYER_SCHEME")),
-  image: Config.option(Config.NonEmptyString("KUBELAYER_IMAGE"))
-}).pipe(
-  Config.map(({ image, scheme }) => ({
-    // Whether the scheme is known is told by `make`, with the list of those that are.
-    scheme: Option.getOrElse(scheme, () => "auto") as SchemeChoice,
-    ...(Option.isSome(image) ? { nodes: { image: image.value } } : {})
-  }))
-)
-
-/**
- * `layer` with what `overrides` leave open taken from the environment.
+ * `Docker` alone, for programs with several backends; `layerFrom(Docker)` of `kubelayer/Provider` chooses it.
  *
  * @category layers
  * @since 0.1.0
  */
-export const layerConfig = (
-  overrides: Options = {}
-): Layer.Layer<Provider | NodeCreator | Docker, UnknownLabelScheme | Config.ConfigError> =>
-  Layer.effectContext(
-    Effect.flatMap(config, (found) => Effect.map(make({ ...found, ...overrides }), everything))
-  )
+export const layerService = (options: Options = {}): Layer.Layer<Docker, UnknownLabelScheme> =>
+  layers.layerService(options)
+
+/**
+ * `layer` with the options that `overrides` leaves open read from the environment: KUBELAYER_SCHEME (`auto` if it is not
+ * set) and KUBELAYER_IMAGE. Fails with an `InvalidSpec` that names the variable. DOCKER_HOST, DOCKER_CONTEXT and the
+ * other variables of the docker CLI hold for every layer.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerConfig: (
+  overrides?: Options
+) => Layer.Layer<Provider | NodeCreator | Docker, UnknownLabelScheme | InvalidSpec> = layers.layerConfig
+
+/**
+ * `layerService` with the options that `overrides` leaves open read from the environment, as `layerConfig` does.
+ *
+ * @category layers
+ * @since 0.2.0
+ */
+export const layerServiceConfig: (overrides?: Options) => Layer.Layer<Docker, UnknownLabelScheme | InvalidSpec> =
+  layers.layerServiceConfig

@@ -8,7 +8,6 @@
  *
  * @since 0.1.0
  */
-import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -36,6 +35,7 @@ import { type ConnectionOptions, credential } from "../hetzner/Token.ts"
 import { watchCluster } from "../hetzner/Watch.ts"
 import { checkClusterName } from "../internal/ClusterNames.ts"
 import { makeGate } from "../internal/Creation.ts"
+import { everything, makeLayers } from "../internal/Layers.ts"
 import { method } from "../internal/Method.ts"
 import { restOfCreator } from "../internal/NotPorted.ts"
 import { makeProvider } from "../internal/ProviderBuilder.ts"
@@ -291,25 +291,21 @@ export const make = (options: Options): Effect.Effect<HetznerService, InvalidSpe
 // Layers
 // -----------------------------------------------------------------------------
 
-/**
- * `Hetzner` alone, for programs with several backends; `layerFrom(Hetzner)` of `kubelayer/Provider` chooses it.
- *
- * @category layers
- * @since 0.1.0
- */
-export const layerService = (options: Options): Layer.Layer<Hetzner, InvalidSpec> =>
-  Layer.effect(Hetzner, make(options))
-
-const everything = (service: HetznerService) =>
-  Context.make(Hetzner, service).pipe(
-    Context.add(Provider, service.provider),
-    Context.add(NodeCreator, service.creator)
-  )
+const layers = makeLayers(Hetzner, make, [
+  {
+    name: "HCLOUD_TOKEN",
+    option: "token",
+    example: "<the 64 letters and digits of an API token with read and write access>",
+    isRequired: true,
+    isCredential: true
+  },
+  { name: "HCLOUD_ENDPOINT", option: "endpoint", example: "https://api.hetzner.cloud/v1" }
+])
 
 /**
  * `Provider`, `NodeCreator` and `Hetzner` from one instance.
  *
- * **Example** (Starting the servers of a cluster that KSail made)
+ * **Example** (Starting the servers of a cluster that KSail created)
  *
  * ```ts
  * import * as Effect from "effect/Effect"
@@ -325,8 +321,15 @@ const everything = (service: HetznerService) =>
  * @category layers
  * @since 0.1.0
  */
-export const layer = (options: Options): Layer.Layer<Provider | NodeCreator | Hetzner, InvalidSpec> =>
-  Layer.effectContext(Effect.map(make(options), everything))
+export const layer: (options: Options) => Layer.Layer<Provider | NodeCreator | Hetzner, InvalidSpec> = layers.layer
+
+/**
+ * `Hetzner` alone, for programs with several backends; `layerFrom(Hetzner)` of `kubelayer/Provider` chooses it.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerService: (options: Options) => Layer.Layer<Hetzner, InvalidSpec> = layers.layerService
 
 /**
  * `layer` over an `HttpClient` from outside: another transport, a proxy, or a fake.
@@ -341,40 +344,26 @@ export const layerHttpClient = (
     Effect.promise(() => import("effect/http/HttpClient")).pipe(
       Effect.flatMap(({ HttpClient: Tag }) => Tag),
       Effect.flatMap((http) => makeWith(http, options)),
-      Effect.map(everything)
+      Effect.map((service) => everything(Hetzner, service))
     )
   )
 
-const endpointConfig: Config.Config<Pick<ConnectionOptions, "endpoint">> = Config.map(
-  Config.option(Config.NonEmptyString("HCLOUD_ENDPOINT")),
-  (endpoint) => Option.isSome(endpoint) ? { endpoint: endpoint.value } : {}
-)
-
 /**
- * The options that the environment gives: HCLOUD_TOKEN, and HCLOUD_ENDPOINT where it is set.
- *
- * @category config
- * @since 0.1.0
- */
-export const config: Config.Config<ConnectionOptions> = Config.all({
-  token: Config.Redacted("HCLOUD_TOKEN"),
-  endpoint: endpointConfig
-}).pipe(Config.map(({ endpoint, token }) => ({ token, ...endpoint })))
-
-/**
- * `layer` with what `overrides` leave open taken from the environment.
+ * `layer` with the options that `overrides` leaves open read from the environment: HCLOUD_TOKEN, and HCLOUD_ENDPOINT if
+ * it is set. Fails with an `InvalidSpec` that names the variable.
  *
  * @category layers
  * @since 0.1.0
  */
-export const layerConfig = (
-  overrides: Partial<Options> = {}
-): Layer.Layer<Provider | NodeCreator | Hetzner, InvalidSpec | Config.ConfigError> =>
-  Layer.effectContext(
-    Effect.gen(function*() {
-      // Who gives a token by hand needs none in the environment.
-      const { token } = overrides
-      const found = token === undefined ? yield* config : { token, ...yield* endpointConfig }
-      return everything(yield* make({ ...found, ...overrides }))
-    })
-  )
+export const layerConfig: (
+  overrides?: Partial<Options>
+) => Layer.Layer<Provider | NodeCreator | Hetzner, InvalidSpec> = layers.layerConfig
+
+/**
+ * `layerService` with the options that `overrides` leaves open read from the environment, as `layerConfig` does.
+ *
+ * @category layers
+ * @since 0.2.0
+ */
+export const layerServiceConfig: (overrides?: Partial<Options>) => Layer.Layer<Hetzner, InvalidSpec> =
+  layers.layerServiceConfig

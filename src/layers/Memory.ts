@@ -13,6 +13,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { checkClusterName, checkNewClusterName } from "../internal/ClusterNames.ts"
+import { makeLayers } from "../internal/Layers.ts"
 import { restOfCreator } from "../internal/NotPorted.ts"
 import { makeProvider } from "../internal/ProviderBuilder.ts"
 import { makeNodeCreator, scopedCreate } from "../internal/ScopedCreate.ts"
@@ -345,6 +346,8 @@ export const make = Effect.fnUntraced(function*(
   }
 })
 
+const layers = makeLayers<Memory, MemoryService, Options, InvalidSpec>(Memory, make, [])
+
 /**
  * `Provider`, `NodeCreator` and `Memory` from one simulator.
  *
@@ -371,11 +374,7 @@ export const make = Effect.fnUntraced(function*(
  * @since 0.1.0
  */
 export const layer = (options: Options = {}): Layer.Layer<Provider | NodeCreator | Memory, InvalidSpec> =>
-  Layer.effectContext(Effect.map(make(options), (memory) =>
-    Context.make(Memory, memory).pipe(
-      Context.add(Provider, memory.provider),
-      Context.add(NodeCreator, memory.creator)
-    )))
+  layers.layer(options)
 
 /**
  * `Memory` alone, for programs with several backends; `Provider.layerFrom(Memory)` makes it the `Provider`.
@@ -383,14 +382,21 @@ export const layer = (options: Options = {}): Layer.Layer<Provider | NodeCreator
  * @category layers
  * @since 0.1.0
  */
-export const layerService = (options: Options = {}): Layer.Layer<Memory, InvalidSpec> =>
-  Layer.effect(Memory, make(options))
+export const layerService = (options: Options = {}): Layer.Layer<Memory, InvalidSpec> => layers.layerService(options)
 
 /**
- * The same as `layer`, under the name that every backend has: nothing of it comes from the environment.
+ * The same as `layer`, under the name that every backend has: it reads nothing from the environment.
  *
  * @category layers
  * @since 0.1.0
  */
-export const layerConfig = (overrides: Options = {}): Layer.Layer<Provider | NodeCreator | Memory, InvalidSpec> =>
-  layer(overrides)
+export const layerConfig: (overrides?: Options) => Layer.Layer<Provider | NodeCreator | Memory, InvalidSpec> =
+  layers.layerConfig
+
+/**
+ * The same as `layerService`, under the name that every backend has: it reads nothing from the environment.
+ *
+ * @category layers
+ * @since 0.2.0
+ */
+export const layerServiceConfig: (overrides?: Options) => Layer.Layer<Memory, InvalidSpec> = layers.layerServiceConfig

@@ -13,6 +13,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { checkClusterName, checkNewClusterName } from "../internal/ClusterNames.ts"
+import { makeLayers } from "../internal/Layers.ts"
 import { method } from "../internal/Method.ts"
 import { byRoleThenName } from "../internal/Operation.ts"
 import { makeNodeCreator } from "../internal/ScopedCreate.ts"
@@ -343,6 +344,9 @@ export const make = (answers: Answers, { name = backend }: Options = {}): Effect
     }
   })
 
+const layers = (options: Options) =>
+  makeLayers<Mock, MockService, Answers, never>(Mock, (answers) => make(answers, options), [])
+
 /**
  * `Provider`, `NodeCreator` and `Mock` from one set of answers.
  *
@@ -370,13 +374,7 @@ export const make = (answers: Answers, { name = backend }: Options = {}): Effect
  * @since 0.1.0
  */
 export const layer = (answers: Answers = {}, options: Options = {}): Layer.Layer<Provider | NodeCreator | Mock> =>
-  Layer.effectContext(
-    Effect.map(
-      make(answers, options),
-      (mock) =>
-        Context.make(Mock, mock).pipe(Context.add(Provider, mock.provider), Context.add(NodeCreator, mock.creator))
-    )
-  )
+  layers(options).layer(answers)
 
 /**
  * `Mock` alone, for programs with several backends; `Provider.layerFrom(Mock)` makes it the `Provider`.
@@ -385,7 +383,7 @@ export const layer = (answers: Answers = {}, options: Options = {}): Layer.Layer
  * @since 0.1.0
  */
 export const layerService = (answers: Answers = {}, options: Options = {}): Layer.Layer<Mock> =>
-  Layer.effect(Mock, make(answers, options))
+  layers(options).layerService(answers)
 
 /**
  * The same as `layer`, under the name that every backend has; it reads nothing from the environment.

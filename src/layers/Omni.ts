@@ -8,15 +8,13 @@
  * @since 0.1.0
  */
 import type { Channel } from "@grpc/grpc-js"
-import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
-import type * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import { checkUnicodeClusterName } from "../internal/ClusterNames.ts"
+import { everything, makeLayers } from "../internal/Layers.ts"
 import { method } from "../internal/Method.ts"
 import { restOfCreator } from "../internal/NotPorted.ts"
 import { makeProvider } from "../internal/ProviderBuilder.ts"
@@ -309,19 +307,16 @@ export const make = (options: Options): Effect.Effect<OmniService, InvalidSpec, 
 // Layers
 // -----------------------------------------------------------------------------
 
-/**
- * `Omni` alone, for programs with several backends; `layerFrom(Omni)` of `kubelayer/Provider` chooses it.
- *
- * @category layers
- * @since 0.1.0
- */
-export const layerService = (options: Options): Layer.Layer<Omni, InvalidSpec> => Layer.effect(Omni, make(options))
-
-const everything = (service: OmniService) =>
-  Context.make(Omni, service).pipe(
-    Context.add(Provider, service.provider),
-    Context.add(NodeCreator, service.creator)
-  )
+const layers = makeLayers(Omni, make, [
+  { name: "OMNI_ENDPOINT", option: "endpoint", example: "https://account.omni.siderolabs.io", isRequired: true },
+  {
+    name: "OMNI_SERVICE_ACCOUNT_KEY",
+    option: "serviceAccountKey",
+    example: "<the base64 text that Omni shows when a service account is created>",
+    isRequired: true,
+    isCredential: true
+  }
+])
 
 /**
  * `Provider`, `NodeCreator` and `Omni` from one instance.
@@ -347,8 +342,15 @@ const everything = (service: OmniService) =>
  * @category layers
  * @since 0.1.0
  */
-export const layer = (options: Options): Layer.Layer<Provider | NodeCreator | Omni, InvalidSpec> =>
-  Layer.effectContext(Effect.map(make(options), everything))
+export const layer: (options: Options) => Layer.Layer<Provider | NodeCreator | Omni, InvalidSpec> = layers.layer
+
+/**
+ * `Omni` alone, for programs with several backends; `layerFrom(Omni)` of `kubelayer/Provider` chooses it.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerService: (options: Options) => Layer.Layer<Omni, InvalidSpec> = layers.layerService
 
 /**
  * `layer` on a connection from outside. The endpoint is then only what is shown of it.
@@ -360,38 +362,26 @@ export const layerTransport = (
   options: Options
 ): Layer.Layer<Provider | NodeCreator | Omni, InvalidSpec, Transport> =>
   Layer.effectContext(
-    Effect.flatMap(Transport, ({ channel }) => Effect.map(makeOn(options, channel), everything))
+    Effect.flatMap(Transport, ({ channel }) =>
+      Effect.map(makeOn(options, channel), (service) => everything(Omni, service)))
   )
 
 /**
- * What the environment gives: OMNI_ENDPOINT and OMNI_SERVICE_ACCOUNT_KEY. What is missing is told when the layer is made.
- *
- * @category config
- * @since 0.1.0
- */
-export const config: Config.Config<{
-  readonly endpoint?: string
-  readonly serviceAccountKey?: Redacted.Redacted<string>
-}> = Config.all({
-  endpoint: Config.option(Config.NonEmptyString("OMNI_ENDPOINT")),
-  key: Config.option(Config.Redacted("OMNI_SERVICE_ACCOUNT_KEY"))
-}).pipe(
-  Config.map(({ endpoint, key }) => ({
-    ...(Option.isSome(endpoint) ? { endpoint: endpoint.value } : {}),
-    ...(Option.isSome(key) ? { serviceAccountKey: key.value } : {})
-  }))
-)
-
-/**
- * `layer` with what `overrides` leave open taken from the environment.
+ * `layer` with the options that `overrides` leaves open read from the environment: OMNI_ENDPOINT and
+ * OMNI_SERVICE_ACCOUNT_KEY. Fails with an `InvalidSpec` that names the variable.
  *
  * @category layers
  * @since 0.1.0
  */
-export const layerConfig = (
-  overrides: Partial<Options> = {}
-): Layer.Layer<Provider | NodeCreator | Omni, InvalidSpec | Config.ConfigError> =>
-  Layer.effectContext(
-    Effect.flatMap(config, (found) =>
-      Effect.map(make({ endpoint: "", serviceAccountKey: "", ...found, ...overrides }), everything))
-  )
+export const layerConfig: (
+  overrides?: Partial<Options>
+) => Layer.Layer<Provider | NodeCreator | Omni, InvalidSpec> = layers.layerConfig
+
+/**
+ * `layerService` with the options that `overrides` leaves open read from the environment, as `layerConfig` does.
+ *
+ * @category layers
+ * @since 0.2.0
+ */
+export const layerServiceConfig: (overrides?: Partial<Options>) => Layer.Layer<Omni, InvalidSpec> =
+  layers.layerServiceConfig

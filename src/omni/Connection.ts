@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import type * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import { X509Certificate } from "node:crypto"
-import { InvalidSpec } from "../ProviderError.ts"
+import { InvalidSpec, type SpecIssue } from "../ProviderError.ts"
 
 /**
  * @category models
@@ -37,7 +37,7 @@ export interface Endpoint {
   readonly loopback: boolean
 }
 
-type Issue = { readonly path: string; readonly message: string }
+type Issue = SpecIssue
 
 const isLoopback = (host: string): boolean =>
   host === "localhost" || host.endsWith(".localhost") || /^127\.\d+\.\d+\.\d+$/.test(host) || host === "[::1]"
@@ -93,7 +93,8 @@ export const resolve = (
   const missing: ReadonlyArray<Issue> = key === undefined || key === ""
     ? [{
       path: "serviceAccountKey",
-      message: "is not set; give OMNI_SERVICE_ACCOUNT_KEY or the layer's `serviceAccountKey`"
+      message: "is not set; give OMNI_SERVICE_ACCOUNT_KEY or the layer's `serviceAccountKey`",
+      isCredential: true
     }]
     : []
   return "target" in endpoint

@@ -61,7 +61,7 @@ const skewMillis = 5 * 60 * 1000
 
 const path = "serviceAccountKey"
 
-const refused = (message: string) => new InvalidSpec({ issues: [{ path, message }] })
+const refused = (message: string) => new InvalidSpec({ issues: [{ path, message, isCredential: true }] })
 
 /** Headers are ASCII; what is not is written as JSON allows. */
 const asciiJson = (value: unknown): string =>

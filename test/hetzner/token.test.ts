@@ -145,11 +145,4 @@ describe("layerConfig", () => {
         ["dev"]
       )
     })))
-
-  it.effect("without a token fails, and names the variable", () =>
-    Effect.gen(function*() {
-      const error = yield* failure(listed({}, {}))
-      assert.strictEqual(error._tag, "ConfigError")
-      assert.include(String(error), "HCLOUD_TOKEN")
-    }))
 })

@@ -1,7 +1,6 @@
 /**
  * What Hetzner's layers and its service ask for and fail with. `tsc` is the test.
  */
-import type * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import type { HttpClient } from "effect/http/HttpClient"
 import type * as Layer from "effect/Layer"
@@ -25,7 +24,7 @@ type Services = Provider | NodeCreator | Hetzner.Hetzner
 
 expectTypeOf(Hetzner.layer).returns.toEqualTypeOf<Layer.Layer<Services, InvalidSpec>>()
 expectTypeOf(Hetzner.layerService).returns.toEqualTypeOf<Layer.Layer<Hetzner.Hetzner, InvalidSpec>>()
-expectTypeOf(Hetzner.layerConfig).returns.toEqualTypeOf<Layer.Layer<Services, InvalidSpec | Config.ConfigError>>()
+expectTypeOf(Hetzner.layerConfig).returns.toEqualTypeOf<Layer.Layer<Services, InvalidSpec>>()
 expectTypeOf(Hetzner.layerHttpClient).returns.toEqualTypeOf<Layer.Layer<Services, InvalidSpec, HttpClient>>()
 expectTypeOf(Hetzner.make).returns.toEqualTypeOf<Effect.Effect<Hetzner.HetznerService, InvalidSpec, Scope.Scope>>()
 
