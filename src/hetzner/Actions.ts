@@ -18,7 +18,7 @@ import { BackendError } from "../Reason.ts"
 import type { CallFailure, Client } from "./Client.ts"
 import { reasonOf } from "./Errors.ts"
 import { makePoller } from "./Poller.ts"
-import type { Governor } from "./Quota.ts"
+import { CurrentUrgency, type Governor } from "./Quota.ts"
 import * as Wire from "./Wire.ts"
 
 export interface Actions {
@@ -64,21 +64,24 @@ export const makeActions = (
   governor: Governor,
   policy: Effect.Effect<Policy>
 ): Actions => {
-  const poller = makePoller<number, Wire.Action, CallFailure>({
-    ask: (ids) => {
-      const sorted = [...ids].sort((a, b) => a - b)
-      const chunks = Array.from(
-        { length: Math.ceil(sorted.length / perRequest) },
-        (_, index) => sorted.slice(index * perRequest, (index + 1) * perRequest)
-      )
-      return Effect.map(
-        Effect.forEach(chunks, (id) => client.read("/actions", Reply, { id }, { retry: false }), {
-          concurrency: "unbounded"
-        }),
-        (replies) => new Map(replies.flatMap(({ actions }) => actions).map((action) => [action.id, action]))
-      )
-    }
-  })
+  /** A delete does not wait for a poll that an operation of less urgency sends, so each urgency has a poller. */
+  const pollerOf = () =>
+    makePoller<number, Wire.Action, CallFailure>({
+      ask: (ids) => {
+        const sorted = [...ids].sort((a, b) => a - b)
+        const chunks = Array.from(
+          { length: Math.ceil(sorted.length / perRequest) },
+          (_, index) => sorted.slice(index * perRequest, (index + 1) * perRequest)
+        )
+        return Effect.map(
+          Effect.forEach(chunks, (id) => client.read("/actions", Reply, { id }, { retry: false }), {
+            concurrency: "unbounded"
+          }),
+          (replies) => new Map(replies.flatMap(({ actions }) => actions).map((action) => [action.id, action]))
+        )
+      }
+    })
+  const pollers = { watch: pollerOf(), usual: pollerOf(), delete: pollerOf() }
 
   /** Whether an action that the API does not know any more has ended, as far as its server shows. */
   const isSettled = (action: Wire.Action): Effect.Effect<boolean, CallFailure> => {
@@ -97,14 +100,14 @@ export const makeActions = (
     const reason = reasonOf({
       message: `${command}${server === undefined ? "" : ` of server ${server}`} ended in error: ${message}`,
       ...(code === undefined ? {} : { code })
-    })
+    }, client.redact)
     return Effect.flatMap(CurrentMethod, ({ backend, clusterName, operation }) =>
       Effect.fail(
         new BackendError({
           provider: backend,
           operation,
           ...(clusterName === undefined ? {} : { clusterName }),
-          ...(server === undefined ? {} : { node: server }),
+          ...(server === undefined ? {} : { subject: { kind: "node" as const, name: server } }),
           reason
         })
       ))
@@ -116,6 +119,7 @@ export const makeActions = (
   ): Effect.fn.Return<void, CallFailure> {
     let action = started
     const delay = yield* delaysOf(yield* policy)
+    const poller = pollers[yield* CurrentUrgency]
     while (true) {
       if (action.status === "success") return
       if (action.status === "error") return yield* failed(action, server)

@@ -135,7 +135,11 @@ export const offer = (
     const before = faults.length
     const asked = spec.image ?? ""
     const images = catalogue.images.get(asked) ?? []
-    if (images.length === 0) add("image", unknownName("image", asked, catalogue.imageNames))
+    if (images.length === 0) {
+      const near = unknownName("image", asked, catalogue.imageNames)
+      // A snapshot has a description and no name, and people give what they read.
+      add("image", isId(asked) ? near : `${near}. A snapshot is given by its id, not by its description`)
+    }
     spec.locations?.forEach((location, index) => {
       if (!zones.has(location)) {
         add(`locations[${index}]`, unknownName("location", location, [...zones.keys()]))
@@ -152,6 +156,9 @@ export const offer = (
       }
       const image = images.length === 0 ? undefined : imageFor(type, asked, images)
       if (typeof image === "string") add("image", image)
+      if (type.locations === undefined || type.locations === null) {
+        return add(`serverTypes[${index}]`, `the API sent no field \`locations\` for the server type ${name}`)
+      }
       const sold = soldIn(type, now)
       const where = (spec.locations ?? sold).filter((location) => sold.includes(location) && inZone(location))
       if (where.length === 0) {

@@ -1,12 +1,13 @@
 /**
- * Hetzner's API as kubelayer uses it: every request goes through the same steps, which stand in `send` in their order:
- * auth, limit, send, classify; then retry; then decode.
+ * The client of Hetzner's API. Every request goes through the same steps, in the order of `send`: auth, limit, send,
+ * classify; then retry; then decode.
  *
- * Reads, and writes that say the same when they are said twice, are sent again by policy; what makes something is not
- * (`retry: false`), nor is what is locked: who asked waits for that by itself. Nothing of the HttpClient comes out of
- * here: its errors carry the request, and with it the token.
+ * Policy retries reads and idempotent writes. It never retries a request that creates something (`retry: false`), or one
+ * that was refused as locked: the caller waits for the lock. Errors of the HttpClient stay inside, because they carry the
+ * request and with it the token. A response is parsed as it came; the token is removed only from what is shown.
  * Source: Hetzner Cloud API reference, "Getting Started", "Pagination", "Errors".
  */
+import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -17,13 +18,16 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { countCall, failWith } from "../internal/Method.ts"
-import { latest, retrying } from "../internal/Retry.ts"
+import { latest, retrying, within } from "../internal/Retry.ts"
 import type { Policy } from "../Policy.ts"
 import { ProviderUnavailable } from "../ProviderError.ts"
 import { type BackendError, InvalidResponse, RequestTimeout, Transport } from "../Reason.ts"
 import { connectionFailure, isReason, oneLine, reasonOf } from "./Errors.ts"
-import type { Governor, Urgency } from "./Quota.ts"
+import { type Page, readPages } from "./Pages.ts"
+import { environment, proxyHint } from "./ProxyHint.ts"
+import { CurrentUrgency, type Governor, type Urgency } from "./Quota.ts"
 import type { Credential } from "./Token.ts"
+import { isUnfinishedJson } from "./UnfinishedJson.ts"
 import * as Wire from "./Wire.ts"
 
 export type CallFailure = ProviderUnavailable | BackendError
@@ -32,26 +36,30 @@ export type CallFailure = ProviderUnavailable | BackendError
 export type Query = Readonly<Record<string, string | number | ReadonlyArray<string | number>>>
 
 export interface How {
-  /** Whether it may be sent again by itself; it may where nothing is said. */
+  /** Whether policy may send the request again; true by default. */
   readonly retry?: boolean
+  /** The urgency of this request; that of the operation (`CurrentUrgency`) by default. */
   readonly urgency?: Urgency
-  /** The page with which a list begins; the first where none is given. */
-  readonly from?: number
+}
+
+/** The first page of a list, and when the whole list has to be complete, in milliseconds of the Clock. */
+export interface FirstPage<A> extends Page<A> {
+  readonly until: number
 }
 
 export interface Client {
   readonly endpoint: string
   readonly ping: Effect.Effect<void, ProviderUnavailable>
-  /** All pages of a collection. */
+  /** Removes the token from a text that is shown. */
+  readonly redact: (text: string) => string
+  /** All pages of a collection, within `Policy.readTimeout`. `first` is the first page where it is known already. */
   readonly list: <A>(
     collection: Wire.Collection<A>,
     query?: Query,
-    how?: How
+    how?: How & { readonly first?: FirstPage<A> }
   ) => Effect.Effect<ReadonlyArray<A>, CallFailure>
-  /** The first page alone, and whether there are more. */
-  readonly firstPage: <A>(
-    collection: Wire.Collection<A>
-  ) => Effect.Effect<{ readonly found: ReadonlyArray<A>; readonly hasMore: boolean }, CallFailure>
+  /** The first page alone. */
+  readonly firstPage: <A>(collection: Wire.Collection<A>) => Effect.Effect<FirstPage<A>, CallFailure>
   /** One by its id; undefined where there is none. */
   readonly get: <A>(collection: Wire.Collection<A>, id: number) => Effect.Effect<A | undefined, CallFailure>
   /** Anything else that is read. */
@@ -106,6 +114,13 @@ const parseJson = Option.liftThrowable((text: string): unknown => JSON.parse(tex
 
 const decodeRefusal = Schema.decodeUnknownOption(Wire.Refusal)
 const decodePage = Schema.decodeUnknownOption(Wire.Page)
+/** What is read of a list's entry that cannot be decoded as a whole. */
+const decodeKnown = Schema.decodeUnknownOption(
+  Schema.Struct({
+    id: Schema.optionalKey(Schema.Unknown),
+    labels: Schema.optionalKey(Schema.Record(Schema.String, Schema.String))
+  })
+)
 
 /** The fields that a refusal names, each with what is wrong with it. */
 const fieldsIn = (details: unknown): string => {
@@ -144,19 +159,24 @@ const RemoveReply = Schema.Struct({
 const pinging: Request = { method: "GET", path: "/servers", query: { page: 1, per_page: 1 } }
 const Pong = Schema.Struct({ servers: Schema.Array(Schema.Unknown) })
 
+/** Entries of lists that were left out because they could not be read, so that each is reported once in a process. */
+const leftOut = new Set<string>()
+
 export const make = Effect.fnUntraced(function*(options: {
   readonly credential: Credential
   readonly http: HttpClient
   readonly governor: Governor
   readonly policy: Effect.Effect<Policy>
+  /** Whether labels belong to a cluster. Such an entry of a list has to be readable; any other is left out if not. */
+  readonly isOwned: (labels: Readonly<Record<string, string>>) => boolean
 }): Effect.fn.Return<Client> {
-  const { credential: { endpoint, token }, governor, http } = options
+  const { credential: { endpoint, token }, governor, http, isOwned } = options
   const [HttpClientModule, HttpClientRequest] = yield* Effect.promise(() =>
     Promise.all([import("effect/http/HttpClient"), import("effect/http/HttpClientRequest")])
   )
 
-  /** What answers may repeat what was sent to it. */
-  const withoutToken = (text: string): string => text.replaceAll(Redacted.value(token), "<redacted>")
+  /** A response may repeat what was sent. Only text that is shown goes through here, never text that is parsed. */
+  const redact = (text: string): string => text.replaceAll(Redacted.value(token), "<redacted>")
 
   // 1. Auth: the request as it goes over the wire.
   const authorized = ({ body, method, path, query = {} }: Request) => {
@@ -180,11 +200,12 @@ export const make = Effect.fnUntraced(function*(options: {
         new ProviderUnavailable({
           provider: "hetzner",
           address: endpoint,
-          detail: withoutToken(detail),
-          advice: "Check the network, and HCLOUD_ENDPOINT where another endpoint than Hetzner's own is meant."
+          detail: redact(detail),
+          advice: proxyHint(endpoint, environment()) ??
+            "Check the network. If the endpoint is not Hetzner's own, check HCLOUD_ENDPOINT."
         })
       )
-      : failWith(new Transport({ detail: withoutToken(`${request.method} ${request.path}: ${detail}`), ...code }))
+      : failWith(new Transport({ detail: redact(`${request.method} ${request.path}: ${detail}`), ...code }))
   }
 
   const answerOf = (response: HttpClientResponse): Effect.Effect<Answer, HttpClientError> =>
@@ -192,15 +213,25 @@ export const make = Effect.fnUntraced(function*(options: {
       const id = response.headers["x-correlation-id"]
       return {
         status: response.status,
-        text: withoutToken(text),
-        correlationId: id === undefined ? undefined : withoutToken(id)
+        text,
+        correlationId: id === undefined ? undefined : redact(id)
       }
     })
 
-  // 4. Classify: what is no success is a reason.
+  // 4. Classify: every response that is no success becomes a reason. So does a success of which the end is missing.
   const classify = (request: Request) => (answer: Answer): Effect.Effect<Answer, BackendError> => {
     const { correlationId, status, text } = answer
-    if (status >= 200 && status < 300) return Effect.succeed(answer)
+    if (status >= 200 && status < 300) {
+      return isUnfinishedJson(text)
+        ? failWith(
+          new Transport({
+            detail: `${request.method} ${request.path}: the response stops in the middle of its JSON`,
+            status,
+            ...(correlationId === undefined ? {} : { correlationId })
+          })
+        )
+        : Effect.succeed(answer)
+    }
     const refusal = Option.flatMap(parseJson(text), decodeRefusal)
     const told = Option.isSome(refusal) ? refusal.value.error : undefined
     const message = told === undefined
@@ -215,8 +246,11 @@ export const make = Effect.fnUntraced(function*(options: {
       ...(correlationId === undefined ? {} : { correlationId })
     }
     return status === 429 || code === "rate_limit_exceeded"
-      ? Effect.flatMap(governor.refused, (retryAfterMillis) => failWith(reasonOf({ ...facts, retryAfterMillis })))
-      : failWith(reasonOf(facts))
+      ? Effect.flatMap(
+        governor.refused,
+        (retryAfterMillis) => failWith(reasonOf({ ...facts, retryAfterMillis }, redact))
+      )
+      : failWith(reasonOf(facts, redact))
   }
 
   // 3. Send, and tell the governor what became of it.
@@ -241,8 +275,9 @@ export const make = Effect.fnUntraced(function*(options: {
     )
 
   /** 5. Retry: what may be said twice, as long as the budget lasts. */
-  const call = (request: Request, { retry = true, urgency = "usual" }: How = {}): Effect.Effect<Answer, CallFailure> =>
-    Effect.flatMap(options.policy, (policy) => {
+  const call = (request: Request, { retry = true, urgency: own }: How = {}): Effect.Effect<Answer, CallFailure> =>
+    Effect.flatMap(Effect.all([options.policy, CurrentUrgency]), ([policy, current]) => {
+      const urgency = own ?? current
       if (!retry) return send(request, policy, urgency)
       let last: CallFailure | undefined
       const once = Effect.suspend(() => last === undefined ? Effect.succeed(true) : governor.mayRetry).pipe(
@@ -264,7 +299,7 @@ export const make = Effect.fnUntraced(function*(options: {
   const invalid = (request: Request, answer: Answer, why: string) =>
     failWith(
       new InvalidResponse({
-        detail: `${request.method} ${request.path}: ${oneLine(why)}`,
+        detail: oneLine(redact(`${request.method} ${request.path}: ${why}`)),
         status: answer.status,
         ...(answer.correlationId === undefined ? {} : { correlationId: answer.correlationId })
       })
@@ -293,43 +328,69 @@ export const make = Effect.fnUntraced(function*(options: {
     )
   }
 
-  const onePage = <A>(collection: Wire.Collection<A>, page: number, query: Query, how: How | undefined) => {
-    const reply = Schema.Struct({ [collection.key]: Schema.Array(collection.schema) })
+  /** Decodes one entry of a list; undefined for one that cannot be read and belongs to no cluster. */
+  const entry = <A>(
+    collection: Wire.Collection<A>,
+    request: Request,
+    answer: Answer,
+    json: unknown
+  ): Effect.Effect<A | undefined, BackendError> =>
+    Effect.catch(Schema.decodeUnknownEffect(collection.schema)(json), (error) => {
+      const { id, labels } = Option.getOrElse(decodeKnown(json), () => ({ id: undefined, labels: undefined }))
+      if (!collection.isLabelled || isOwned(labels ?? {})) return invalid(request, answer, error.message)
+      const which = `${collection.one} ${String(id)}`
+      if (leftOut.has(which)) return Effect.succeed(undefined)
+      leftOut.add(which)
+      return Effect.as(
+        Effect.logWarning(`${which} cannot be read and is left out: ${oneLine(redact(error.message))}`),
+        undefined
+      )
+    })
+
+  const onePage = <A>(
+    collection: Wire.Collection<A>,
+    page: number,
+    query: Query,
+    how: How | undefined
+  ): Effect.Effect<Page<A>, CallFailure> => {
+    const reply = Schema.Struct({ [collection.key]: Schema.Array(Schema.Unknown) })
     const request: Request = { method: "GET", path: collection.path, query: { ...query, page, per_page: perPage } }
     return Effect.flatMap(
       call(request, how),
       (answer) =>
-        Effect.map(decoded(request, reply, answer), ({ json, value }) => {
-          const next = Option.getOrUndefined(decodePage(json))?.meta?.pagination?.next_page
-          return {
-            found: value[collection.key] as ReadonlyArray<A>,
-            // An API that names an earlier page would be read for ever.
-            next: typeof next === "number" && next > page ? next : undefined
-          }
+        Effect.flatMap(decoded(request, reply, answer), ({ json, value }) => {
+          const { next_page: next, total_entries: total } = Option.getOrUndefined(decodePage(json))?.meta?.pagination ??
+            {}
+          return Effect.map(
+            Effect.forEach(value[collection.key] ?? [], (each) => entry(collection, request, answer, each)),
+            (entries) => ({
+              found: entries.filter((each) => each !== undefined),
+              // An API that names an earlier page would be read without end.
+              next: typeof next === "number" && next > page ? next : undefined,
+              total: typeof total === "number" ? total - entries.filter((each) => each === undefined).length : undefined
+            })
+          )
         })
     )
   }
 
-  const list = Effect.fnUntraced(function*<A>(
-    collection: Wire.Collection<A>,
-    query: Query = {},
-    how?: How
-  ): Effect.fn.Return<ReadonlyArray<A>, CallFailure> {
-    const all: Array<A> = []
-    let page: number | undefined = how?.from ?? 1
-    while (page !== undefined) {
-      const { found, next }: { readonly found: ReadonlyArray<A>; readonly next: number | undefined } = yield* onePage(
-        collection,
-        page,
-        query,
-        how
-      )
-      all.push(...found)
-      page = next
-    }
-    return all
-  })
+  /** Runs a read that has to end by `until`. */
+  const bounded = (path: string, until: number) => <A>(self: Effect.Effect<A, CallFailure>) =>
+    Effect.flatMap(Clock.currentTimeMillis, (now) => {
+      const left = Duration.millis(Math.max(0, until - now))
+      return self.pipe(within(left), answeredWithin(left, { method: "GET", path }))
+    })
 
+  const listDeadline = Effect.map(
+    Effect.all([Clock.currentTimeMillis, options.policy]),
+    ([now, { readTimeout }]) => now + Duration.toMillis(readTimeout)
+  )
+
+  const list: Client["list"] = (collection, query = {}, { first, ...how } = {}) =>
+    Effect.flatMap(
+      first === undefined ? listDeadline : Effect.succeed(first.until),
+      (until) => bounded(collection.path, until)(readPages((page) => onePage(collection, page, query, how), first))
+    )
   const write = <A>(request: Request, reply: Schema.ConstraintDecoder<A>, how?: How) =>
     Effect.flatMap(call(request, how), (answer) => Effect.map(decoded(request, reply, answer), ({ value }) => value))
 
@@ -355,11 +416,12 @@ export const make = Effect.fnUntraced(function*(options: {
         )
     ),
     list,
+    redact,
     firstPage: (collection) =>
-      Effect.map(
-        onePage(collection, 1, {}, undefined),
-        ({ found, next }) => ({ found, hasMore: next !== undefined })
-      ),
+      Effect.flatMap(listDeadline, (until) =>
+        bounded(collection.path, until)(
+          Effect.map(onePage(collection, 1, {}, undefined), (page) => ({ ...page, until }))
+        )),
     get: <A>(collection: Wire.Collection<A>, id: number) =>
       read(`${collection.path}/${id}`, Schema.Struct({ [collection.one]: collection.schema })).pipe(
         Effect.map((reply): A | undefined => reply[collection.one] as A),

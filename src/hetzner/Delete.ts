@@ -13,11 +13,13 @@ import type { Operation } from "../internal/Operation.ts"
 import type { CallFailure } from "./Client.ts"
 import { removeInfrastructure } from "./Leftovers.ts"
 import { type Member, members, subjectOf } from "./Members.ts"
-import { type Deleting, removeOne, type Removing } from "./Removal.ts"
+import { asDelete } from "./Quota.ts"
+import { type Deleting, removeOne } from "./Removal.ts"
+import { makeTicks, whenUnlocked } from "./Unlocked.ts"
 
 /** Deletes servers: requests of control planes first, and all waits at once. */
 export const deleteServers = Effect.fnUntraced(function*(
-  context: Removing,
+  context: Deleting,
   operation: Operation,
   going: ReadonlyArray<Member>
 ): Effect.fn.Return<void> {
@@ -27,18 +29,29 @@ export const deleteServers = Effect.fnUntraced(function*(
   const permits = Semaphore.makeUnsafe(concurrency.delete)
   const answered = Latch.makeUnsafe(controlPlanes.length === 0)
   const unanswered = new Set(controlPlanes.map(({ node }) => node.id))
+  const ticks = makeTicks(members(context.client, context.ownership, operation.clusterName))
   yield* operation.wave(
     [...controlPlanes, ...going.filter((member) => !isFirst(member))],
     { subject: subjectOf, timeout: nodeTimeout.delete, width: Number.POSITIVE_INFINITY },
     (member) => {
       const { id, name } = member.node
       const subject = { kind: "node", name, id } as const
-      if (!isFirst(member)) return Effect.andThen(answered.await, removeOne(context, operation, subject, { permits }))
       const count = Effect.suspend(() => {
         unanswered.delete(id)
         return unanswered.size === 0 ? answered.open : Effect.void
       })
-      return removeOne(context, operation, subject, { permits, answered: count })
+      const whenFree = whenUnlocked({
+        ticks,
+        policy: operation.policy,
+        server: member.server,
+        onWaiting: Effect.andThen(
+          count,
+          operation.emit({ _tag: "Waiting", subject, reason: "another action locks the server" })
+        )
+      })
+      return isFirst(member)
+        ? removeOne(context, operation, subject, { permits, answered: count, whenFree })
+        : Effect.andThen(answered.await, removeOne(context, operation, subject, { permits, whenFree }))
     }
   )
 })
@@ -67,4 +80,4 @@ export const deleteCluster = (context: Deleting) =>
       going = now.success.filter(({ node }) => !seen.has(node.id))
     }
     yield* removeInfrastructure(context, operation, [...seen.values()])
-  })
+  }, asDelete)

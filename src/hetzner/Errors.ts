@@ -126,9 +126,17 @@ const statuses: ReadonlyArray<readonly [from: number, to: number, tag: Tag]> = [
   [500, 599, "ServerFault"]
 ]
 
+/** General codes whose cause is only in the message. */
+const messages: ReadonlyArray<readonly [code: string, message: RegExp, tag: Tag]> = [
+  ["unknown_error", /\bis locked\b/i, "Locked"],
+  ["unknown_error", /\bstill in use\b|\bis in use\b/i, "InUse"],
+  ["service_error", /\battached to it\b|\bstill in use\b/i, "InUse"]
+]
+
 const tagOf = (answer: Answer): Tag => {
-  const { code, isWrite = true, status = 0 } = answer
-  const known = code === undefined || !Object.hasOwn(codes, code) ? undefined : codes[code]
+  const { code, isWrite = true, message, status = 0 } = answer
+  const known = messages.find(([general, pattern]) => general === code && pattern.test(message))?.[2] ??
+    (code === undefined || !Object.hasOwn(codes, code) ? undefined : codes[code])
   const tag = known ??
     // A code that is not known says more than the status beside it, unless the API itself failed.
     (code === undefined || status >= 500 || status === 429 || status === 401
@@ -164,11 +172,15 @@ const plain = {
   UnknownError: Reasons.UnknownError
 }
 
-/** The reason for an answer that is not a success, or for an action that ended in error. */
-export const reasonOf = (answer: Answer): Reasons.Reason => {
-  const { code, correlationId, retryAfterMillis, status } = answer
+/**
+ * The reason for an answer that is not a success, or for an action that ended in error. The code and the message decide
+ * as they came; `redact` removes secrets from what the reason shows of them.
+ */
+export const reasonOf = (answer: Answer, redact: (text: string) => string): Reasons.Reason => {
+  const { correlationId, retryAfterMillis, status } = answer
+  const code = answer.code === undefined ? undefined : redact(answer.code)
   const fields = {
-    detail: oneLine(answer.message) || code || `status ${status}`,
+    detail: oneLine(redact(answer.message)) || code || `status ${status}`,
     ...(code === undefined ? {} : { code }),
     ...(status === undefined ? {} : { status }),
     ...(correlationId === undefined ? {} : { correlationId })

@@ -6,6 +6,7 @@
 import * as IpNetwork from "effect/net/IpNetwork"
 import * as Result from "effect/Result"
 import type { ClusterName } from "../Model.ts"
+import { suggestCidr } from "./Cidr.ts"
 import { reserved } from "./Labels.ts"
 import { nameOfServer, namesOf } from "./Names.ts"
 import { groupCount } from "./Placement.ts"
@@ -159,7 +160,13 @@ const checkRule = (path: string, rule: FirewallRule, add: Add): number => {
   if ((rule[other] ?? []).length > 0) add(`${path}.${other}`, `is not for the direction ${rule.direction}`)
   addresses.forEach((cidr, index) => {
     if (typeof cidr !== "string" || Result.isFailure(IpNetwork.fromString(cidr))) {
-      add(`${path}.${wanted}[${index}]`, `${shown(cidr)} is not a network such as 203.0.113.0/24 or ::/0`)
+      const near = typeof cidr === "string" ? suggestCidr(cidr) : undefined
+      add(
+        `${path}.${wanted}[${index}]`,
+        `${shown(cidr)} is not a network such as 203.0.113.0/24 or ::/0${
+          near === undefined ? "" : `; did you mean ${near}?`
+        }`
+      )
     }
   })
   if ((rule.description ?? "").length > 255) add(`${path}.description`, "is longer than 255 characters")

@@ -7,6 +7,7 @@
 import { nearList } from "../internal/Suggest.ts"
 import type { Subject } from "../Progress.ts"
 import { NameTaken, type Reason } from "../Reason.ts"
+import { cidrSet } from "./Cidr.ts"
 import * as Labels from "./Labels.ts"
 import {
   type AskedKey,
@@ -103,7 +104,7 @@ const ruleOfWire = (rule: Wire.FirewallRule): FirewallRule => ({
 const rulesKey = (rules: ReadonlyArray<FirewallRule>): string =>
   JSON.stringify(
     rules.map(({ destinationIps, direction, port, protocol, sourceIps }) =>
-      [direction, protocol, port ?? "", [...sourceIps ?? [], ...destinationIps ?? []].sort().join()].join()
+      [direction, protocol, port ?? "", cidrSet([...sourceIps ?? [], ...destinationIps ?? []]).join()].join()
     ).sort()
   )
 

@@ -41,6 +41,10 @@ const ksail = { owned: "ksail.owned", cluster: "ksail.cluster.name", role: "ksai
 /** Keys of these prefixes are not for a caller's own labels. */
 export const reserved: ReadonlyArray<string> = ["kubelayer.", "ksail.", "hetzner.cloud/", nodeGroup]
 
+/** Whether some tool marked it as a cluster's, whichever ownership this layer has. */
+export const isMarked = (labels: LabelMap): boolean =>
+  Object.keys(labels).some((key) => reserved.some((prefix) => key.startsWith(prefix)))
+
 export const isAutoscaled = (labels: LabelMap): boolean => labels[nodeGroup] !== undefined
 
 // -----------------------------------------------------------------------------

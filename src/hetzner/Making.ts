@@ -120,7 +120,8 @@ const actionsOf = (path: string): Wire.Collection<Wire.Action> => ({
   path: `${path}/actions`,
   key: "actions",
   one: "action",
-  schema: Wire.Action
+  schema: Wire.Action,
+  isLabelled: false
 })
 
 /** Waits until what was made is ready. Where the reply was lost, its actions are asked for. */

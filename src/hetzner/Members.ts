@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect"
 import { byRoleThenName } from "../internal/Operation.ts"
 import type { ClusterName, NodeInfo } from "../Model.ts"
 import type { Subject } from "../Progress.ts"
-import type { CallFailure, Client, How } from "./Client.ts"
+import type { CallFailure, Client, FirstPage, How } from "./Client.ts"
 import * as Labels from "./Labels.ts"
 import { toNode } from "./Translate.ts"
 import * as Wire from "./Wire.ts"
@@ -42,15 +42,15 @@ const withNetworks = (
     (networks) => ({ servers, networks })
   )
 
-/** The whole Project; `first` is its first page, where that is known. */
+/** The whole Project; `first` is the first page of its servers, where that is known. */
 export const worldOf = (
   client: Client,
   how: How = {},
-  first: ReadonlyArray<Wire.Server> = []
+  first?: FirstPage<Wire.Server>
 ): Effect.Effect<World, CallFailure> =>
   Effect.flatMap(
-    client.list(Wire.servers, {}, { ...how, ...(first.length === 0 ? {} : { from: 2 }) }),
-    (servers) => withNetworks(client, [...first, ...servers], how)
+    client.list(Wire.servers, {}, { ...how, ...(first === undefined ? {} : { first }) }),
+    (servers) => withNetworks(client, servers, how)
   )
 
 const ownerOf = (
@@ -107,11 +107,12 @@ const worldFor = Effect.fnUntraced(function*(
 ): Effect.fn.Return<World, CallFailure> {
   const known = small.get(client) ?? new Set()
   if (!known.has(cluster)) {
-    const { found, hasMore } = yield* client.firstPage(Wire.servers)
-    if (!hasMore) return yield* withNetworks(client, found, {})
+    const first = yield* client.firstPage(Wire.servers)
+    const { found } = first
+    if (first.next === undefined) return yield* withNetworks(client, found, {})
     const ours = found.filter(({ labels }) => ownership.classify(labels)?.cluster === cluster)
     // Where most is the cluster's, asking for the rest as it is costs less.
-    if (ours.length * 2 >= found.length) return yield* worldOf(client, {}, found)
+    if (ours.length * 2 >= found.length) return yield* worldOf(client, {}, first)
     small.set(client, known.add(cluster))
   }
   const selected = (label_selector: string) => client.list(Wire.servers, { label_selector })

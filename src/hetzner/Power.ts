@@ -1,11 +1,12 @@
 /**
- * Starting and stopping the servers of a cluster.
+ * Starts and stops the servers of a cluster.
  *
- * Control planes' requests are sent first at a start and last at a stop; the waiting is for all at once. A start ends
- * when a fresh list shows all running. A stop asks each machine by ACPI, watches the cluster by one list a tick until all
- * are off, and takes the power from what does not obey within its grace. A server that is locked is waited for.
- * Source: Hetzner Cloud API reference, "Server Actions": `poweron`, `shutdown` (whose success says that the signal went
- * out, not that it was obeyed), `poweroff`.
+ * A start sends the requests of control planes first, a stop sends them last; the waits of all servers run in parallel. A
+ * start ends when a fresh list shows that every server runs. A stop sends each server an ACPI shutdown, lists the cluster
+ * once a tick until all are off, and powers off the servers that did not shut down within the grace. Servers that appear
+ * while the operation runs are included. One list a tick serves all servers that another action locks.
+ * Source: Hetzner Cloud API reference, "Server Actions": `poweron`, `shutdown` (success means that the signal was sent,
+ * not that the server is off), `poweroff`.
  */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -21,36 +22,38 @@ import type { CallFailure, Client } from "./Client.ts"
 import { isReason } from "./Errors.ts"
 import type * as Labels from "./Labels.ts"
 import { type Member, members, subjectOf } from "./Members.ts"
-import { makePoller, type Poller } from "./Poller.ts"
 import * as Replies from "./Replies.ts"
-import type * as Wire from "./Wire.ts"
+import { makeTicks, type Ticks, whenUnlocked } from "./Unlocked.ts"
 
 export interface Powering {
   readonly client: Client
   readonly actions: Actions
   readonly ownership: Labels.Ownership
-  /** How long a machine may take to obey the ACPI signal. */
+  /** How long a server may take to shut down after the ACPI signal. */
   readonly grace: Duration.Duration
 }
 
 const done = new Done({})
 const alreadyDone = new AlreadyDone({})
 
-const look = ({ client, ownership }: Powering, operation: Operation) =>
+const listMembers = ({ client, ownership }: Powering, operation: Operation) =>
   members(client, ownership, operation.clusterName)
 
-const lookOrNoNodes = (context: Powering, operation: Operation) =>
-  Effect.flatMap(look(context, operation), (found): Effect.Effect<ReadonlyArray<Member>, NoNodes> =>
-    found.length > 0
-      ? Effect.succeed(found)
-      : Effect.fail(new NoNodes({ provider: operation.provider, clusterName: operation.clusterName })))
+const listOrNoNodes = (context: Powering, operation: Operation) =>
+  Effect.flatMap(
+    listMembers(context, operation),
+    (found): Effect.Effect<ReadonlyArray<Member>, NoNodes> =>
+      found.length > 0
+        ? Effect.succeed(found)
+        : Effect.fail(new NoNodes({ provider: operation.provider, clusterName: operation.clusterName }))
+  )
 
-/** How one request is sent: in its turn, and by itself each time. */
+/** How one request is sent: in its turn, each time it is sent. */
 type Send = <A, E>(request: Effect.Effect<A, E>) => Effect.Effect<A, E>
 
 /**
- * Sends the requests of one kind of server before those of the rest, so many at once. The rest begins when each of the
- * first was answered or given up; that one is locked, or takes its time, holds nobody up.
+ * Sends the requests of one kind of server before those of the rest, at most `width` in parallel. The rest begins when
+ * each of the first was answered, was given up, or waits for a lock.
  */
 const inOrder = (all: ReadonlyArray<Member>, isFirst: (member: Member) => boolean, width: number) => {
   const first = new Set(all.filter(isFirst).map(({ node }) => node.id))
@@ -69,32 +72,57 @@ const inOrder = (all: ReadonlyArray<Member>, isFirst: (member: Member) => boolea
 
 const atOnce: Send = (request) => request
 
-/** Asks for something of a server; again, as long as another action holds it. */
+/** How a request about a server is sent and waited for. */
+interface Sending {
+  readonly send?: Send
+  /** Lets the servers that are next in order begin. */
+  readonly settled?: Effect.Effect<void>
+  /** Why an accepted request is waited for. */
+  readonly accepted?: string
+}
+
+/**
+ * Sends a power action, again each time another action locks the server. Waits for its end, except that of a shutdown: its
+ * success says only that the signal was sent.
+ */
 const act = (
   context: Powering,
   operation: Operation,
+  ticks: Ticks,
   member: Member,
   what: "poweron" | "poweroff" | "shutdown",
-  send: Send = atOnce
-): Effect.Effect<ReadonlyArray<Wire.Action>, CallFailure> => {
+  { accepted, send = atOnce, settled = Effect.void }: Sending = {}
+): Effect.Effect<void, CallFailure> => {
   const subject = subjectOf(member)
+  const waiting = (reason: string) => operation.emit({ _tag: "Waiting", subject, reason })
   const request = Effect.andThen(
     operation.emit({ _tag: "Sent", subject, call: what }),
     context.client.post(`/servers/${member.server.id}/actions/${what}`, undefined, Replies.Started)
   )
   return send(request).pipe(
-    Effect.map(Replies.actionsIn),
-    Effect.tapError((error) =>
-      isReason(error, "Locked")
-        ? operation.emit({ _tag: "Waiting", subject, reason: "another action holds the server" })
-        : Effect.void
+    Effect.tap(() => accepted === undefined ? Effect.void : waiting(accepted)),
+    Effect.flatMap((reply) =>
+      what === "shutdown"
+        ? Effect.void
+        : context.actions.await(Replies.actionsIn(reply), { server: member.node.name })
     ),
-    Effect.retry({ schedule: operation.policy.poll, while: (error) => isReason(error, "Locked") })
+    whenUnlocked({
+      ticks,
+      policy: operation.policy,
+      server: member.server,
+      onWaiting: Effect.andThen(settled, waiting("another action locks the server"))
+    }),
+    Effect.ensuring(settled)
   )
 }
 
 const isRunning = ({ server }: Member) => server.status === "running"
 const isControlPlane = ({ node }: Member) => node.role === "control-plane"
+
+/** A cluster to which somebody goes on adding servers is not followed without end. */
+const mostRounds = 3
+
+const notIn = (known: ReadonlySet<string>) => ({ node }: Member) => !known.has(node.id)
 
 // -----------------------------------------------------------------------------
 // Start
@@ -102,35 +130,39 @@ const isControlPlane = ({ node }: Member) => node.role === "control-plane"
 
 const whyNotRunning = (member: Member, seen: Member | undefined) =>
   seen === undefined
-    ? new NotFoundError({ detail: `server ${member.node.name} was deleted while it was started` })
+    ? new NotFoundError({ detail: `server ${member.node.name} was deleted while it was starting` })
     : new ServerFault({
-      detail: `server ${member.node.name} is ${seen.server.status}, although its start was called a success`
+      detail: `server ${member.node.name} is ${seen.server.status}, although its start was reported as a success`
     })
 
-/** Statuses through which a server comes to run by itself. */
-const onItsWay = new Set(["initializing", "starting", "migrating", "rebuilding"])
+/** Statuses of servers that come to run without a request. */
+const startingStatuses = new Set(["initializing", "starting", "migrating", "rebuilding"])
 
-/** Looks until every server runs that was to, or shows that it will not. */
-const closingLook = Effect.fnUntraced(function*(
+/**
+ * Lists until every server of `waiting` runs, or fails it. Gives the servers of the last list that are not in `known`.
+ */
+const finalCheck = Effect.fnUntraced(function*(
   context: Powering,
   operation: Operation,
   waiting: ReadonlyArray<Member>,
+  known: ReadonlySet<string>,
   until: number
-): Effect.fn.Return<void> {
+): Effect.fn.Return<ReadonlyArray<Member>> {
   const delay = yield* delaysOf(operation.policy)
   let left = waiting
+  let added: ReadonlyArray<Member> = []
   const fail = (member: Member, error: CallFailure) => {
     const subject = subjectOf(member)
     return operation.record(subject, new Failed({ error: settledError(operation, subject, error) }))
   }
   while (left.length > 0) {
-    const seen = yield* Effect.result(look(context, operation))
+    const seen = yield* Effect.result(listMembers(context, operation))
     const isLast = (yield* Clock.currentTimeMillis) >= until
     if (seen._tag === "Failure") {
-      // The servers go on starting where nobody can look.
+      // The servers go on starting while the API cannot be read.
       if (isLast || seen.failure instanceof BackendError && !seen.failure.isRetryable) {
         yield* Effect.forEach(left, (member) => fail(member, seen.failure), { discard: true })
-        return
+        return added
       }
     } else {
       const now = new Map(seen.success.map((member) => [member.node.id, member]))
@@ -138,119 +170,126 @@ const closingLook = Effect.fnUntraced(function*(
       for (const member of left) {
         const found = now.get(member.node.id)
         if (found !== undefined && isRunning(found)) continue
-        if (found !== undefined && onItsWay.has(found.server.status) && !isLast) still.push(member)
+        if (found !== undefined && startingStatuses.has(found.server.status) && !isLast) still.push(member)
         else yield* fail(member, operation.error(whyNotRunning(member, found), subjectOf(member)))
       }
       left = still
+      added = seen.success.filter(notIn(known))
     }
     if (left.length > 0) yield* Effect.sleep(yield* delay)
   }
+  return added
 })
 
 export const start = (context: Powering) =>
   Effect.fnUntraced(function*(operation: Operation): Effect.fn.Return<void, NoNodes | CallFailure> {
-    const all = yield* lookOrNoNodes(context, operation)
+    let round = yield* listOrNoNodes(context, operation)
     const { concurrency, nodeTimeout } = operation.policy
     const until = (yield* Clock.currentTimeMillis) + Duration.toMillis(nodeTimeout.start)
-    const going = all.filter((member) => !isRunning(member) && !onItsWay.has(member.server.status))
-    const { send, settled } = inOrder(going, isControlPlane, concurrency.start)
-    yield* operation.wave(
-      all,
-      { subject: subjectOf, timeout: nodeTimeout.start, width: Number.POSITIVE_INFINITY },
-      (member): Effect.Effect<Outcome, CallFailure> => {
-        if (isRunning(member)) return Effect.succeed(alreadyDone)
-        const subject = subjectOf(member)
-        // It comes by itself; the closing look sees to it.
-        if (onItsWay.has(member.server.status)) return Effect.succeed(alreadyDone)
-        return act(context, operation, member, "poweron", send(member)).pipe(
-          Effect.tap(() => operation.emit({ _tag: "Waiting", subject, reason: "the server is starting" })),
-          Effect.flatMap((actions) => context.actions.await(actions, { server: member.node.name })),
-          Effect.as<Outcome>(done),
-          Effect.ensuring(settled(member))
-        )
-      }
-    )
-    yield* closingLook(
-      context,
-      operation,
-      all.filter((member) => {
+    const ticks = makeTicks(listMembers(context, operation))
+    const known = new Set<string>()
+
+    for (let rounds = 0; rounds < mostRounds && round.length > 0; rounds++) {
+      for (const { node } of round) known.add(node.id)
+      const isStarting = ({ server }: Member) => startingStatuses.has(server.status)
+      const going = round.filter((member) => !isRunning(member) && !isStarting(member))
+      const { send, settled } = inOrder(going, isControlPlane, concurrency.start)
+      yield* operation.wave(
+        round,
+        { subject: subjectOf, timeout: nodeTimeout.start, width: Number.POSITIVE_INFINITY },
+        (member): Effect.Effect<Outcome, CallFailure> =>
+          // The final check waits for a server that is starting already.
+          isRunning(member) || isStarting(member)
+            ? Effect.succeed(alreadyDone)
+            : Effect.as(
+              act(context, operation, ticks, member, "poweron", {
+                send: send(member),
+                settled: settled(member),
+                accepted: "the server is starting"
+              }),
+              done
+            )
+      )
+      const isExpected = (member: Member) => {
         const outcome = operation.outcomeOf(subjectOf(member))
         return !isRunning(member) && (outcome?._tag === "Done" || outcome?._tag === "AlreadyDone")
-      }),
-      until
-    )
+      }
+      round = yield* finalCheck(context, operation, round.filter(isExpected), known, until)
+    }
   })
 
 // -----------------------------------------------------------------------------
 // Stop
 // -----------------------------------------------------------------------------
 
-/** Off, or gone: in either way it does not run. */
+/** Off, or gone: in both cases it does not run. */
 const isOff = (status: string | undefined): boolean => status === undefined || status === "off" || status === "deleting"
 
 /** Waits until a server is off, by one list a tick for all that wait. */
 const awaitOff = Effect.fnUntraced(function*(
   operation: Operation,
-  ticks: Poller<number, string, CallFailure>,
+  ticks: Ticks,
   member: Member
 ): Effect.fn.Return<void> {
   const delay = yield* delaysOf(operation.policy)
   while (true) {
     const seen = yield* Effect.result(ticks.next(member.server.id, yield* delay))
     // A list that failed only delays.
-    if (seen._tag === "Success" && isOff(seen.success)) return
+    if (seen._tag === "Success" && isOff(seen.success?.status)) return
   }
 })
 
 export const stop = (context: Powering) =>
   Effect.fnUntraced(function*(operation: Operation): Effect.fn.Return<void, NoNodes | CallFailure> {
-    const all = yield* lookOrNoNodes(context, operation)
+    let round = yield* listOrNoNodes(context, operation)
     const { concurrency, nodeTimeout, requestTimeout } = operation.policy
-    const going = all.filter(({ server }) => !isOff(server.status))
-    const { send, settled } = inOrder(going, (member) => !isControlPlane(member), concurrency.stop)
-    const ticks = makePoller<number, string, CallFailure>({
-      answersAll: true,
-      ask: () =>
-        Effect.map(
-          look(context, operation),
-          (found) => new Map(found.map(({ server }) => [server.id, server.status]))
-        )
-    })
+    const ticks = makeTicks(listMembers(context, operation))
+    const known = new Set<string>()
 
     const force = (member: Member): Effect.Effect<Outcome, CallFailure> =>
-      operation.emit({ _tag: "Waiting", subject: subjectOf(member), reason: "it did not obey, so its power is taken" })
-        .pipe(
-          Effect.andThen(act(context, operation, member, "poweroff")),
-          Effect.flatMap((actions) => context.actions.await(actions, { server: member.node.name })),
-          Effect.as<Outcome>(new Done({ forced: true }))
-        )
+      operation.emit({
+        _tag: "Waiting",
+        subject: subjectOf(member),
+        reason: `did not shut down within ${Duration.format(context.grace)}; powering off`
+      }).pipe(
+        Effect.andThen(act(context, operation, ticks, member, "poweroff")),
+        Effect.as<Outcome>(new Done({ forced: true }))
+      )
 
-    const stopOne = (member: Member): Effect.Effect<Outcome, CallFailure> =>
-      (member.server.status === "stopping"
-        ? Effect.void
-        : act(context, operation, member, "shutdown", send(member))).pipe(
+    const stopOne = (member: Member, sending: Sending): Effect.Effect<Outcome, CallFailure> =>
+      (member.server.status === "stopping" ? Effect.void : act(context, operation, ticks, member, "shutdown", sending))
+        .pipe(
           Effect.andThen(
-            operation.emit({ _tag: "Waiting", subject: subjectOf(member), reason: "it may take its grace to obey" })
-          ),
-          Effect.andThen(
-            // Its grace begins when it was told, however long that had to wait.
+            // The grace begins when the signal was sent, however long that had to wait.
             awaitOff(operation, ticks, member).pipe(
               Effect.as<Outcome>(done),
               Effect.timeoutOrElse({ duration: context.grace, orElse: () => force(member) })
             )
           ),
-          Effect.catchIf((error) => isReason(error, "NotFoundError"), () => Effect.succeed<Outcome>(alreadyDone)),
-          Effect.ensuring(settled(member))
+          Effect.catchIf((error) => isReason(error, "NotFoundError"), () => Effect.succeed<Outcome>(alreadyDone))
         )
 
-    yield* operation.wave(
-      all,
-      {
-        subject: subjectOf,
-        // Its grace, and then what it takes to take the power.
-        timeout: Duration.max(nodeTimeout.stop, Duration.sum(context.grace, requestTimeout)),
-        width: Number.POSITIVE_INFINITY
-      },
-      (member) => isOff(member.server.status) ? Effect.succeed(alreadyDone) : stopOne(member)
-    )
+    for (let rounds = 0; rounds < mostRounds && round.length > 0; rounds++) {
+      for (const { node } of round) known.add(node.id)
+      const going = round.filter(({ server }) => !isOff(server.status) && server.status !== "stopping")
+      const { send, settled } = inOrder(going, (member) => !isControlPlane(member), concurrency.stop)
+      yield* operation.wave(
+        round,
+        {
+          subject: subjectOf,
+          // The grace, and then the time to power off.
+          timeout: Duration.max(nodeTimeout.stop, Duration.sum(context.grace, requestTimeout)),
+          width: Number.POSITIVE_INFINITY
+        },
+        (member) =>
+          isOff(member.server.status)
+            ? Effect.succeed(alreadyDone)
+            : stopOne(member, {
+              send: send(member),
+              settled: settled(member),
+              accepted: `the server has ${Duration.format(context.grace)} to shut down`
+            })
+      )
+      round = (ticks.latest() ?? []).filter(notIn(known))
+    }
   })

@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import type { Operation } from "../internal/Operation.ts"
 import type { Made, MadeBy } from "../internal/Rollback.ts"
 import * as Labels from "./Labels.ts"
+import { asDelete } from "./Quota.ts"
 import { type Removable, removeOne, type Removing } from "./Removal.ts"
 import * as Wire from "./Wire.ts"
 
@@ -31,5 +32,5 @@ export const madeBy = (context: Removing, operation: Operation, id: string, give
       labelled("ssh-key", Wire.sshKeys)
     ], { concurrency: 7 }),
     ([servers, networks, ...others]) => [servers, others.flat(), networks, [...given]]
-  )
+  ).pipe(asDelete)
 }

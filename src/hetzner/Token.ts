@@ -28,13 +28,22 @@ const defaultEndpoint = "https://api.hetzner.cloud/v1"
 const isLoopback = (host: string): boolean =>
   host === "localhost" || host.endsWith(".localhost") || host === "[::1]" || /^127(?:\.\d{1,3}){3}$/.test(host)
 
+/**
+ * Hetzner's tokens have 64 characters. The token is removed from every text that is shown, so a short one would remove
+ * ordinary words.
+ */
+const shortestToken = 16
+
 /** What is wrong with a token; its characters are never shown. */
 const tokenFault = (token: unknown): string | undefined => {
   if (typeof token !== "string") return "is not a string"
   if (token.trim() === "") return "is empty. Create one in the Hetzner console of the project, under Security"
   if (/\s/.test(token.trim())) return "contains a space or a line break. Copy the token alone"
   if (!/^[\x21-\x7e]+$/.test(token.trim())) return "contains characters that no token contains"
-  return undefined
+  const { length } = token.trim()
+  return length < shortestToken
+    ? `has ${length} characters, at least ${shortestToken} are required. A token of Hetzner has 64`
+    : undefined
 }
 
 const endpointFault = (endpoint: string, allowHttp: boolean): string | undefined => {

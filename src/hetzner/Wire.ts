@@ -5,18 +5,29 @@
  * API may drop may be missing. So a new status, or a field that is gone, breaks no list.
  * Source: Hetzner Cloud API reference, the objects of each section.
  */
+import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import * as SchemaGetter from "effect/SchemaGetter"
 
 const orNull = <S extends Schema.Constraint>(schema: S) => Schema.optionalKey(Schema.NullOr(schema))
 const Named = Schema.Struct({ name: Schema.String })
 const Ids = Schema.Array(Schema.Number)
+
+/** Without labels, or with null in their place, a thing is unlabelled. */
+const Labels = Schema.NullOr(Schema.Record(Schema.String, Schema.String)).pipe(
+  Schema.decodeTo(Schema.Record(Schema.String, Schema.String), {
+    decode: SchemaGetter.transform((labels) => labels ?? {}),
+    encode: SchemaGetter.passthrough()
+  }),
+  Schema.withDecodingDefaultKey(Effect.succeed({}))
+)
 
 /** What everything has that can be labelled. */
 const labelled = {
   id: Schema.Number,
   name: Schema.String,
   created: orNull(Schema.String),
-  labels: Schema.Record(Schema.String, Schema.String)
+  labels: Labels
 }
 
 /** Something that the API goes on doing after its answer. */
@@ -151,14 +162,16 @@ export interface Collection<A> {
   readonly key: string
   readonly one: string
   readonly schema: Schema.ConstraintDecoder<A>
+  /** Whether labels decide which cluster owns it. */
+  readonly isLabelled: boolean
 }
 
-const collection = <S extends Schema.ConstraintDecoder<unknown>>(key: string, one: string, schema: S) => ({
-  path: `/${key}`,
-  key,
-  one,
-  schema
-})
+const collection = <S extends Schema.ConstraintDecoder<unknown>>(
+  key: string,
+  one: string,
+  schema: S,
+  isLabelled = true
+) => ({ path: `/${key}`, key, one, schema, isLabelled })
 
 export const servers = collection("servers", "server", Server)
 export const networks = collection("networks", "network", Network)
@@ -169,9 +182,9 @@ export const volumes = collection("volumes", "volume", Volume)
 export const loadBalancers = collection("load_balancers", "load_balancer", LoadBalancer)
 export const primaryIps = collection("primary_ips", "primary_ip", PrimaryIp)
 export const sshKeys = collection("ssh_keys", "ssh_key", SshKey)
-export const images = collection("images", "image", Image)
-export const serverTypes = collection("server_types", "server_type", ServerType)
-export const locations = collection("locations", "location", Location)
+export const images = collection("images", "image", Image, false)
+export const serverTypes = collection("server_types", "server_type", ServerType, false)
+export const locations = collection("locations", "location", Location, false)
 
 /** What a list says of its pages. */
 export const Page = Schema.Struct({

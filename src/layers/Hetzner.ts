@@ -22,10 +22,10 @@ import * as Client from "../hetzner/Client.ts"
 import { type Context as CreateContext, createCluster, planCluster } from "../hetzner/Create.ts"
 import { deleteCluster } from "../hetzner/Delete.ts"
 import type { PlanStep } from "../hetzner/Judge.ts"
-import { type OwnershipChoice, ownershipOf } from "../hetzner/Labels.ts"
+import { isMarked, type OwnershipChoice, ownershipOf } from "../hetzner/Labels.ts"
 import { clusters, members } from "../hetzner/Members.ts"
 import * as Power from "../hetzner/Power.ts"
-import type { Quota } from "../hetzner/Quota.ts"
+import { asDelete, type Quota } from "../hetzner/Quota.ts"
 import { resources } from "../hetzner/Resources.ts"
 import { type AddNodes, addNodes, removeNodes } from "../hetzner/Scale.ts"
 import { sharedBy } from "../hetzner/Shared.ts"
@@ -195,7 +195,9 @@ const makeWith = Effect.fnUntraced(function*(
   const ownership = ownershipOf(options.ownership ?? "kubelayer")
   const policy = Effect.map(Policy.Current, (context) => Policy.make(backendPolicy, options.policy, context))
   const { governor, looks } = yield* sharedBy(checked)
-  const client = yield* Client.make({ credential: checked, http, governor, policy })
+  const isOwned = (labels: Readonly<Record<string, string>>) =>
+    ownership.classify(labels) !== undefined || isMarked(labels)
+  const client = yield* Client.make({ credential: checked, http, governor, policy, isOwned })
   const actions = makeActions(client, governor, policy)
   const grace = Duration.fromInputUnsafe(options.grace ?? "90 seconds")
 
@@ -231,7 +233,7 @@ const makeWith = Effect.fnUntraced(function*(
   const adding: HetznerService["addNodes"] = (cluster, nodes) =>
     add(cluster, nodes).pipe(method("hetzner", "addNodes", cluster))
   const removing: HetznerService["removeNodes"] = (cluster, names) =>
-    remove(cluster, names).pipe(method("hetzner", "removeNodes", cluster))
+    remove(cluster, names).pipe(asDelete, method("hetzner", "removeNodes", cluster))
   const sweeping: HetznerService["sweep"] = (options) =>
     Effect.flatMap(policy, (current) => sweep({ client, actions, ownership }, current, options)).pipe(
       method("hetzner", "sweep")

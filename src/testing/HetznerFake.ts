@@ -92,6 +92,8 @@ export interface ServerChange {
   readonly labels?: Readonly<Record<string, string>>
   readonly guest?: Partial<Guest>
   readonly protected?: boolean
+  /** Locks the server for this long, as an action of somebody else does. */
+  readonly locked?: Duration.Input
 }
 
 /**
@@ -301,7 +303,7 @@ export const make = Effect.fnUntraced(function*(
     },
     state: now(() => snapshotOf(world)),
     gone: (id) => now(() => world.gone.get(id)),
-    change: (id, { guest, labels, protected: kept, status }) =>
+    change: (id, { guest, labels, locked, protected: kept, status }) =>
       now(() => {
         const server = world.servers.get(id)
         if (server === undefined) return
@@ -313,6 +315,9 @@ export const make = Effect.fnUntraced(function*(
         server.labels = labels ?? server.labels
         server.guest = { ...server.guest, ...guest }
         if (kept !== undefined) server.protected = { delete: kept, rebuild: kept }
+        if (locked !== undefined) {
+          world.act({ command: "apply_firewall", resources: [{ id, type: "server" }], takes: millis(locked) })
+        }
       }),
     vanish: (id) =>
       now(() => {

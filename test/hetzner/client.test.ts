@@ -63,14 +63,14 @@ describe("a read", () => {
         assert.deepInclude(error, { provider: "hetzner", operation: "nodesExist", clusterName: "dev" })
       })))
 
-  it.live("of something that is no JSON is InvalidResponse, and shows how it begins", () =>
-    onFake({}, ({ fake, hetzner }) =>
-      Effect.gen(function*() {
-        yield* fake.fault({ fault: { _tag: "Garble" } })
-        const error = yield* failure(hetzner.provider.listNodes("dev"))
-        assert.strictEqual(error._tag === "BackendError" && error.reason._tag, "InvalidResponse")
-        assert.include(error.message, "GET /servers")
-      })))
+  it.effect("of a text that is no JSON is InvalidResponse, and the error shows its beginning", () =>
+    Effect.scoped(Effect.gen(function*() {
+      const { provider } = yield* over(canned(() => ({ text: "<html>not the API</html>" })).http)
+      const error = yield* failure(provider.listNodes("dev"))
+      assert.strictEqual(error._tag === "BackendError" && error.reason._tag, "InvalidResponse")
+      assert.include(error.message, "GET /servers")
+      assert.include(error.message, "not the API")
+    })))
 
   it.live("that is interrupted sends nothing more", () =>
     onFake({}, ({ fake, hetzner }) =>

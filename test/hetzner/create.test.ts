@@ -1,7 +1,10 @@
 /** Making a cluster: what is made, what is taken over, what is refused. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import { transform } from "effect/http/HttpClient"
+import { fromWeb } from "effect/http/HttpClientResponse"
 import type { HetznerClusterSpec } from "../../src/hetzner/Spec.ts"
+import { over } from "./support/over.ts"
 import { failure, inventory, nodes, onFake, ours, rules, spec, told, writes } from "./support/rig.ts"
 
 const key = { name: "me", publicKey: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIExampleKeyThatIsNobodys me@here" }
@@ -252,6 +255,47 @@ describe("a wish that cannot be", () => {
         assert.match(yield* of(snapshot), /image: the image \d+ is for arm, and the server type cx23 is x86/)
         assert.match(yield* of(big), /image: the image \d+ needs a disk of 80 GB, and the server type cx23 has 40/)
         assert.match(yield* of(12), /image: there is no image 12/)
+      })))
+  it.live("a snapshot's description in place of its id has the hint to give the id (H19)", () =>
+    faulty(
+      { nodes: { ...nodes, image: "talos-v1.12-amd64" } },
+      /controlPlane.image: there is no image talos-v1.12-amd64.*A snapshot is given by its id, not by its description/
+    ))
+  it.live("a server type without the field `locations` is not reported as sold out (H14)", () =>
+    onFake({}, ({ fake }) =>
+      Effect.gen(function*() {
+        const http = transform(fake.httpClient, (send, request) =>
+          request.url.includes("/server_types")
+            ? Effect.flatMap(send, (response) =>
+              Effect.map(response.json, (json) => {
+                const types = (json as { server_types: ReadonlyArray<Record<string, unknown>> }).server_types
+                const without = types.map((type) => ({ ...type, locations: null }))
+                return fromWeb(request, Response.json({ server_types: without }))
+              }))
+            : send)
+        const { createNodes } = yield* over(http, { token: fake.token, endpoint: fake.endpoint })
+        const error = yield* failure(createNodes(spec))
+        assert.strictEqual(error._tag, "InvalidSpec")
+        assert.include(error.message, "the API sent no field `locations` for the server type cx23")
+        assert.notInclude(error.message, "sold")
+      })))
+  it.live("another spelling of a firewall's network is no difference (H7)", () =>
+    onFake({}, ({ fake, hetzner }) =>
+      Effect.gen(function*() {
+        const spelled = (...sourceIps: ReadonlyArray<string>): HetznerClusterSpec => ({
+          ...spec,
+          firewall: { rules: [{ direction: "in", protocol: "tcp", port: "22", sourceIps }] }
+        })
+        yield* hetzner.createNodes(spelled("0.0.0.0/0", "::0/0", "2001:DB8:0::/48"))
+        for (const again of [["::/0", "0.0.0.0/0", "2001:db8::/48"], ["0.0.0.0/0", "::0/0", "2001:DB8:0::/48"]]) {
+          const steps = yield* hetzner.plan(spelled(...again))
+          assert.isTrue(steps.every(({ action }) => action === "keep"), JSON.stringify(steps))
+        }
+        const report = yield* hetzner.createNodes({ ...spelled("0.0.0.0/0", "::0/0", "2001:DB8:0::/48"), workers: 3 })
+        assert.lengthOf(report.done.filter(({ kind }) => kind === "node"), 1)
+        const [firewall] = (yield* fake.state).firewalls
+        assert.lengthOf((yield* fake.state).firewalls, 1)
+        assert.notInclude(JSON.stringify(firewall?.json), "::0/0")
       })))
   it.live("tells where a type is sold", () =>
     faulty(

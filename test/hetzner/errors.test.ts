@@ -5,8 +5,11 @@ import * as Schema from "effect/Schema"
 import { Reason, type ReasonTag } from "kubelayer/Reason"
 import { HetznerFake } from "kubelayer/testing"
 import { readFileSync } from "node:fs"
-import { codes, connectionFailure, reasonOf } from "../../src/hetzner/Errors.ts"
+import { type Answer, codes, connectionFailure, reasonOf as reasonWith } from "../../src/hetzner/Errors.ts"
 import { documentPath } from "./fake/contract.ts"
+
+/** Nothing of these answers is secret. */
+const reasonOf = (answer: Answer) => reasonWith(answer, String)
 
 /** The general codes of the API's reference with their statuses, and the reason that each has to become. */
 const reference: ReadonlyArray<readonly [status: number, code: string, reason: ReasonTag]> = [

@@ -77,6 +77,21 @@ describe("a token", () => {
   }
 })
 
+describe("a short token", () => {
+  for (const token of ["prod", "test", "readonly", "forbidden", " 15-characters-- "]) {
+    it.effect(`${JSON.stringify(token)} is refused before any call, and not shown (H12)`, () =>
+      Effect.gen(function*() {
+        const [issue, ...more] = yield* refused({ token })
+        assert.deepStrictEqual([issue?.path, more], ["token", []])
+        assert.include(issue?.message, `has ${token.trim().length} characters, at least 16 are required`)
+        assert.notInclude(JSON.stringify(issue), token.trim())
+      }))
+  }
+
+  it.effect("of 16 characters is taken", () =>
+    Effect.scoped(Effect.asVoid(Hetzner.make({ token: "0123456789abcdef", endpoint: "http://127.0.0.1:1/v1" }))))
+})
+
 describe("an endpoint", () => {
   for (const endpoint of ["", "api.hetzner.cloud/v1", "ftp://api.hetzner.cloud/v1", "http://api.example.com/v1"]) {
     it.effect(`${JSON.stringify(endpoint)} is refused before any call`, () =>

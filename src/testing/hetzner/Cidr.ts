@@ -1,5 +1,5 @@
 /**
- * IPv4 ranges as numbers, and whether a text is a range at all.
+ * IPv4 ranges as numbers, and ranges of both families in the spelling in which the API stores them.
  */
 
 /** @internal */
@@ -48,18 +48,26 @@ const privates = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"].flatMap((text
 /** Of the ranges that are for private use. @internal */
 export const isPrivate = (range: Range): boolean => privates.some((outer) => contains(outer, range))
 
-/** A range of either kind of address without bits behind the mask. @internal */
-export const isAnyRange = (text: string): boolean => {
-  if (!text.includes(":")) return rangeOf(text) !== undefined
-  const [address = "", mask = ""] = text.split("/")
-  if (!/^\d{1,3}$/.test(mask) || Number(mask) > 128) return false
+/**
+ * The spelling in which the API stores a range of either family: `::0/0` becomes `::/0`. Undefined where the text is no
+ * range, or has bits behind the mask.
+ *
+ * @internal
+ */
+export const storedRange = (text: string): string | undefined => {
+  if (!text.includes(":")) {
+    const range = rangeOf(text)
+    return range === undefined ? undefined : `${textOf(range.first)}/${range.bits}`
+  }
+  const [address = "", mask = "", ...more] = text.split("/")
+  if (more.length > 0 || !/^\d{1,3}$/.test(mask) || Number(mask) > 128) return undefined
   try {
-    // The only reader of IPv6 addresses that is everywhere.
-    const groups = expanded(new URL(`http://[${address}]/`).hostname.slice(1, -1))
-    const bits = groups.map((group) => Number.parseInt(group, 16).toString(2).padStart(16, "0")).join("")
-    return !bits.slice(Number(mask)).includes("1")
+    // The only reader of IPv6 addresses that every runtime has. It gives the shortest spelling.
+    const shortest = new URL(`http://[${address}]/`).hostname.slice(1, -1)
+    const bits = expanded(shortest).map((group) => Number.parseInt(group, 16).toString(2).padStart(16, "0")).join("")
+    return bits.slice(Number(mask)).includes("1") ? undefined : `${shortest}/${Number(mask)}`
   } catch {
-    return false
+    return undefined
   }
 }
 

@@ -3,7 +3,7 @@
  *
  * What a selector says is carried out some time later, by actions of which nobody is told.
  */
-import { isAnyRange } from "./Cidr.ts"
+import { storedRange } from "./Cidr.ts"
 import { begin, belowLimit, updates } from "./Common.ts"
 import { invalid, Refusal } from "./Refusal.ts"
 import { type Collection, emptied, made, post, reads, remove, type Reply, type Route, uniqueName } from "./Route.ts"
@@ -51,8 +51,13 @@ const rulesOf = (asked: ReadonlyArray<ReturnType<typeof ruleShape.read>>): Reado
     const [own, other] = direction === "in" ? [source_ips, destination_ips] : [destination_ips, source_ips]
     if (own.length === 0 || other.length > 0) throw bad(`has the wrong addresses for direction ${direction}`)
     if (own.length > 100) throw bad("has more than 100 ranges")
-    for (const range of own) if (!isAnyRange(range)) throw bad(`'${range}' is not a valid CIDR`)
-    return { direction, protocol, port, source_ips, destination_ips, description }
+    const stored = own.map((range) => {
+      const spelling = storedRange(range)
+      if (spelling === undefined) throw bad(`'${range}' is not a valid CIDR`)
+      return spelling
+    })
+    const [sources, destinations] = direction === "in" ? [stored, []] : [[], stored]
+    return { direction, protocol, port, source_ips: sources, destination_ips: destinations, description }
   })
 }
 

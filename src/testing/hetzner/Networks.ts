@@ -52,7 +52,7 @@ const networkRange = (text: string): string => {
   const range = rangeIn(text, "ip_range")
   if (!isPrivate(range)) throw invalid("ip_range", "must be of a private range")
   if (range.bits > 24) throw invalid("ip_range", "must be /24 or larger")
-  return text
+  return `${textOf(range.first)}/${range.bits}`
 }
 
 const subnetFields = {
@@ -201,6 +201,19 @@ const changes = <F extends Readonly<Record<string, Shape.Shape<unknown>>>>(
 
 const routeFields = { destination: Shape.text, gateway: Shape.text }
 
+/** A route as the API stores it: its destination is a range, its gateway an address of the network. */
+const routeOf = (network: Pick<Network, "ipRange" | "routes">, asked: Shape.Fields<typeof routeFields>) => {
+  const destination = rangeIn(asked.destination, "destination")
+  const gateway = addressOf(asked.gateway)
+  if (gateway === undefined) throw invalid("gateway", `'${asked.gateway}' is not an address`)
+  if (!isWithin(rangeIn(network.ipRange, "ip_range"), gateway)) throw invalid("gateway", "is not inside of the network")
+  const route = { destination: `${textOf(destination.first)}/${destination.bits}`, gateway: textOf(gateway) }
+  if (network.routes.some((one) => one.destination === route.destination)) {
+    throw invalid("destination", "has a route already")
+  }
+  return route
+}
+
 const deleteNetwork = (world: World, network: Network): void => {
   unprotected("network", network)
   const present = standing(world, network.id)
@@ -243,11 +256,12 @@ export const networks: ReadonlyArray<Route> = [
         ...begin(world, body.name, body.labels),
         ipRange: networkRange(body.ip_range),
         subnets: [],
-        routes: [...body.routes ?? []],
+        routes: [],
         protected: false,
         exposeRoutes: body.expose_routes_to_vswitch ?? false
       }
       for (const subnet of body.subnets ?? []) network.subnets.push(subnetOf(world, network, subnet))
+      for (const route of body.routes ?? []) network.routes.push(routeOf(network, route))
       world.networks.set(network.id, network)
       return made({ network: showNetwork(world, network) })
     }
@@ -297,11 +311,18 @@ export const networks: ReadonlyArray<Route> = [
       network.subnets = network.subnets.filter(({ ipRange }) => ipRange !== body.ip_range)
     }
   }),
-  changes("add_route", routeFields, (_, network, body) => () => void network.routes.push({ ...body })),
-  changes("delete_route", routeFields, (_, network, body) => () => {
-    network.routes = network.routes.filter(({ destination, gateway }) =>
-      destination !== body.destination || gateway !== body.gateway
-    )
+  changes("add_route", routeFields, (_, network, body) => {
+    const route = routeOf(network, body)
+    return () => void network.routes.push(route)
+  }),
+  changes("delete_route", routeFields, (_, network, body) => {
+    const gone = routeOf({ ...network, routes: [] }, body)
+    const isGone = ({ destination, gateway }: typeof gone) =>
+      destination === gone.destination && gateway === gone.gateway
+    if (!network.routes.some(isGone)) throw invalid("destination", "no such route")
+    return () => {
+      network.routes = network.routes.filter((route) => !isGone(route))
+    }
   }),
   changes("change_ip_range", { ip_range: Shape.text }, (_, network, body) => {
     const range = networkRange(body.ip_range)
