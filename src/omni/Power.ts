@@ -1,10 +1,10 @@
 /**
- * Powering the machines of a cluster off and on.
+ * Powers the machines of a cluster off and on.
  *
- * Most machines can only be powered off through Omni, and then somebody has to press a button. So only a machine whose
- * power Omni manages (it knows whether it is on) is powered off, unless the layer is told otherwise; the others are
- * Unsupported, with the reason. What was sent is waited for on one watch of the cluster's machines: a node is Done when
- * Omni sees it off, or running.
+ * Omni powers on only machines of a static infra provider, which carry its label. Every other machine that is powered off
+ * needs a person to press a button. So only machines with that label are powered off, unless the layer's option says
+ * otherwise; the others are `Unsupported`. The power state says nothing about this: Omni reports it of every machine.
+ * A node is `Done` when Omni reports it off, or running.
  * Source: Omni's management API, `MachinePowerOff` and `MachinePowerOn`.
  */
 import * as Effect from "effect/Effect"
@@ -38,11 +38,8 @@ interface Context {
 const done = new Done({})
 const alreadyDone = new AlreadyDone({})
 
-/** The power states of Omni in which it manages a machine's power. */
-const managed: ReadonlySet<number> = new Set([2, 3])
-
-const notManaged =
-  "Omni does not manage this machine's power: what is powered off could not be powered on again (the layer's option `powerOff` overrides)"
+const notManaged = "no static infra provider manages this machine, so Omni could not power it on again " +
+  "(the layer's option `powerOff: \"always\"` overrides this)"
 
 type Machines = Followed<ReadonlyMap<string, Resource<ClusterMachineStatusSpec>>, CallFailure>
 
@@ -57,7 +54,7 @@ const lookAt = Effect.fnUntraced(function*({ state }: Context, operation: Operat
   if (nodes.length === 0) return yield* new NoNodes({ provider: operation.provider, clusterName })
   yield* operation.schedule(nodes.map(subjectOf))
   const manageable = new Set(
-    machines.flatMap(({ metadata, spec }) => managed.has(spec.powerState) ? [metadata.id] : [])
+    machines.flatMap(({ metadata }) => Object.hasOwn(metadata.labels, Labels.managedPower) ? [metadata.id] : [])
   )
   return { nodes, manageable }
 })
@@ -168,7 +165,9 @@ const startNode =
         return Effect.succeed(failed(new Conflict({ detail: "the machine is being taken out of the cluster" })))
       default:
         if (!manageable.has(node.id) && context.powerOff !== "always") {
-          return Effect.succeed(new Unsupported({ reason: "Omni does not manage this machine's power" }))
+          return Effect.succeed(
+            new Unsupported({ reason: "no static infra provider manages this machine; power it on by hand" })
+          )
         }
         return operation.emit({ _tag: "Sent", subject, call: "power on" }).pipe(
           Effect.andThen(context.management.powerOn(node.id)),

@@ -97,12 +97,13 @@ export const toNode = (
 }
 
 /**
- * Whether Omni says that everything is as asked for. RUNNING alone also shows for moments before a cluster grows, and
- * with machines that are not well.
+ * Whether all requested machines are healthy and the Kubernetes API answers. RUNNING alone also shows for moments before
+ * a cluster grows, and with machines that are not healthy; `ready` alone shows while the API does not answer.
  */
 export const isReady = (spec: ClusterStatusSpec): boolean => {
   const { healthy = 0, requested = 0, total = 0 } = spec.machines ?? {}
-  return spec.phase === runningPhase && spec.ready && spec.available && total > 0 && healthy === total &&
+  return spec.phase === runningPhase && spec.ready && spec.available && spec.kubernetesAPIReady && total > 0 &&
+    healthy === total &&
     requested === total
 }
 

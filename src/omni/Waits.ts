@@ -1,9 +1,9 @@
 /**
- * Waiting for a cluster to run, to be ready, to be upgraded, on streams of the server's.
+ * Waits for a cluster to run, to be ready, or to be upgraded, on watches of the server.
  *
- * Omni says RUNNING for moments before a cluster grows, and also of a cluster without machines; after an upgrade was
- * written it says for seconds that all is done. So what it says is held against what was asked for: the machines of all
- * sets, the version. A wait that ends without success says what the cluster lacks.
+ * Omni reports RUNNING for moments before a cluster grows, and of a cluster without machines; it reports an upgrade as
+ * done while machines have the old version. So every wait also compares what was requested: the machines of all sets and
+ * their versions. A wait that runs out of time says what the cluster lacks.
  * Source: the behaviour of Omni 1.9 as measured.
  */
 import * as Duration from "effect/Duration"
@@ -16,10 +16,10 @@ import { ClusterNotFound } from "../ProviderError.ts"
 import { RequestTimeout } from "../Reason.ts"
 import { type Blocker, describe } from "./Blockers.ts"
 import * as Labels from "./Labels.ts"
-import type { ClusterStatusSpec } from "./proto/specs_pb.ts"
+import type { ClusterMachineStatusSpec, ClusterStatusSpec, MachineStatusSpec } from "./proto/specs_pb.ts"
 import { type CallFailure, Kinds, type Resource, type State } from "./State.ts"
-import { isReady, runningPhase } from "./Translate.ts"
-import { one, type SharedStatuses } from "./Watches.ts"
+import { isReady, nameOf, runningPhase } from "./Translate.ts"
+import { one, picture, type SharedStatuses } from "./Watches.ts"
 
 type WaitFailure = ClusterNotFound | CallFailure
 
@@ -51,7 +51,7 @@ const orNotFound = (cluster: ClusterName) => <A, E>(self: Effect.Effect<A | unde
 
 /** Ends a wait that takes too long, and says what is missing. */
 const withinTimeout =
-  ({ blockers }: WaitContext, cluster: ClusterName, what: string, options: WaitOptions) =>
+  ({ blockers }: WaitContext, cluster: ClusterName, what: () => string, options: WaitOptions) =>
   <A>(wait: Effect.Effect<A, WaitFailure>): Effect.Effect<A, WaitFailure> => {
     const duration = options.timeout === undefined ? defaultTimeout : Duration.fromInputUnsafe(options.timeout)
     return Effect.timeoutOrElse(wait, {
@@ -62,8 +62,9 @@ const withinTimeout =
           (found) =>
             failWith(
               new RequestTimeout({
-                detail: `${what} within ${Duration.format(duration)}${describe(found)}`,
-                durationMillis: Math.round(Duration.toMillis(duration))
+                detail: `${what()} within ${Duration.format(duration)}${describe(found)}`,
+                durationMillis: Math.round(Duration.toMillis(duration)),
+                hint: "The cluster may still get there; wait longer with the option `timeout`."
               })
             )
         )
@@ -88,30 +89,57 @@ const expectedMachines = ({ state }: WaitContext, cluster: ClusterName): Effect.
 
 type Status = Resource<ClusterStatusSpec>
 
-/** Waits for a status that fits and counts the machines that are asked for, which is looked up where all else fits. */
+type Machine = Resource<ClusterMachineStatusSpec>
+
+/**
+ * Waits until the status of a cluster fits, counts the requested machines, and each machine fits. The requested machines
+ * are read where all else fits.
+ */
 export const untilStatus = (
   context: WaitContext,
   cluster: ClusterName,
-  fits: (spec: ClusterStatusSpec) => boolean
+  fits: (spec: ClusterStatusSpec) => boolean,
+  machineFits?: (machine: Machine) => boolean
 ): Effect.Effect<void, WaitFailure> =>
   Effect.gen(function*() {
     yield* orNotFound(cluster)(context.state.get(Kinds.Cluster, cluster))
-    let seenBefore = false
-    const fitting = context.statuses.of(cluster).pipe(
-      Stream.mapEffect((status: Status | undefined) =>
-        Effect.gen(function*() {
-          if (status === undefined) {
-            // Not there yet, or going with its cluster, which goes last.
-            if (!seenBefore) return false
-            const found = yield* orNotFound(cluster)(context.state.get(Kinds.Cluster, cluster))
-            return found.metadata.phase === "tearingDown"
-              ? yield* new ClusterNotFound({ provider: "omni", clusterName: cluster })
-              : false
+    let last: Status | undefined
+    let machines: ReadonlyMap<string, Machine> | undefined
+    const statuses = Stream.mapEffect(context.statuses.of(cluster), (status: Status | undefined) =>
+      Effect.gen(function*() {
+        last = status
+        if (status === undefined) {
+          // Not there yet, or gone with its cluster, which goes last.
+          const found = yield* orNotFound(cluster)(context.state.get(Kinds.Cluster, cluster))
+          if (found.metadata.phase === "tearingDown") {
+            return yield* new ClusterNotFound({ provider: "omni", clusterName: cluster })
           }
-          seenBefore = true
-          const requested = status.spec.machines?.requested ?? 0
-          return requested > 0 && fits(status.spec) && requested === (yield* expectedMachines(context, cluster))
-        })
+        }
+      }))
+    const changes = machineFits === undefined ? statuses : Stream.merge(
+      statuses,
+      Stream.map(picture(context.state, Kinds.ClusterMachineStatus, { [Labels.cluster]: cluster }), (seen) => {
+        machines = seen
+      })
+    )
+    const isThere = Effect.gen(function*() {
+      const requested = last?.spec.machines?.requested ?? 0
+      if (last === undefined || requested === 0 || !fits(last.spec)) {
+        return false
+      }
+      if (machineFits !== undefined) {
+        if (machines === undefined || machines.size !== requested) {
+          return false
+        }
+        if (![...machines.values()].every(machineFits)) {
+          return false
+        }
+      }
+      return requested === (yield* expectedMachines(context, cluster))
+    })
+    const fitting = changes.pipe(
+      Stream.mapEffect(() =>
+        isThere
       ),
       Stream.filter((fit) => fit),
       Stream.runHead
@@ -119,19 +147,23 @@ export const untilStatus = (
     yield* orNotFound(cluster)(Effect.map(fitting, Option.getOrUndefined))
   })
 
-/** Until the cluster has all machines that it asks for, and Omni has nothing more to do with them. */
+/** The stage of a machine that runs. */
+const stageRunning = 4
+
+/** Waits until the cluster has all machines that it requests, and each of them runs. */
 export const awaitRunning = (context: WaitContext) => (cluster: ClusterName, options: WaitOptions = {}) =>
   untilStatus(
     context,
     cluster,
-    (spec) => spec.phase === runningPhase && spec.machines?.total === spec.machines?.requested
+    (spec) => spec.phase === runningPhase && spec.machines?.total === spec.machines?.requested,
+    ({ metadata, spec }) => spec.stage === stageRunning && metadata.phase === "running"
   )
-    .pipe(withinTimeout(context, cluster, `cluster ${cluster} did not run`, options))
+    .pipe(withinTimeout(context, cluster, () => `cluster ${cluster} did not run`, options))
 
-/** Until all machines are healthy and the Kubernetes API answers, too. */
+/** Waits until all machines are healthy and the Kubernetes API answers, too. */
 export const awaitReady = (context: WaitContext) => (cluster: ClusterName, options: WaitOptions = {}) =>
   untilStatus(context, cluster, isReady).pipe(
-    withinTimeout(context, cluster, `cluster ${cluster} was not ready`, options)
+    withinTimeout(context, cluster, () => `cluster ${cluster} was not ready`, options)
   )
 
 // -----------------------------------------------------------------------------
@@ -148,33 +180,97 @@ const upgradeDone = 2
 
 const bare = (version: string): string => version.replace(/^v/, "")
 
-/** Waits for one of the two upgrades. What Omni says before it has noticed the new version counts for nothing. */
+interface Upgrade {
+  readonly product: "Talos" | "Kubernetes"
+  readonly version: string
+}
+
+/**
+ * Waits until the server calls the upgrade done, every requested machine has the version, and the cluster is ready.
+ *
+ * The server calls an upgrade done at once where a cluster has no machine, and where it skips machines. So the machines
+ * themselves are read, too. `progress` says what is missing.
+ */
 const awaitVersion = (
-  statuses: Stream.Stream<{ readonly spec: UpgradeStatus } | undefined, CallFailure>,
-  version: string
-): Effect.Effect<void, CallFailure> =>
-  statuses.pipe(
-    Stream.filter((status) =>
-      status !== undefined && status.spec.phase === upgradeDone && bare(status.spec.lastUpgradeVersion) === version
-    ),
+  context: WaitContext,
+  cluster: ClusterName,
+  { product, version }: Upgrade,
+  progress: (missing: string) => void
+): Effect.Effect<void, WaitFailure> =>
+  Effect.gen(function*() {
+    const { state } = context
+    const isTalos = product === "Talos"
+    let status: UpgradeStatus | undefined
+    let machines: ReadonlyMap<string, Resource<MachineStatusSpec>> | undefined
+    const upgrades: Stream.Stream<{ readonly spec: UpgradeStatus } | undefined, CallFailure> = isTalos
+      ? one(state, Kinds.TalosUpgradeStatus, cluster)
+      : one(state, Kinds.KubernetesUpgradeStatus, cluster)
+    const changes = Stream.merge(
+      Stream.map(upgrades, (found) => {
+        status = found?.spec
+      }),
+      Stream.map(picture(state, Kinds.MachineStatus, { [Labels.cluster]: cluster }), (seen) => {
+        machines = seen
+      })
+    )
+    const isThere = Effect.gen(function*() {
+      if (machines === undefined) return false
+      const requested = yield* expectedMachines(context, cluster)
+      const old = isTalos
+        ? [...machines.values()].filter(({ spec }) => bare(spec.talosVersion) !== version)
+        : []
+      const upgraded = machines.size - old.length
+      progress(
+        requested === 0
+          ? "the cluster has no machine"
+          : old.length > 0 || machines.size < requested
+          ? `${upgraded} of ${requested} machines have ${product} ${version}${
+            old.length === 0 ? "" : `; ${old.slice(0, 5).map(oldMachine).join(", ")}`
+          }`
+          : `the server has not finished the upgrade to ${product} ${version}`
+      )
+      return requested > 0 && old.length === 0 && machines.size >= requested && status?.phase === upgradeDone &&
+        bare(status.lastUpgradeVersion) === version
+    })
+    yield* Stream.runHead(Stream.filter(Stream.mapEffect(changes, () => isThere), (there) => there))
+    progress("the cluster is not ready")
+    yield* untilStatus(context, cluster, isReady)
+  })
+
+const oldMachine = ({ metadata, spec }: Resource<MachineStatusSpec>): string =>
+  `${nameOf(metadata.id, metadata.labels)} has ${bare(spec.talosVersion) || "no version"}`
+
+/** Fails where the cluster goes. */
+const whileThere = (state: State, cluster: ClusterName): Effect.Effect<never, WaitFailure> =>
+  one(state, Kinds.Cluster, cluster).pipe(
+    Stream.filter((found) => found === undefined || found.metadata.phase === "tearingDown"),
     Stream.runHead,
-    Effect.asVoid
+    Effect.andThen(Effect.fail(new ClusterNotFound({ provider: "omni", clusterName: cluster })))
   )
 
-/** Until the versions that are asked for are those of the last upgrades, and these are through. */
-export const awaitUpgrade = (context: WaitContext) => (cluster: ClusterName, options: UpgradeOptions = {}) =>
-  Effect.gen(function*() {
+/** Waits until every machine has the requested versions and the cluster is ready. */
+export const awaitUpgrade = (context: WaitContext) => (cluster: ClusterName, options: UpgradeOptions = {}) => {
+  const missing = new Map<string, string>()
+  return Effect.gen(function*() {
     const { state } = context
     const { spec } = yield* orNotFound(cluster)(state.get(Kinds.Cluster, cluster))
     const all = options.talos === undefined && options.kubernetes === undefined
-    const talos = bare(options.talos ?? (all ? spec.talosVersion : ""))
-    const kubernetes = bare(options.kubernetes ?? (all ? spec.kubernetesVersion : ""))
-    yield* Effect.all([
-      talos === ""
-        ? Effect.void
-        : awaitVersion(one(state, Kinds.TalosUpgradeStatus, cluster), talos),
-      kubernetes === ""
-        ? Effect.void
-        : awaitVersion(one(state, Kinds.KubernetesUpgradeStatus, cluster), kubernetes)
-    ], { concurrency: 2, discard: true })
-  }).pipe(withinTimeout(context, cluster, `the upgrade of cluster ${cluster} was not through`, options))
+    const upgrades = [
+      { product: "Talos", version: bare(options.talos ?? (all ? spec.talosVersion : "")) },
+      { product: "Kubernetes", version: bare(options.kubernetes ?? (all ? spec.kubernetesVersion : "")) }
+    ] as const
+    yield* Effect.forEach(
+      upgrades.filter(({ version }) => version !== ""),
+      (upgrade) => awaitVersion(context, cluster, upgrade, (what) => void missing.set(upgrade.product, what)),
+      { concurrency: 2, discard: true }
+    ).pipe(Effect.raceFirst(whileThere(state, cluster)))
+  }).pipe(withinTimeout(
+    context,
+    cluster,
+    () => {
+      const why = [...new Set(missing.values())]
+      return `the upgrade of cluster ${cluster} did not end${why.length === 0 ? "" : ` (${why.join("; ")})`}`
+    },
+    options
+  ))
+}

@@ -3,6 +3,15 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
+import type { ClusterName } from "kubelayer/Model"
+import * as Policy from "kubelayer/Policy"
+import { ProviderUnavailable } from "kubelayer/ProviderError"
+import * as Operation from "../../src/internal/Operation.ts"
+import * as Labels from "../../src/omni/Labels.ts"
+import type { Management } from "../../src/omni/Management.ts"
+import * as Power from "../../src/omni/Power.ts"
+import { Kinds } from "../../src/omni/State.ts"
+import { makeStore } from "./support/store.ts"
 import { outcomes, world } from "./support/world.ts"
 
 const managed = { controlPlanes: 1, workers: 2, machine: { power: "on" } } as const
@@ -30,16 +39,58 @@ describe("stopNodes and startNodes", () => {
       assert.deepStrictEqual([power[2], power[3]], ["Off 1", "On 1"])
     }))
 
-  it.live("of machines whose power Omni does not manage sends nothing, and says why", () =>
+  it.live("sends nothing to machines that no infra provider manages, and says why (O1)", () =>
     Effect.gen(function*() {
       const { fake, newCalls, provider } = yield* world()
       yield* fake.addCluster("dev", { controlPlanes: 1, workers: 1 })
       yield* newCalls
       const error = yield* Effect.flip(provider.stopNodes("dev"))
       assert.strictEqual(error._tag, "NodesFailed")
-      assert.match(error.message, /dev-worker-1: Omni does not manage this machine's power/)
-      assert.deepStrictEqual(yield* newCalls, ["List ClusterMachineStatuses", "List MachineStatuses"])
+      assert.match(error.message, /dev-worker-1: no static infra provider manages this machine/)
+      assert.deepStrictEqual([...yield* newCalls].sort(), ["List ClusterMachineStatuses", "List MachineStatuses"])
     }))
+
+  for (const call of ["powerOff", "powerOn"] as const) {
+    it.effect(`sends ${call} to machines with the label of an infra provider alone, whatever their power state (O1)`, () =>
+      Effect.gen(function*() {
+        const sent: Array<string> = []
+        const store = yield* makeStore
+        const ofCluster = { [Labels.cluster]: "dev" }
+        for (const powerState of [0, 1, 2, 3]) {
+          for (const isManaged of [true, false]) {
+            const id = `${isManaged ? "managed" : "ordinary"}-${powerState}`
+            const labels = { ...ofCluster, ...(isManaged ? { [Labels.managedPower]: "" } : {}) }
+            yield* store.put(Kinds.MachineStatus, id, { labels, spec: { powerState } })
+            yield* store.put(Kinds.ClusterMachineStatus, id, {
+              labels,
+              spec: { stage: call === "powerOff" ? 4 : 11, managementAddress: "" }
+            })
+          }
+        }
+        const policy = Policy.make()
+        const send = (id: string) =>
+          Effect.sync(() => void sent.push(id)).pipe(
+            Effect.andThen(Effect.fail(
+              new ProviderUnavailable({
+                provider: "omni",
+                address: "",
+                detail: "stop here",
+                advice: ""
+              })
+            ))
+          )
+        const operation = yield* Operation.make({
+          provider: "omni",
+          name: call === "powerOff" ? "stopNodes" : "startNodes",
+          clusterName: "dev" as ClusterName,
+          policy
+        })
+        const management = { powerOff: send, powerOn: send } as unknown as Management
+        const power = call === "powerOff" ? Power.stop : Power.start
+        yield* power({ state: store.state, management, powerOff: "reversible" })(operation)
+        assert.deepStrictEqual(sent.sort(), [0, 1, 2, 3].map((state) => `managed-${state}`))
+      }))
+  }
 
   it.live("of both powers off what can be powered on again, and leaves the rest", () =>
     Effect.gen(function*() {

@@ -16,7 +16,14 @@ const machine = (stage: number, labels: Record<string, string> = {}, phase: "run
 
 const said = (spec: object) =>
   ({
-    spec: { phase: 3, ready: true, available: true, machines: { requested: 1, total: 1, healthy: 1 }, ...spec }
+    spec: {
+      phase: 3,
+      ready: true,
+      available: true,
+      kubernetesAPIReady: true,
+      machines: { requested: 1, total: 1, healthy: 1 },
+      ...spec
+    }
   }) as unknown as Resource<ClusterStatusSpec>
 
 describe("a machine", () => {

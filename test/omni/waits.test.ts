@@ -21,7 +21,7 @@ const machines = (requested: number, total = requested, healthy = total) => ({
   connected: total
 })
 const status = (given: object = {}) => ({
-  spec: { phase: 3, ready: true, available: true, machines: machines(2), ...given }
+  spec: { phase: 3, ready: true, available: true, kubernetesAPIReady: true, machines: machines(2), ...given }
 })
 
 /** A cluster that asks for two machines, one in each set. */
@@ -42,7 +42,7 @@ const hasEnded = <A, E>(fiber: Fiber.Fiber<A, E>) =>
   Effect.map(TestClock.adjust("1 second"), () => fiber.pollUnsafe() !== undefined)
 
 describe("awaitReady", () => {
-  it.effect("is not ended by RUNNING and ready before the cluster grows, nor by machines that are not well", () =>
+  it.effect("does not end at RUNNING and ready before the cluster grows, without the API, or with unhealthy machines (O4)", () =>
     Effect.gen(function*() {
       const { context, say } = yield* world
       const fiber = yield* Effect.forkChild(awaitReady(context)(dev))
@@ -53,6 +53,7 @@ describe("awaitReady", () => {
         { phase: 1 },
         { ready: false },
         { available: false },
+        { kubernetesAPIReady: false },
         { machines: machines(2, 1, 1) },
         { machines: machines(2, 2, 1) },
         { machines: machines(3) }
@@ -104,17 +105,20 @@ describe("awaitReady", () => {
       assert.isTrue(yield* hasEnded(fiber))
     }))
 
-  it.effect("fails with ClusterNotFound where there is none, or where it goes meanwhile", () =>
+  it.effect("fails with ClusterNotFound where there is no cluster, or where it goes, as does awaitRunning", () =>
     Effect.gen(function*() {
-      const { context, put, remove, say } = yield* world
-      const absent = yield* Effect.flip(awaitReady(context)("other" as ClusterName))
-      assert.strictEqual(absent._tag, "ClusterNotFound")
-      yield* say({ phase: 4 })
-      const fiber = yield* Effect.forkChild(Effect.flip(awaitReady(context)(dev)))
-      assert.isFalse(yield* hasEnded(fiber))
-      yield* put(Kinds.Cluster, "dev", { phase: "tearingDown", spec: {} })
-      yield* remove(Kinds.ClusterStatus, "dev")
-      assert.strictEqual((yield* Fiber.join(fiber))._tag, "ClusterNotFound")
+      for (const wait of [awaitReady, awaitRunning]) {
+        const { context, put, remove, say } = yield* world
+        const absent = yield* Effect.flip(wait(context)("other" as ClusterName))
+        assert.strictEqual(absent._tag, "ClusterNotFound")
+        yield* say({ phase: 4 })
+        const fiber = yield* Effect.forkChild(Effect.flip(wait(context)(dev)))
+        assert.isFalse(yield* hasEnded(fiber))
+        yield* put(Kinds.Cluster, "dev", { phase: "tearingDown", spec: {} })
+        yield* remove(Kinds.ClusterStatus, "dev")
+        assert.isTrue(yield* hasEnded(fiber))
+        assert.strictEqual((yield* Fiber.join(fiber))._tag, "ClusterNotFound")
+      }
     }))
 
   it.effect("that takes too long says what the cluster lacks", () =>
@@ -138,13 +142,23 @@ describe("awaitReady", () => {
 })
 
 describe("awaitRunning", () => {
-  it.effect("ends before the machines are healthy, but not before there are as many as asked for", () =>
+  it.effect("ends when every requested machine runs, healthy or not (O5)", () =>
     Effect.gen(function*() {
-      const { context, say } = yield* world
+      const { context, put, say } = yield* world
+      const stage = (id: string, stage: number) =>
+        put(Kinds.ClusterMachineStatus, id, { labels: ofCluster, spec: { stage, ready: true } })
       const fiber = yield* Effect.forkChild(awaitRunning(context)(dev))
       yield* say({ machines: machines(0), ready: false })
       assert.isFalse(yield* hasEnded(fiber))
-      yield* say({ ready: false, available: false, machines: machines(2, 2, 0) })
+      yield* say({ ready: false, available: false, kubernetesAPIReady: false, machines: machines(2, 2, 0) })
+      assert.isFalse(yield* hasEnded(fiber))
+      yield* stage("m1", 4)
+      assert.isFalse(yield* hasEnded(fiber))
+      for (const other of [0, 1, 2, 3, 5, 6, 7, 8, 9, 10, 11]) {
+        yield* stage("m2", other)
+        assert.isFalse(yield* hasEnded(fiber), String(other))
+      }
+      yield* stage("m2", 4)
       assert.isTrue(yield* hasEnded(fiber))
     }))
 })
@@ -152,14 +166,43 @@ describe("awaitRunning", () => {
 describe("awaitUpgrade", () => {
   const upgraded = (version: string, phase = 2) => ({ spec: { phase, lastUpgradeVersion: version, error: "" } })
 
-  it.effect("is not ended by what was done before: the last version has to be the one that is asked for", () =>
+  const versions = Effect.gen(function*() {
+    const all = yield* world
+    const machine = (id: string, talosVersion: string) =>
+      all.put(Kinds.MachineStatus, id, { labels: ofCluster, spec: { talosVersion } })
+    return { ...all, machine }
+  })
+
+  it.effect("ends when every machine reports the version, not when the server calls it done (O2)", () =>
     Effect.gen(function*() {
-      const { context, put } = yield* world
+      const { context, machine, put, say } = yield* versions
+      yield* say()
+      yield* machine("m1", "v1.11.4")
+      yield* machine("m2", "v1.11.4")
+      const fiber = yield* Effect.forkChild(awaitUpgrade(context)(dev, { talos: "1.11.5" }))
       yield* put(Kinds.TalosUpgradeStatus, "dev", upgraded("1.11.4"))
-      yield* put(Kinds.KubernetesUpgradeStatus, "dev", upgraded("1.34.2"))
-      const fiber = yield* Effect.forkChild(awaitUpgrade(context)(dev))
       assert.isFalse(yield* hasEnded(fiber))
+      yield* put(Kinds.TalosUpgradeStatus, "dev", upgraded("1.11.5"))
+      assert.isFalse(yield* hasEnded(fiber))
+      yield* machine("m1", "v1.11.5")
+      assert.isFalse(yield* hasEnded(fiber))
+      yield* say({ ready: false })
+      yield* machine("m2", "v1.11.5")
+      assert.isFalse(yield* hasEnded(fiber))
+      yield* say()
+      assert.isTrue(yield* hasEnded(fiber))
+    }))
+
+  it.effect("that was written while another one runs waits for its own version", () =>
+    Effect.gen(function*() {
+      const { context, machine, put, say } = yield* versions
+      yield* say()
+      yield* machine("m1", "v1.11.5")
+      yield* machine("m2", "v1.11.5")
       yield* put(Kinds.TalosUpgradeStatus, "dev", upgraded("1.11.4", 1))
+      const fiber = yield* Effect.forkChild(awaitUpgrade(context)(dev, { talos: "v1.11.5" }))
+      assert.isFalse(yield* hasEnded(fiber))
+      yield* put(Kinds.TalosUpgradeStatus, "dev", upgraded("1.11.4"))
       assert.isFalse(yield* hasEnded(fiber))
       yield* put(Kinds.TalosUpgradeStatus, "dev", upgraded("1.11.5", 1))
       assert.isFalse(yield* hasEnded(fiber))
@@ -169,9 +212,61 @@ describe("awaitUpgrade", () => {
 
   it.effect("of one product waits for that one alone", () =>
     Effect.gen(function*() {
-      const { context, put } = yield* world
+      const { context, machine, put, say } = yield* versions
+      yield* say()
+      yield* machine("m1", "v1.0.0")
+      yield* machine("m2", "v1.0.0")
       const fiber = yield* Effect.forkChild(awaitUpgrade(context)(dev, { kubernetes: "v1.35.0" }))
+      assert.isFalse(yield* hasEnded(fiber))
       yield* put(Kinds.KubernetesUpgradeStatus, "dev", upgraded("1.35.0"))
       assert.isTrue(yield* hasEnded(fiber))
+    }))
+
+  it.effect("of a cluster without machines, or with machines that are not there yet, times out and says so (O3)", () =>
+    Effect.gen(function*() {
+      const timedOut = (hasSets: boolean) =>
+        Effect.gen(function*() {
+          const { context, machine, put, remove, say } = yield* versions
+          yield* say(hasSets ? {} : { machines: machines(0) })
+          yield* put(Kinds.TalosUpgradeStatus, "dev", upgraded("1.11.5"))
+          if (hasSets) yield* machine("m1", "v1.11.5")
+          else {
+            for (const set of ["dev-control-planes", "dev-workers"]) {
+              yield* remove(Kinds.MachineSetNode, `machine-${set}`)
+            }
+          }
+          const fiber = yield* Effect.forkChild(
+            Effect.flip(awaitUpgrade(context)(dev, { talos: "1.11.5", timeout: "5 seconds" }))
+          )
+          yield* TestClock.adjust("5 seconds")
+          return (yield* Fiber.join(fiber)).message
+        })
+      assert.match(yield* timedOut(false), /did not end \(the cluster has no machine\) within 5s/)
+      assert.match(yield* timedOut(true), /did not end \(1 of 2 machines have Talos 1\.11\.5\) within 5s/)
+    }))
+
+  it.effect("that takes too long names machines with the old version, and the option that waits longer (O28)", () =>
+    Effect.gen(function*() {
+      const { context, machine, put, say } = yield* versions
+      yield* say()
+      yield* put(Kinds.TalosUpgradeStatus, "dev", upgraded("1.11.5"))
+      yield* machine("m1", "v1.11.4")
+      yield* machine("m2", "v1.11.5")
+      const fiber = yield* Effect.forkChild(Effect.flip(awaitUpgrade(context)(dev, { talos: "1.11.5" })))
+      yield* TestClock.adjust("15 minutes")
+      const { message } = yield* Fiber.join(fiber)
+      assert.match(message, /1 of 2 machines have Talos 1\.11\.5; m1 has 1\.11\.4/)
+      assert.match(message, /option `timeout`/)
+      assert.notMatch(message, /Policy\.requestTimeout/)
+    }))
+
+  it.effect("fails with ClusterNotFound where the cluster goes", () =>
+    Effect.gen(function*() {
+      const { context, put, say } = yield* versions
+      yield* say()
+      const fiber = yield* Effect.forkChild(Effect.flip(awaitUpgrade(context)(dev)))
+      assert.isFalse(yield* hasEnded(fiber))
+      yield* put(Kinds.Cluster, "dev", { phase: "tearingDown", spec: {} })
+      assert.strictEqual((yield* Fiber.join(fiber))._tag, "ClusterNotFound")
     }))
 })

@@ -17,7 +17,14 @@ const o = "omni.sidero.dev/"
 const endpoint = "https://omni.example"
 
 const status = (given: object = {}) => ({
-  spec: { phase: 3, ready: true, available: true, machines: { requested: 1, total: 1, healthy: 1 }, ...given }
+  spec: {
+    phase: 3,
+    ready: true,
+    available: true,
+    kubernetesAPIReady: true,
+    machines: { requested: 1, total: 1, healthy: 1 },
+    ...given
+  }
 })
 const machine = (stage: number, cluster = "dev") => ({
   labels: { [`${o}cluster`]: cluster, [`${o}role-controlplane`]: "" },

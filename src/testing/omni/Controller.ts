@@ -23,6 +23,7 @@ export const label = {
   disconnected: `${prefix}disconnected`,
   hostname: `${prefix}hostname`,
   nodeName: `${prefix}node-name`,
+  managed: `${prefix}is-managed-by-static-infra-provider`,
   byController: `${prefix}managed-by-machine-set-node-controller`
 } as const
 
@@ -162,6 +163,7 @@ export const makeController = (
       ...machine.labels,
       ...role,
       ...(machine.connected ? { [label.connected]: "" } : { [label.disconnected]: "" }),
+      ...(machine.power === "unsupported" ? {} : { [label.managed]: "" }),
       [`${prefix}arch`]: machine.arch,
       [`${prefix}talos-version`]: machine.talosVersion
     })
@@ -200,6 +202,7 @@ export const makeController = (
       [label.set]: labels[label.set] ?? "",
       ...(label.controlPlane in labels ? { [label.controlPlane]: "" } : { [label.worker]: "" }),
       ...(machine.connected ? { [label.connected]: "" } : {}),
+      ...(machine.power === "unsupported" ? {} : { [label.managed]: "" }),
       [label.hostname]: machine.hostname,
       [label.nodeName]: machine.hostname
     })
@@ -427,7 +430,13 @@ export const makeController = (
     }, userLabels(cluster.metadata.labels))
     for (const node of ofCluster("MachineSetNodes", id)) {
       const machine = machines.get(node.metadata.id)
-      if (node.metadata.phase === "running" && machine !== undefined) advance(node, machine, busy)
+      if (node.metadata.phase !== "running" || machine === undefined) continue
+      advance(node, machine, busy)
+      const version = `v${spec.talosVersion}`
+      if (!busy && machine.talosVersion !== version && (progress.get(machine.id) ?? 0) >= wayUp.length - 1) {
+        machine.talosVersion = version
+        sayMachine(machine)
+      }
     }
   }
 

@@ -13,7 +13,8 @@ export interface Machine {
   /** It stays in the stage in which it is, as long as this holds. */
   held: boolean
   readonly arch: "amd64" | "arm64"
-  readonly talosVersion: string
+  /** With `v`; changes with the cluster that the machine is in. */
+  talosVersion: string
   readonly addresses: ReadonlyArray<string>
   readonly labels: Readonly<Record<string, string>>
 }
