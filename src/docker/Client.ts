@@ -256,11 +256,13 @@ export const make = Effect.fnUntraced(function*(options: {
     address: Effect.sync(() => connected?.address),
     ping: Effect.flatMap(options.policy, (policy) =>
       engine.pipe(
+        // Connecting has its own deadline, whose error names the address and the other candidates.
         Effect.tap((connection) =>
-          Effect.flatMap(connection.exchange({ method: "GET", path: "/_ping" }), (answer) =>
-            answer.status === 200 ? Effect.void : failWith(reasonOf(answer)))
+          connection.exchange({ method: "GET", path: "/_ping" }).pipe(
+            Effect.flatMap((answer) => answer.status === 200 ? Effect.void : failWith(reasonOf(answer))),
+            deadline(policy.requestTimeout, "GET /_ping")
+          )
         ),
-        deadline(policy.requestTimeout, "GET /_ping"),
         Effect.catchTag("BackendError", (error) =>
           Effect.fail(
             new ProviderUnavailable({

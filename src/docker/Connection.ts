@@ -1,21 +1,26 @@
 /**
- * Finds the Docker engine as the docker CLI does, and tells what was passed over and why.
+ * Finds the engine as the docker CLI does, and reports what was passed over and why.
  *
- * The order: the layer's own options, DOCKER_HOST, DOCKER_CONTEXT, the CLI's current context, then the usual sockets. One
- * that is named explicitly is the only one; the usual sockets are tried in turn. dockerode reads none of the contexts and
- * merges the environment under its options, so it is always given complete options and never sees the environment.
- * Source: docker CLI reference, "Use Docker contexts" and "Environment variables".
+ * The order is: the options of the layer, DOCKER_HOST, DOCKER_CONTEXT, the current context of the CLI, then the usual
+ * sockets. An engine that is named explicitly is the only one that is tried. The usual sockets are tried in turn, those
+ * of Podman last. DOCKER_TLS, DOCKER_TLS_VERIFY and DOCKER_CERT_PATH mean what they mean for the CLI.
+ * Source: docker CLI reference, "Use Docker contexts" and "Environment variables"; docker CLI, `opts/hosts.go`.
  */
 import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { ProviderUnavailable } from "../ProviderError.ts"
+import type { SshTarget } from "./Ssh.ts"
 
 /** Where an engine listens, as dockerode wants it. `address` is for people and never has credentials. */
 export interface Endpoint {
   readonly address: string
-  /** Whether the engine's certificate is taken as it is. */
+  /** Whether the engine's certificate is accepted without a check. */
   readonly skipVerify: boolean
+  /** A path in front of every request, without slashes at its ends. */
+  readonly prefix?: string
+  /** The engine is reached through `ssh`. */
+  readonly ssh?: SshTarget
   readonly options: {
     readonly socketPath?: string
     readonly host?: string
@@ -29,7 +34,10 @@ export interface Endpoint {
 
 /** What a user can say about the connection. */
 export interface ConnectionOptions {
-  /** `unix:///path`, `npipe:////./pipe/name`, `tcp://host:port` or `https://host:port`. Beats the environment. */
+  /**
+   * `unix:///path`, `npipe:////./pipe/name`, `tcp://host:port`, `https://host:port` or `ssh://user@host`. It is used
+   * instead of the environment.
+   */
   readonly host?: string
   /** TLS material in PEM, for `tcp` and `https`. */
   readonly tls?: {
@@ -55,6 +63,7 @@ const readable = Config.all({
   host: Config.option(Config.NonEmptyString("DOCKER_HOST")),
   context: Config.option(Config.NonEmptyString("DOCKER_CONTEXT")),
   config: Config.option(Config.NonEmptyString("DOCKER_CONFIG")),
+  tls: Config.option(Config.NonEmptyString("DOCKER_TLS")),
   tlsVerify: Config.option(Config.NonEmptyString("DOCKER_TLS_VERIFY")),
   certPath: Config.option(Config.NonEmptyString("DOCKER_CERT_PATH")),
   runtimeDir: Config.option(Config.NonEmptyString("XDG_RUNTIME_DIR")),
@@ -66,6 +75,7 @@ export interface Environment {
   readonly host?: string
   readonly context?: string
   readonly config?: string
+  readonly tls?: string
   readonly tlsVerify?: string
   readonly certPath?: string
   readonly runtimeDir?: string
@@ -85,45 +95,81 @@ export const environment: Effect.Effect<Environment> = readable.pipe(
 const unavailable = (address: string, detail: string, passedOver: ReadonlyArray<Candidate>, advice: string) =>
   new ProviderUnavailable({ provider: "docker", address, detail, candidates: passedOver, advice })
 
-/** What stands before the last `@` may be a password, also where the rest is no URL. */
+/** The text before the last `@` may be a password, also where the rest is not a URL. */
 const withoutCredentials = (host: string): string => host.replace(/^(\w+:\/\/)?.*@/s, "$1")
 
-/** Reads one endpoint URL. The error is a sentence about it. */
-const parse = (
-  host: string,
-  tls: ConnectionOptions["tls"]
-): { readonly endpoint: Endpoint } | { readonly fault: string; readonly advice: string } => {
-  const advice = "Use unix:///path/to/docker.sock, tcp://host:port or https://host:port."
-  const socket = /^(?:unix|npipe):\/\/(.*)$/.exec(host)
-  if (socket !== null) {
-    const path = socket[1] ?? ""
-    return path === ""
-      ? { fault: "it names no path", advice }
-      : { endpoint: { address: host, skipVerify: false, options: { socketPath: path } } }
-  }
-  if (host.startsWith("ssh://")) {
-    return {
-      fault: "ssh is not supported yet",
-      advice: "Forward the remote socket and use it: ssh -NL /tmp/docker.sock:/var/run/docker.sock HOST."
-    }
-  }
-  const url = URL.parse(host.includes("://") ? host : `tcp://${host}`)
-  if (url === null || !["tcp:", "http:", "https:"].includes(url.protocol) || url.hostname === "") {
-    return { fault: "it is not an address of an engine", advice }
-  }
-  const secure = url.protocol === "https:" || tls !== undefined
-  const port = url.port === "" ? (secure ? 2376 : 2375) : Number(url.port)
+type Parsed = { readonly endpoint: Endpoint } | { readonly fault: string; readonly advice: string }
+
+const advice = "Use unix:///path/to/docker.sock, tcp://host:port, https://host:port or ssh://user@host."
+
+const socketEndpoint = (scheme: string, path: string): Endpoint => ({
+  address: `${scheme}://${path}`,
+  skipVerify: false,
+  options: { socketPath: path }
+})
+
+const defaultSockets: Readonly<Record<string, string>> = {
+  unix: "/var/run/docker.sock",
+  npipe: "//./pipe/docker_engine"
+}
+
+const parseSsh = (host: string): Parsed => {
+  const url = URL.parse(host)
+  const fault = (fault: string) => ({ fault, advice: "Use ssh://user@host:port, with a key that needs no passphrase." })
+  if (url === null || url.hostname === "") return fault("it has no host name")
+  if (url.password !== "") return fault("a password in an ssh address is not supported")
+  if (url.search !== "" || url.hash !== "") return fault("an ssh address has nothing after the host and the socket")
+  const name = url.hostname.replace(/^\[|\]$/g, "")
+  if (!/^[A-Za-z0-9:]/.test(name)) return fault("it has no valid host name")
+  const path = url.pathname.replace(/\/+$/, "")
   return {
     endpoint: {
-      address: `${secure ? "https" : "tcp"}://${url.hostname}:${port}`,
+      address: withoutCredentials(host),
+      skipVerify: false,
+      ssh: {
+        host: name,
+        ...(url.username === "" ? {} : { user: decodeURIComponent(url.username) }),
+        ...(url.port === "" ? {} : { port: Number(url.port) }),
+        ...(path === "" ? {} : { socketPath: path })
+      },
+      options: { host: "docker.example.com", port: 80, protocol: "http" }
+    }
+  }
+}
+
+/** Reads one address. The fault is a sentence about it. */
+const parse = (given: string, tls: ConnectionOptions["tls"]): Parsed => {
+  // `set DOCKER_HOST=... && command` leaves a space on Windows.
+  const host = given.trim()
+  const [scheme = "tcp", rest = ""] = host.includes("://") ? host.split(/:\/\/(.*)/s) : ["tcp", host]
+  if (scheme === "unix" || scheme === "npipe") {
+    return { endpoint: socketEndpoint(scheme, rest || (defaultSockets[scheme] ?? "")) }
+  }
+  if (scheme === "ssh") return parseSsh(host)
+  if (!host.includes("://") && /^(?:\/|\w+:\/)/.test(host)) {
+    return { fault: "it is a path, not an address of an engine", advice }
+  }
+  // Without a host name it is this machine. A `//` would otherwise start a path.
+  const authority = rest === "" || rest.startsWith(":") ? `localhost${rest}` : rest
+  const url = ["tcp", "http", "https"].includes(scheme) ? URL.parse(`tcp://${authority}`) : null
+  if (url === null || url.hostname === "" || url.port === "0") {
+    return { fault: "it is not an address of an engine", advice }
+  }
+  const secure = scheme === "https" || tls !== undefined
+  const port = url.port === "" ? (scheme === "https" ? 2376 : 2375) : Number(url.port)
+  const prefix = url.pathname.replace(/^\/+|\/+$/g, "")
+  return {
+    endpoint: {
+      address: `${secure ? "https" : "tcp"}://${url.hostname}:${port}${prefix === "" ? "" : `/${prefix}`}`,
       skipVerify: tls?.skipVerify === true,
+      ...(prefix === "" ? {} : { prefix }),
       options: {
         host: url.hostname,
         port,
         protocol: secure ? "https" : "http",
         ...(tls?.ca === undefined ? {} : { ca: tls.ca }),
-        ...(tls?.cert === undefined ? {} : { cert: tls.cert }),
-        ...(tls?.key === undefined ? {} : { key: tls.key })
+        // One without the other is of no use, and the CLI ignores it too.
+        ...(tls?.cert === undefined || tls.key === undefined ? {} : { cert: tls.cert, key: tls.key })
       }
     }
   }
@@ -149,7 +195,10 @@ const files: Effect.Effect<Files> = Effect.promise(async () => {
   }
 })
 
-const pems = (fs: Files, directory: string) =>
+const pems = (
+  fs: Files,
+  directory: string
+): Effect.Effect<{ readonly ca?: string; readonly cert?: string; readonly key?: string }> =>
   Effect.map(
     Effect.all(
       (["ca", "cert", "key"] as const).map((name) => Effect.option(fs.read(fs.join(directory, `${name}.pem`)))),
@@ -209,11 +258,28 @@ export const resolve = Effect.fnUntraced(function*(
 
   const fs = yield* files
   const configDir = env.config ?? (env.home === undefined ? undefined : fs.join(env.home, ".docker"))
-  if (env.host !== undefined) {
+  const variables = (["DOCKER_TLS_VERIFY", "DOCKER_TLS"] as const)
+    .filter((name) => (name === "DOCKER_TLS" ? env.tls : env.tlsVerify) !== undefined)
+  const fromVariables = Effect.fnUntraced(function*(
+    host: string
+  ): Effect.fn.Return<ConnectionOptions["tls"], ProviderUnavailable> {
     const certDir = env.certPath ?? configDir
-    const material = env.tlsVerify === undefined || certDir === undefined ? undefined : yield* pems(fs, certDir)
-    const tls = options.tls ?? material
-    return yield* only("DOCKER_HOST", env.host, tls)
+    // TLS concerns ports only. An option is used instead of the variables.
+    if (options.tls !== undefined || variables.length === 0 || /^\s*(?:unix|npipe|ssh):/.test(host)) return options.tls
+    const material = certDir === undefined ? {} : yield* pems(fs, certDir)
+    if (material.ca === undefined) {
+      return yield* unavailable(
+        withoutCredentials(host),
+        `${variables[0]}: there is no ca.pem in ${certDir ?? "a folder that DOCKER_CERT_PATH or HOME names"}`,
+        passedOver,
+        "Set DOCKER_CERT_PATH to the folder of ca.pem, cert.pem and key.pem, or unset the variable."
+      )
+    }
+    return { ...material, skipVerify: env.tlsVerify === undefined }
+  })
+
+  if (env.host !== undefined && env.host.trim() !== "") {
+    return yield* only("DOCKER_HOST", env.host, yield* fromVariables(env.host))
   }
   passedOver.push({ address: "DOCKER_HOST", why: "not set" })
 
@@ -221,7 +287,10 @@ export const resolve = Effect.fnUntraced(function*(
   const current = configFile === undefined
     ? undefined
     : jsonField(yield* Effect.orElseSucceed(fs.read(configFile), () => ""), "currentContext")
-  const named = env.context !== undefined
+  const named = env.host !== undefined
+    // As for the CLI: blanks name no engine, but they do switch contexts off.
+    ? undefined
+    : env.context !== undefined
     ? { source: "DOCKER_CONTEXT", name: env.context }
     : typeof current === "string" && current !== ""
     ? { source: `currentContext in ${configFile}`, name: current }
@@ -245,17 +314,22 @@ export const resolve = Effect.fnUntraced(function*(
     passedOver.push({ address: configFile ?? "docker's config.json", why: "no current context" })
   }
 
+  if (variables.length > 0) {
+    const host = "tcp://localhost:2376"
+    return yield* only(variables[0] ?? "DOCKER_TLS", host, yield* fromVariables(host))
+  }
   const sockets = process.platform === "win32" ? ["npipe:////./pipe/docker_engine"] : [
     "unix:///var/run/docker.sock",
     ...(env.home === undefined ? [] : [`unix://${fs.join(env.home, ".docker", "run", "docker.sock")}`]),
-    ...(env.runtimeDir === undefined ? [] : [`unix://${fs.join(env.runtimeDir, "docker.sock")}`])
+    ...(env.runtimeDir === undefined ? [] : [`unix://${fs.join(env.runtimeDir, "docker.sock")}`]),
+    "unix:///run/podman/podman.sock",
+    ...(env.runtimeDir === undefined ? [] : [`unix://${fs.join(env.runtimeDir, "podman", "podman.sock")}`])
   ]
   return {
     passedOver,
-    endpoints: sockets.map((address) => ({
-      address,
-      skipVerify: false,
-      options: { socketPath: address.replace(/^\w+:\/\//, "") }
-    }))
+    endpoints: sockets.map((address) => {
+      const [scheme = "", path = ""] = address.split("://")
+      return socketEndpoint(scheme, path)
+    })
   }
 })

@@ -7,6 +7,7 @@
  */
 import * as Option from "effect/Option"
 import * as Reasons from "../Reason.ts"
+import { sshFailed } from "./Ssh.ts"
 
 /** A reply that is not a success. */
 export interface Refusal {
@@ -344,6 +345,12 @@ export const connectionFailure = (
         detail: `this user may not use it (${code})`,
         advice:
           "Run as a user who may use the socket (often: a member of the group `docker`), or use a rootless engine."
+      }
+    case sshFailed:
+      return {
+        _tag: "NoConnection",
+        detail: text,
+        advice: "Check that `ssh HOST docker version` works without a question."
       }
     case "ENOTFOUND":
     case "EAI_AGAIN":

@@ -1,7 +1,7 @@
 /**
  * Bytes to and from a Docker engine: requests, whole answers, lines, and the connection they go over.
  *
- * dockerode's modem carries the requests; it is loaded when the first connection is made, and it sees no environment.
+ * dockerode's modem carries the requests. It is loaded with the first connection and reads no environment.
  * Every answer is read here as a stream, because dockerode never settles where an engine dies in the middle of a body.
  * Interruption aborts a request at once; what the engine has begun by then, it completes. Statuses are judged in
  * `Client.ts`; where the engine is, `Connection.ts` says.
@@ -21,10 +21,13 @@ import { countCall, failWith } from "../internal/Method.ts"
 import { ProviderUnavailable } from "../ProviderError.ts"
 import { type BackendError, InvalidResponse, RequestTimeout, Transport as TransportCut } from "../Reason.ts"
 import { type ConnectionOptions, type Endpoint, type Environment, resolve } from "./Connection.ts"
-import { connectionFailure, messageIn, oneLine, parseJson } from "./Errors.ts"
+import { connectionFailure, isPage, messageIn, oneLine, pageSentence, parseJson } from "./Errors.ts"
 import * as Wire from "./Wire.ts"
 
 export type CallFailure = ProviderUnavailable | BackendError
+
+/** Podman answers the same API, with other defaults and texts. */
+export type EngineKind = "docker" | "podman"
 
 /** The newest API whose shapes we know, and the oldest that we can work with (cgroup namespaces). */
 const newestApi = [1, 47] as const
@@ -63,45 +66,33 @@ const withoutRedirects = (modem: Modem): void => {
 /** An engine that answered, and the API version that was agreed on with it. */
 interface Connected {
   readonly address: string
+  readonly engine: EngineKind
   readonly dockerode: Dockerode
   readonly modem: Modem
 }
 
-const dockerVariables = [
-  "DOCKER_HOST",
-  "DOCKER_TLS_VERIFY",
-  "DOCKER_CERT_PATH",
-  "DOCKER_PATH_PREFIX",
-  "DOCKER_CLIENT_TIMEOUT"
-]
-
-/** Runs `f`, which must not wait, with no variable that dockerode would merge under the options it is given. */
-const withoutDockerVariables = <A>(f: () => A): A => {
-  const saved = dockerVariables.map((name) => [name, process.env[name]] as const)
-  for (const name of dockerVariables) delete process.env[name]
-  try {
-    return f()
-  } finally {
-    for (const [name, value] of saved) if (value !== undefined) process.env[name] = value
-  }
-}
-
+/**
+ * dockerode on an endpoint. Its modem would merge the variables of the process under any options, and fail for a
+ * DOCKER_HOST that is not a URL. So the modem is built here, with every field, and reads no environment.
+ */
 const openDockerode = (endpoint: Endpoint): Effect.Effect<Dockerode, ProviderUnavailable> =>
   Effect.tryPromise({
     try: async () => {
-      const [{ default: Dockerode }, http, https] = await Promise.all([
+      const [{ default: Dockerode }, { default: Modem }, http, https] = await Promise.all([
         import("dockerode"),
+        import("docker-modem"),
         import("node:http"),
         import("node:https")
       ])
       // A socket that is kept and then closed by the engine would fail the next call, which may not be repeatable.
-      const agent = endpoint.options.protocol === "https"
+      const agent = endpoint.ssh !== undefined
+        ? await (await import("./Ssh.ts")).sshAgent(endpoint.ssh)
+        : endpoint.options.protocol === "https"
         ? new https.Agent({ keepAlive: false, rejectUnauthorized: !endpoint.skipVerify })
         : new http.Agent({ keepAlive: false })
-      const settings = { ...endpoint.options, agent }
-      const dockerode = withoutDockerVariables(() => new Dockerode(settings))
-      withoutRedirects(dockerode.modem as unknown as Modem)
-      return dockerode
+      const modem = Object.assign(Object.create(Modem.prototype) as Modem, modemFields(endpoint, agent))
+      withoutRedirects(modem)
+      return new Dockerode({ modem } as Dockerode.DockerOptions)
     },
     catch: (error) =>
       new ProviderUnavailable({
@@ -111,6 +102,27 @@ const openDockerode = (endpoint: Endpoint): Effect.Effect<Dockerode, ProviderUna
         advice: "Check the TLS material and the address of the engine."
       })
   })
+
+/** Every field that the constructor of docker-modem sets. Exported for the test that compares them. */
+export const modemFields = ({ options, prefix }: Endpoint, agent: unknown) => ({
+  host: options.host,
+  socketPath: options.socketPath,
+  port: options.port,
+  pathPrefix: undefined,
+  username: undefined,
+  password: undefined,
+  version: prefix,
+  key: options.key,
+  cert: options.cert,
+  ca: options.ca,
+  timeout: undefined,
+  connectionTimeout: undefined,
+  checkServerIdentity: undefined,
+  agent,
+  headers: {},
+  sshOptions: {},
+  protocol: options.protocol ?? "http"
+})
 
 /** The error of a connection that was not made, or was cut, or led elsewhere. */
 export const failure = (address: string, error: unknown): Effect.Effect<never, CallFailure> => {
@@ -180,6 +192,8 @@ const readBody = (address: string, response: IncomingMessage): Effect.Effect<str
 export interface Answer {
   readonly status: number
   readonly text: string
+  /** Their names are in lower case. */
+  readonly headers?: Readonly<Record<string, string | ReadonlyArray<string> | undefined>>
   readonly retryAfterMillis?: number
 }
 
@@ -198,7 +212,12 @@ const exchange = (connected: Connected, request: Request): Effect.Effect<Answer,
       Effect.zipWith(
         readBody(connected.address, response),
         Clock.currentTimeMillis,
-        (text, now) => ({ status: response.statusCode ?? 0, text, ...retryAfter(response, now) })
+        (text, now) => ({
+          status: response.statusCode ?? 0,
+          text,
+          headers: response.headers,
+          ...retryAfter(response, now)
+        })
       )
   )
 
@@ -292,7 +311,18 @@ const version = (text: string | undefined): readonly [number, number] | undefine
 const less = (a: readonly [number, number], b: readonly [number, number]): boolean =>
   a[0] === b[0] ? a[1] < b[1] : a[0] < b[0]
 
-/** Asks an endpoint for its API versions, and fixes the one to speak. */
+/** What the headers of `/_ping` report: the newest API version, and the engine. */
+const pinged = ({ headers = {}, status }: Answer) => {
+  const header = (name: string): string => String(headers[name] ?? "")
+  const newest = status === 200 ? version(header("api-version")) : undefined
+  const podman = header("libpod-api-version") !== "" || /libpod|podman/i.test(header("server"))
+  return newest === undefined ? undefined : { newest, engine: podman ? "podman" as const : "docker" as const }
+}
+
+/**
+ * Reads the API versions of an engine, and fixes the one to speak. `/version` of Podman takes 0.5 to 2 s, so it is only
+ * requested where the headers of `/_ping` are missing, or report an API whose oldest version may be newer than ours.
+ */
 const negotiate = Effect.fnUntraced(function*(
   endpoint: Endpoint,
   timeout: Duration.Duration
@@ -301,42 +331,63 @@ const negotiate = Effect.fnUntraced(function*(
   const modem = dockerode.modem as unknown as Modem
   const refuse = (detail: string, advice: string) =>
     new ProviderUnavailable({ provider: "docker", address: endpoint.address, detail, advice })
-  const connected: Connected = { address: endpoint.address, dockerode, modem }
-  const answer = yield* exchange(connected, { method: "GET", path: "/version" }).pipe(
-    deadline(timeout, "GET /version"),
-    Effect.catchTag(
-      "BackendError",
-      (error) =>
-        Effect.fail(
-          refuse(error.reason.detail, "Look at the engine's log; something listens there but does not answer.")
-        )
+  const connectedTo = (engine: EngineKind): Connected => ({ address: endpoint.address, engine, dockerode, modem })
+  const get = (path: string) =>
+    exchange(connectedTo("docker"), { method: "GET", path }).pipe(
+      deadline(timeout, `GET ${path}`),
+      Effect.catchTag("BackendError", ({ reason }) =>
+        Effect.fail(refuse(
+          reason.detail,
+          reason._tag === "Transport"
+            ? cutAdvice(endpoint)
+            : "Check the log of the engine: it listens but does not answer."
+        )))
     )
-  )
-  const notDocker = refuse(
-    `what listens there is not a Docker engine (status ${answer.status}: ${
-      oneLine(messageIn(answer.text)).slice(0, 80)
-    })`,
-    "Name the engine's address by DOCKER_HOST or the layer's `host` option."
-  )
-  const body = Option.flatMap(parseJson(answer.text), Schema.decodeUnknownOption(Wire.Version))
-  if (answer.status !== 200 || Option.isNone(body)) return yield* notDocker
-  const newest = version(body.value.ApiVersion)
-  if (newest === undefined) return yield* notDocker
-  if (less(newest, oldestApi)) {
-    return yield* refuse(
-      `its API ${body.value.ApiVersion} is older than ${oldestApi.join(".")}`,
+  const speak = (engine: EngineKind, version: readonly [number, number]): Connected => {
+    modem.version = `${endpoint.prefix === undefined ? "" : `${endpoint.prefix}/`}v${version.join(".")}`
+    return connectedTo(engine)
+  }
+  const tooOld = (newest: readonly [number, number]) =>
+    refuse(
+      `its API ${newest.join(".")} is older than ${oldestApi.join(".")}`,
       "Update the Docker engine to 20.10 or newer."
     )
+
+  const ping = pinged(yield* get("/_ping"))
+  if (ping !== undefined && !less(newestApi, ping.newest)) {
+    return less(ping.newest, oldestApi) ? yield* tooOld(ping.newest) : speak(ping.engine, ping.newest)
   }
+  const answer = yield* get("/version")
+  const body = Option.flatMap(parseJson(answer.text), Schema.decodeUnknownOption(Wire.Version))
+  const newest = Option.isNone(body) ? undefined : version(body.value.ApiVersion)
+  if (answer.status !== 200 || Option.isNone(body) || newest === undefined) {
+    const words = isPage(answer.text) ? pageSentence(answer.text) : oneLine(messageIn(answer.text)).slice(0, 80)
+    return yield* refuse(
+      `what listens there is not a Docker engine (status ${answer.status}: ${words})`,
+      "Name the engine's address by DOCKER_HOST or the layer's `host` option."
+    )
+  }
+  if (less(newest, oldestApi)) return yield* tooOld(newest)
   const floor = version(body.value.MinAPIVersion ?? undefined) ?? oldestApi
   const ours = less(newest, newestApi) ? newest : newestApi
-  modem.version = `v${(less(ours, floor) ? floor : ours).join(".")}`
-  return connected
+  const podman = body.value.Components?.some(({ Name }) => /podman/i.test(Name ?? "")) ?? false
+  return speak(ping?.engine ?? (podman ? "podman" : "docker"), less(ours, floor) ? floor : ours)
 })
+
+/** What to check when an engine ends a connection before the first byte of an answer. */
+const cutAdvice = ({ options: { cert, protocol, socketPath }, ssh }: Endpoint): string =>
+  socketPath !== undefined || ssh !== undefined
+    ? "Check the log of the engine: it closes connections without an answer."
+    : protocol === "https"
+    ? `The engine ended the TLS connection. ${
+      cert === undefined ? "It may require a client certificate" : "It may not know the client certificate"
+    }: check cert.pem and key.pem in DOCKER_CERT_PATH.`
+    : "The engine may require TLS. Set DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH, or use https://host:port."
 
 /** A connection to one engine, over which requests are sent. */
 export interface Connection {
   readonly address: string
+  readonly engine: EngineKind
   /** Sends a request and reads its whole answer. */
   readonly exchange: (request: Request) => Effect.Effect<Answer, CallFailure>
   /** Opens an answer that comes bit by bit; it is closed with the scope. */
@@ -347,6 +398,7 @@ export interface Connection {
 
 const connectionOf = (connected: Connected): Connection => ({
   address: connected.address,
+  engine: connected.engine,
   exchange: (request) => exchange(connected, request),
   openStream: (request) => openStream(connected, request),
   dockerode: Effect.succeed(connected.dockerode)

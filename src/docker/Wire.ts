@@ -148,6 +148,7 @@ export const ExecInspect = Schema.Struct({ ExitCode: nullable(Schema.Number) })
 export const Version = Schema.Struct({
   ApiVersion: Schema.String,
   MinAPIVersion: nullable(Schema.String),
+  Components: nullable(Schema.Array(Schema.Struct({ Name: nullable(Schema.String) }))),
   Version: nullable(Schema.String)
 })
 

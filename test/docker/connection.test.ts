@@ -1,12 +1,15 @@
 /** How an engine is found, in the docker CLI's order: options, variables, contexts, sockets; and its address. */
 import { assert, describe, it } from "@effect/vitest"
+import Modem from "docker-modem"
 import * as Effect from "effect/Effect"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
 import { inspect } from "node:util"
+import { resolve } from "../../src/docker/Connection.ts"
+import { modemFields } from "../../src/docker/Transport.ts"
 import { asked, checked, type Env, serviceIn, systemSocket, twoEngines, unavailable } from "./fake/connecting.ts"
-import { temporaryFolder } from "./fake/Conversation.ts"
+import { converse, json, temporaryFolder, text } from "./fake/Conversation.ts"
 import { pretend } from "./fake/Engine.ts"
 import { type Home, makeHome } from "./fake/home.ts"
 
@@ -84,6 +87,30 @@ describe("the order", () => {
       })
   )
 
+  it.live.skipIf(systemSocket)(
+    "Podman's sockets are tried last, and named where none answers (P16)",
+    () =>
+      Effect.gen(function*() {
+        const home = yield* makeHome
+        const runtime = yield* temporaryFolder
+        const env = { HOME: home.path, XDG_RUNTIME_DIR: runtime }
+        const { candidates = [] } = yield* unavailable(env)
+        assert.deepStrictEqual(candidates.slice(-2).map(({ address }) => address), [
+          "unix:///run/podman/podman.sock",
+          `unix://${path.join(runtime, "podman/podman.sock")}`
+        ])
+        fs.mkdirSync(path.join(runtime, "podman"))
+        const podman = yield* pretend({ socket: path.join(runtime, "podman/podman.sock") })
+        yield* checked(env)
+        assert.isAbove(podman.heard.length, 0)
+        const before = podman.heard.length
+        const docker = yield* pretend({ socket: path.join(runtime, "docker.sock") })
+        yield* checked(env)
+        assert.isAbove(docker.heard.length, 0)
+        assert.strictEqual(podman.heard.length, before)
+      })
+  )
+
   it.live.skipIf(systemSocket)("the context `default` means the usual sockets", () =>
     Effect.gen(function*() {
       const home = yield* makeHome
@@ -122,12 +149,24 @@ describe("the order", () => {
       yield* checked({}, { host: unix.host })
       const tcp = yield* pretend({ address: "127.0.0.1" })
       yield* checked({ DOCKER_HOST: tcp.host })
-      assert.deepStrictEqual([unix.told(), tcp.told()], [["GET /version", "GET /_ping"], [
-        "GET /version",
+      assert.deepStrictEqual([unix.told(), tcp.told()], [["GET /_ping", "GET /_ping"], [
+        "GET /_ping",
         "GET /_ping"
       ]])
+      // dockerode itself reads none of them either.
+      const docker = yield* serviceIn({}, { host: unix.host })
+      yield* docker.client((dockerode) => dockerode.ping())
+      assert.deepStrictEqual(unix.told().slice(2), ["GET /_ping", "GET /_ping"])
       assert.strictEqual(process.env["DOCKER_HOST"], rubbish["DOCKER_HOST"])
     }))
+})
+
+describe("dockerode's modem", () => {
+  it("is given every field that its constructor sets", () => {
+    const endpoint = { address: "unix:///x.sock", skipVerify: false, options: { socketPath: "/x.sock" } }
+    const constructed = new Modem({ socketPath: "/x.sock" }) as object
+    assert.sameMembers(Object.keys(modemFields(endpoint, {})), Object.keys(constructed))
+  })
 })
 
 describe("contexts", () => {
@@ -171,16 +210,6 @@ describe("contexts", () => {
       }
     }))
 
-  it.live("one whose host is ssh says that this is not supported yet, and what to do", () =>
-    Effect.gen(function*() {
-      const home = yield* makeHome
-      home.addContext("far", "ssh://me:hunter2@far.example")
-      const error = yield* unavailable({ HOME: home.path, DOCKER_CONTEXT: "far" })
-      assert.include(error.message, "ssh is not supported yet")
-      assert.include(error.message, "ssh -NL")
-      assert.notInclude(error.message, "hunter2")
-    }))
-
   it.live.skipIf(systemSocket)(
     "a config.json that is no JSON counts as one without a current context",
     () =>
@@ -204,6 +233,46 @@ describe("addresses", () => {
       }
     }))
 
+  it.live("spaces around an address do not count, nor do those around a variable (D8)", () =>
+    Effect.gen(function*() {
+      const unix = yield* pretend()
+      const tcp = yield* pretend({ address: "127.0.0.1" })
+      for (const host of [` ${unix.host}`, `${unix.host} `, `\t${tcp.host}\n`]) {
+        yield* checked({ DOCKER_HOST: host })
+        yield* checked({}, { host })
+      }
+      assert.deepStrictEqual([unix.heard.length, tcp.heard.length], [8, 4])
+    }))
+
+  it.live("a path after the port is in front of every request (D8)", () =>
+    Effect.gen(function*() {
+      const heard: Array<string> = []
+      const engine = yield* converse(({ path }) => {
+        heard.push(path)
+        return path.endsWith("/_ping") ? text(200, "OK", { "Api-Version": "1.41" }) : json([])
+      }, { address: "127.0.0.1" })
+      const docker = yield* serviceIn({ DOCKER_HOST: `${engine.host}/some/prefix/` })
+      yield* docker.provider.listNodes("dev")
+      yield* docker.client((dockerode) => dockerode.listContainers())
+      assert.deepStrictEqual(heard, [
+        "/some/prefix/_ping",
+        "/some/prefix/v1.41/containers/json",
+        "/some/prefix/v1.41/containers/json"
+      ])
+    }))
+
+  it.live("an address without a host means this machine, one without a path the default socket (D8)", () =>
+    Effect.gen(function*() {
+      const engine = yield* pretend({ address: "127.0.0.1" })
+      const port = engine.host.split(":").at(-1)
+      yield* checked({ DOCKER_HOST: `tcp://:${port}` })
+      assert.isAbove(engine.heard.length, 0)
+      const endpoint = (host: string) =>
+        Effect.map(resolve({}, { host }), ({ endpoints }) => endpoints.map(({ address }) => address))
+      assert.deepStrictEqual(yield* endpoint("tcp://"), ["tcp://localhost:2375"])
+      assert.deepStrictEqual(yield* endpoint("unix://"), ["unix:///var/run/docker.sock"])
+    }))
+
   const loopback6 = Object.values(os.networkInterfaces()).flat().some((each) => each?.address === "::1")
   it.live.skipIf(!loopback6)("an IPv6 address is reached", () =>
     Effect.gen(function*() {
@@ -213,16 +282,19 @@ describe("addresses", () => {
     }))
 
   const rubbish: Readonly<Record<string, string>> = {
-    "unix://": "it names no path",
-    "npipe://": "it names no path",
-    "tcp://": "it is not an address of an engine",
     "tcp://host:99999": "it is not an address of an engine",
     "ftp://host": "it is not an address of an engine",
     "fd://": "it is not an address of an engine",
     "not an address": "it is not an address of an engine",
     "tcp://[rubbish": "it is not an address of an engine",
-    "ssh://host": "ssh is not supported yet",
-    "ssh://": "ssh is not supported yet"
+    "tcp://host:0": "it is not an address of an engine",
+    "TCP://host:2375": "it is not an address of an engine",
+    "/run/docker.sock": "it is a path, not an address of an engine",
+    "unix:/run/docker.sock": "it is a path, not an address of an engine",
+    "ssh://": "it has no host name",
+    "ssh://me:word@host": "a password in an ssh address is not supported",
+    "ssh://host?x=1": "an ssh address has nothing after the host and the socket",
+    "ssh://-oProxyCommand=x": "it has no valid host name"
   }
   for (const [host, fault] of Object.entries(rubbish)) {
     it.effect(`${host}: ${fault}`, () =>

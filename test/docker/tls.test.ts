@@ -129,6 +129,62 @@ describe.skipIf(!openssl)("TLS", () => {
       )
     }))
 
+  it.live("DOCKER_TLS=1 uses TLS without a check of the engine's certificate (D7)", () =>
+    Effect.gen(function*() {
+      const strict = yield* strictEngine
+      const selfSigned = yield* tlsEngine
+      const home = yield* makeHome
+      const [certs, authority] = [path.join(home.path, "certs"), path.join(home.path, "authority")]
+      home.writePems(certs, clientMaterial())
+      // An authority that did not sign the engine's certificate.
+      home.writePems(authority, { ca: certificates.client.cert })
+      yield* checked({}, { DOCKER_HOST: strict.host, DOCKER_TLS: "1", DOCKER_CERT_PATH: certs })
+      const lax = { DOCKER_HOST: selfSigned.host, DOCKER_TLS: "1", DOCKER_CERT_PATH: authority }
+      yield* checked({}, lax)
+      const verified = yield* failureOf(checked({}, { ...lax, DOCKER_TLS_VERIFY: "1" }))
+      assert.match(verified.detail, /certificate|issuer/)
+    }))
+
+  it.live("a folder without ca.pem is refused with its name, before any connection (D7)", () =>
+    Effect.gen(function*() {
+      const engine = yield* tlsEngine
+      const home = yield* makeHome
+      for (const variable of ["DOCKER_TLS", "DOCKER_TLS_VERIFY"]) {
+        const env = { DOCKER_HOST: engine.host, [variable]: "1", HOME: home.path }
+        const error = yield* failureOf(checked({}, env))
+        assert.include(error.message, `${variable}: there is no ca.pem in ${home.docker}`)
+        assert.include(error.message, "DOCKER_CERT_PATH")
+      }
+      assert.deepStrictEqual(engine.heard, [])
+    }))
+
+  it.live("a certificate without its key is not sent, as by the docker CLI (D7)", () =>
+    Effect.gen(function*() {
+      const { host } = yield* tlsEngine
+      const home = yield* makeHome
+      const certs = path.join(home.path, "certs")
+      home.writePems(certs, { ca: certificates.ca, cert: certificates.client.cert })
+      yield* checked({}, { DOCKER_HOST: host, DOCKER_TLS_VERIFY: "1", DOCKER_CERT_PATH: certs })
+    }))
+
+  it.live("a connection that ends before the first byte leads to TLS (D7)", () =>
+    Effect.gen(function*() {
+      const { host } = yield* tlsEngine
+      const plain = yield* failureOf(checked({ host }))
+      assert.strictEqual(plain._tag, "ProviderUnavailable")
+      assert.include(plain.message, "DOCKER_TLS_VERIFY=1")
+      const strict = yield* strictEngine
+      const bare = yield* failureOf(checked({ host: strict.host, tls: { ca: certificates.ca } }))
+      assert.match(bare.message, /client certificate|TLS material/)
+    }))
+
+  it.live("TLS variables do not concern a socket", () =>
+    Effect.gen(function*() {
+      const engine = yield* pretend()
+      yield* checked({}, { DOCKER_HOST: engine.host, DOCKER_TLS_VERIFY: "1", HOME: "/nowhere" })
+      assert.isAbove(engine.heard.length, 0)
+    }))
+
   it.live("a context with its TLS material, and one that skips the check", () =>
     Effect.gen(function*() {
       const strict = yield* strictEngine

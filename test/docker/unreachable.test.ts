@@ -26,6 +26,7 @@ import {
 import { pretend } from "./fake/Engine.ts"
 import { makeHome } from "./fake/home.ts"
 import { clusterless, failureOf, methods, serviceAt } from "./fake/service.ts"
+import { recordings } from "./recordings.ts"
 
 /** As long as the scope is open, a process of root is nobody's: root may use every socket. */
 const asNobody = Effect.acquireRelease(
@@ -119,9 +120,12 @@ describe("no engine", () => {
           { address: "unix:///var/run/docker.sock", why: "there is no such socket" },
           {
             address: `unix://${home.docker}/run/docker.sock`,
-            why: "what listens there is not a Docker engine (status 200: <html>hello</html>)"
+            why:
+              "what listens there is not a Docker engine (status 200: a proxy or web server sent an HTML page instead of the engine's reply)"
           },
-          { address: `unix://${runtime}/docker.sock`, why: "there is no such socket" }
+          { address: `unix://${runtime}/docker.sock`, why: "there is no such socket" },
+          { address: "unix:///run/podman/podman.sock", why: "there is no such socket" },
+          { address: `unix://${runtime}/podman/podman.sock`, why: "there is no such socket" }
         ])
         for (const { address, why } of error.candidates ?? []) assert.include(error.message, `${address}: ${why}`)
       })
@@ -181,7 +185,10 @@ describe("what answers", () => {
     })
 
   const strangers: Readonly<Record<string, readonly [Reply, RegExp]>> = {
-    "a page": [text(200, "<html>hello</html>"), /not a Docker engine \(status 200: <html>hello<\/html>\)/],
+    "a page": [
+      text(200, "<html>hello</html>"),
+      /not a Docker engine \(status 200: a proxy or web server sent an HTML page/
+    ],
     "other JSON": [json({ name: "something", version: 3 }), /not a Docker engine \(status 200/],
     "a version that is none": [json({ ApiVersion: "latest" }), /not a Docker engine/],
     "a refusal": [refusal(404, "page not found"), /not a Docker engine \(status 404: page not found\)/],
@@ -196,7 +203,11 @@ describe("what answers", () => {
         const { engine, error } = yield* answering(reply)
         assert.match(error.detail, detail)
         assert.strictEqual(error.address, engine.host)
-        assert.deepStrictEqual(engine.told(), ["GET /version"])
+        // A redirect ends it at once; everything else may be an engine whose ping has no headers.
+        assert.deepStrictEqual(
+          engine.told(),
+          name === "a redirect" ? ["GET /_ping"] : ["GET /_ping", "GET /version"]
+        )
       }))
   }
 
@@ -227,7 +238,7 @@ describe("what answers", () => {
           assert.strictEqual(error._tag, "ProviderUnavailable")
           assert.include(error.message, engine.host)
         }
-        assert.deepStrictEqual(engine.told(), ["GET /version"])
+        assert.deepStrictEqual(engine.told(), ["GET /_ping"])
         assert.isFalse(yield* provider.isAvailable)
         yield* until("no connection is left", () => engine.connections() === 0)
       }))
@@ -252,14 +263,71 @@ describe("what answers", () => {
         const { provider } = yield* serviceAt(engine)
         yield* provider.listNodes("dev")
         yield* provider.checkAvailable
-        assert.deepStrictEqual(engine.heard.map(({ version }) => version), [undefined, spoken, spoken])
+        // `/version` is slow on Podman, and only needed where the oldest version may matter.
+        assert.deepStrictEqual(
+          engine.heard.map(({ path, version }) => `${path} ${version}`),
+          [
+            "/_ping undefined",
+            ...(["1.56", "1.99"].includes(newest) ? ["/version undefined"] : []),
+            `/containers/json ${spoken}`,
+            `/_ping ${spoken}`
+          ]
+        )
       }))
   }
+
+  it.live("an engine whose ping has no version is asked for it by /version", () =>
+    Effect.gen(function*() {
+      for (const bare of [text(200, "OK"), text(403, "Forbidden"), text(200, "OK", { "Api-Version": "soon" })]) {
+        const engine = yield* pretend({
+          apiVersion: "1.44",
+          script: ({ path, version }) => path === "/_ping" && version === undefined ? bare : undefined
+        })
+        const { provider } = yield* serviceAt(engine)
+        yield* provider.listNodes("dev")
+        assert.deepStrictEqual(engine.told(), ["GET /_ping", "GET /version", "GET /containers/json"])
+        assert.strictEqual(engine.heard[2]?.version, "1.44")
+      }
+    }))
+
+  for (const recorded of recordings.filter(({ id }) => id === "ping-head")) {
+    const spoken = { "1.56": "1.47" }[recorded.headers?.["Api-Version"] ?? ""] ?? recorded.headers?.["Api-Version"]
+    it.live(`the first call on ${recorded.engine} costs one ping, unless its API is newer than ours (P12)`, () =>
+      Effect.gen(function*() {
+        const engine = yield* pretend({
+          apiVersion: recorded.headers?.["Api-Version"] ?? "",
+          minApiVersion: "1.40",
+          ...(spoken === undefined ? {} : { spoken }),
+          script: ({ path }) => path === "/_ping" ? text(200, "OK", recorded.headers) : undefined
+        })
+        const { provider } = yield* serviceAt(engine)
+        yield* provider.listNodes("dev")
+        assert.deepStrictEqual(engine.told(), [
+          "GET /_ping",
+          ...(recorded.engine === "docker-29" ? ["GET /version"] : []),
+          "GET /containers/json"
+        ])
+      }))
+  }
+
+  it.live("checkAvailable names the address and every candidate where an engine does not answer (D18)", () =>
+    Effect.gen(function*() {
+      const engine = yield* converse(() => silence)
+      const error = yield* unavailable({}, { host: engine.host, policy: { requestTimeout: "100 millis" } })
+      assert.strictEqual(error.address, engine.host)
+      const home = yield* temporaryFolder
+      fs.mkdirSync(path.join(home, ".docker/run"), { recursive: true })
+      const silent = yield* converse(() => silence, { socket: path.join(home, ".docker/run/docker.sock") })
+      const { candidates = [] } = yield* unavailable({ HOME: home }, { policy: { requestTimeout: "100 millis" } })
+      assert.include(candidates.map(({ address }) => address), silent.host)
+      assert.include(candidates.map(({ address }) => address), "unix:///run/podman/podman.sock")
+    }))
 
   it.live("what answered once and then refuses its ping is unavailable, with its address", () =>
     Effect.gen(function*() {
       const engine = yield* pretend({
-        script: ({ path }) => path === "/_ping" ? refusal(500, "going down") : undefined
+        script: ({ path, version }) =>
+          path === "/_ping" && version !== undefined ? refusal(500, "going down") : undefined
       })
       const error = yield* unavailable({}, { host: engine.host })
       assert.instanceOf(error, ProviderUnavailable)

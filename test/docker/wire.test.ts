@@ -56,7 +56,7 @@ describe("requests", () => {
         ["dev-control-plane", "dev-worker"]
       )
       assert.deepStrictEqual(engine.heard, [
-        { method: "GET", version: undefined, path: "/version", query: {}, body: undefined },
+        { method: "GET", version: undefined, path: "/_ping", query: {}, body: undefined },
         {
           method: "GET",
           version: "1.41",

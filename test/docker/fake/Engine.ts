@@ -248,6 +248,8 @@ export const pretend = Effect.fnUntraced(function*(
       query: [],
       answer: () => json({ Version: "20.10.24", ApiVersion: apiVersion, MinAPIVersion: minApiVersion, Os: "linux" })
     },
+    // As the docker CLI asks.
+    { method: "HEAD", path: /^\/_ping$/, query: [], answer: () => text(200, "", { "Api-Version": apiVersion }) },
     { method: "GET", path: /^\/_ping$/, query: [], answer: () => text(200, "OK", { "Api-Version": apiVersion }) },
     {
       method: "GET",
@@ -475,7 +477,7 @@ export const pretend = Effect.fnUntraced(function*(
       const found = method === heard.method ? path.exec(heard.path) : null
       if (found === null) continue
       for (const key of Object.keys(heard.query)) demand(query.includes(key), `no query key ${key} is known here`)
-      if (heard.version === undefined) demand(heard.path === "/version", "a path without a version")
+      if (heard.version === undefined) demand(/^\/(?:version|_ping)$/.test(heard.path), "a path without a version")
       else demand(heard.version === spoken, `version ${heard.version} instead of ${spoken}`)
       return answer(heard, decodeURIComponent(found[1] ?? ""))
     }
@@ -489,6 +491,6 @@ export const pretend = Effect.fnUntraced(function*(
     volumes,
     events,
     emit,
-    changes: () => conversation.heard.filter(({ method }) => method !== "GET")
+    changes: () => conversation.heard.filter(({ method }) => method !== "GET" && method !== "HEAD")
   }
 })

@@ -43,4 +43,5 @@ export const twoEngines: Effect.Effect<
 export const asked = ({ one, two }: { readonly one: Conversation; readonly two: Conversation }): string =>
   [one.heard.length > 0 ? "one" : "", two.heard.length > 0 ? "two" : ""].join("")
 
-export const systemSocket = fs.existsSync("/var/run/docker.sock")
+/** Whether an engine of this machine is at one of the usual sockets. */
+export const systemSocket = ["/var/run/docker.sock", "/run/podman/podman.sock"].some((path) => fs.existsSync(path))
