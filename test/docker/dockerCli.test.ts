@@ -136,7 +136,8 @@ describe.skipIf(cliVersion === undefined)("compared with the docker CLI", () => 
         Effect.sync(() => void (process.env["PATH"] = `${folder}${path.delimiter}${saved}`)),
         () => Effect.sync(() => void (process.env["PATH"] = saved))
       )
-      for (const host of ["ssh://me@far.example:2222", "ssh://far.example", "ssh://far.example/"]) {
+      const withSocket = (cliVersion ?? 0) >= 28 ? ["ssh://far.example/run/podman/podman.sock"] : []
+      for (const host of ["ssh://me@far.example:2222", "ssh://far.example", ...withSocket]) {
         const { output } = yield* cli({ HOME: folder, DOCKER_HOST: host }, [folder])
         const { provider } = yield* serviceIn({ DOCKER_HOST: host })
         const error = yield* Effect.flip(provider.checkAvailable)
