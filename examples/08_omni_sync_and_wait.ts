@@ -35,7 +35,7 @@ const program = Effect.gen(function*() {
   console.log((yield* provider.listNodes("example")).map((node) => `${node.role} ${node.state}`).join(", "))
 
   const { expiresAt } = yield* omni.kubeconfig("example", { ttl: "1 hour" })
-  console.log(`the kubeconfig holds for ${Math.round((expiresAt.getTime() - Date.now()) / 60_000)} minutes`)
+  console.log(`the kubeconfig holds for ${Math.round((expiresAt.epochMilliseconds - Date.now()) / 60_000)} minutes`)
 
   yield* provider.deleteNodes("example")
 })

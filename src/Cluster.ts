@@ -4,6 +4,7 @@
  * @since 0.2.0
  */
 import type * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Formatter from "effect/Formatter"
@@ -13,13 +14,14 @@ import * as Stream from "effect/Stream"
 import { checkUnicodeClusterName } from "./internal/ClusterNames.ts"
 import { buildClusterStatus } from "./internal/ClusterStatus.ts"
 import * as Operation from "./internal/Operation.ts"
-import { ClusterStatus, NodeInfo, type NodeState } from "./Model.ts"
-import { Plan, toJson as planToJson } from "./Plan.ts"
+import type { ClusterStatus, NodeInfo, NodeState } from "./Model.ts"
 import * as Policy from "./Policy.ts"
 import type { ProviderService } from "./Provider.ts"
 import {
   type BackendFailure,
   ClusterNotFound,
+  ClustersNotDeleted,
+  type ExpiredCluster,
   type InvalidClusterName,
   type NodesFailed,
   NoNodes,
@@ -28,7 +30,7 @@ import {
   SkipAction
 } from "./ProviderError.ts"
 import { BackendError, UnknownError } from "./Reason.ts"
-import { Done, OperationReport, Outcome, Skipped } from "./Report.ts"
+import { Done, type OperationReport, Outcome, Skipped } from "./Report.ts"
 
 /**
  * Anything that lists the nodes of a cluster.
@@ -257,28 +259,82 @@ export const awaitGone = (
     Effect.timeout(options.timeout)
   )
 
-const encodeNode = Schema.encodeSync(Schema.toCodecJson(NodeInfo))
-const encodeStatus = Schema.encodeSync(Schema.toCodecJson(ClusterStatus))
-const encodeReport = Schema.encodeSync(Schema.toCodecJson(OperationReport))
-const encodeError = Schema.encodeSync(Schema.toCodecJson(BackendError))
+/**
+ * Anything whose clusters can be deleted by age.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export type ClusterDeleter = Pick<ProviderService, "name" | "listAllStatuses" | "deleteNodes">
 
 /**
- * The JSON of a node, status, report, plan or backend error; `Schema.toCodecJson` of the class reads it back. Durations are
- * whole milliseconds; getters are left out.
+ * Deletes every cluster whose oldest node is older than `age`, several at once. With `dryRun` it only lists them. A
+ * cluster that cannot be deleted stops no other; all of them are in one `ClustersNotDeleted`.
  *
- * @category converting
- * @since 0.1.0
+ * It reads all clusters in one call, those of other tools included. `where` keeps the ones that it returns `false` for.
+ * A cluster is kept if the backend does not report the creation time of a node.
+ *
+ * **Example** (The clusters of last week, without deleting them)
+ *
+ * ```ts run
+ * import * as Effect from "effect/Effect"
+ * import * as Memory from "kubelayer/layers/Memory"
+ * import { deleteOlderThan } from "kubelayer/Cluster"
+ * import { Provider } from "kubelayer/Provider"
+ *
+ * const program = Effect.gen(function*() {
+ *   const provider = yield* Provider
+ *   const expired = yield* deleteOlderThan(provider, 0, {
+ *     dryRun: true,
+ *     where: (status) => status.clusterName.startsWith("ci-")
+ *   })
+ *   return expired.map((cluster) => cluster.clusterName)
+ * })
+ *
+ * const clusters = { "ci-1": { controlPlanes: 1, workers: 0 }, prod: { controlPlanes: 1, workers: 0 } }
+ * console.log((await Effect.runPromise(program.pipe(Effect.provide(Memory.layer({ clusters }))))).join(", "))
+ * // => ci-1
+ * ```
+ *
+ * @category combinators
+ * @since 0.2.0
  */
-export const toJson = (value: NodeInfo | ClusterStatus | OperationReport | Plan | BackendError): Schema.Json =>
-  value instanceof Plan
-    ? planToJson(value)
-    : value instanceof NodeInfo
-    ? encodeNode(value)
-    : value instanceof ClusterStatus
-    ? encodeStatus(value)
-    : value instanceof OperationReport
-    ? encodeReport(value)
-    : encodeError(value)
+export const deleteOlderThan = Effect.fnUntraced(function*(
+  provider: ClusterDeleter,
+  age: Duration.Input,
+  options: {
+    /** Lists what would be deleted, and deletes nothing. */
+    readonly dryRun?: boolean
+    /** Whether a cluster may be deleted; all of them by default. */
+    readonly where?: (status: ClusterStatus) => boolean
+    /** How many clusters are deleted at once; 4 by default. */
+    readonly concurrency?: number
+  } = {}
+): Effect.fn.Return<
+  ReadonlyArray<ExpiredCluster>,
+  ClustersNotDeleted | ProviderUnavailable | BackendError
+> {
+  const { concurrency = 4, dryRun = false, where = () => true } = options
+  const limit = Duration.toMillis(Duration.fromInputUnsafe(age))
+  const statuses = yield* provider.listAllStatuses
+  const now = yield* Clock.currentTimeMillis
+  const expired = statuses.flatMap((status) => {
+    const { clusterName, createdAt } = status
+    if (createdAt === undefined || !where(status)) return []
+    const ageMillis = now - createdAt.epochMilliseconds
+    return ageMillis < limit ? [] : [{ clusterName, createdAt, ageMillis }]
+  })
+  if (dryRun) return expired
+  const clusters = yield* Effect.forEach(expired, (cluster) =>
+    Effect.match(provider.deleteNodes(cluster.clusterName), {
+      onFailure: (error): ExpiredCluster => ({ ...cluster, error }),
+      onSuccess: (report): ExpiredCluster => ({ ...cluster, report })
+    }), { concurrency })
+  return clusters.some(({ error }) => error !== undefined)
+    ? yield* new ClustersNotDeleted({ provider: provider.name, clusters })
+    : clusters
+})
 
 export { checkClusterName, checkNewClusterName, checkUnicodeClusterName } from "./internal/ClusterNames.ts"
 export { buildClusterStatus } from "./internal/ClusterStatus.ts"
+export { type Jsonable, toJson } from "./internal/ToJson.ts"

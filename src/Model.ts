@@ -123,16 +123,31 @@ export class NodeInfo extends Schema.Class<NodeInfo>("kubelayer/NodeInfo")({
   addresses: Schema.Struct({ private: Schema.Array(Schema.String), public: Schema.Array(Schema.String) }),
   serverType: Schema.optionalKey(Schema.String),
   location: Schema.optionalKey(Schema.String),
-  /** ISO 8601, UTC. */
-  createdAt: Schema.optionalKey(Schema.String)
+  /** ISO 8601 in JSON. */
+  createdAt: Schema.optionalKey(Schema.DateTimeUtc)
 }) {}
 
 // -----------------------------------------------------------------------------
 // Status
 // -----------------------------------------------------------------------------
 
-/** @category models @since 0.1.0 */
-export const ClusterPhase = Schema.Literals(["running", "degraded", "stopped", "provisioning", "deleting", "unknown"])
+/**
+ * The state of a cluster as a whole, by the states of the nodes that count. All are ready: `running`. Some are ready:
+ * `degraded`. None is ready: all stopped is `stopped`, any creating or starting is `provisioning`, all deleting is
+ * `deleting`, all stopped or stopping is `stopping`, any failed is `degraded`, and the rest is `unknown`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const ClusterPhase = Schema.Literals([
+  "running",
+  "degraded",
+  "stopped",
+  "provisioning",
+  "deleting",
+  "stopping",
+  "unknown"
+])
 
 /** @category models @since 0.1.0 */
 export type ClusterPhase = typeof ClusterPhase.Type
@@ -153,6 +168,8 @@ export class ClusterStatus extends Schema.Class<ClusterStatus>("kubelayer/Cluste
   nodesReady: Schema.Int,
   /** All nodes, helpers too. */
   nodes: Schema.Array(NodeInfo),
+  /** The creation time of the oldest node. ISO 8601 in JSON. */
+  createdAt: Schema.optionalKey(Schema.DateTimeUtc),
   /** The URL of the *provider's* API. It is not the address of the kube-apiserver. */
   endpoint: Schema.optionalKey(Schema.String),
   /** The phase in the backend's words, where it has one. */

@@ -7,8 +7,11 @@
  * @since 0.1.0
  */
 import * as Data from "effect/Data"
+import type * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { nearList } from "./internal/Suggest.ts"
+import type { ClusterName } from "./Model.ts"
 import { BackendError, type Reason, type ReasonTag, type ResourceKind } from "./Reason.ts"
 import type { OperationName, OperationReport } from "./Report.ts"
 
@@ -23,6 +26,9 @@ const quoted = (input: string): string =>
     (hidden) => `\\u{${(hidden.codePointAt(0) ?? 0).toString(16)}}`
   )
 
+const otherClusters = (error: { readonly clusterName: string; readonly known?: ReadonlyArray<string> }): string =>
+  `${nearList(error.clusterName, error.known ?? [])}. Check the name: listAllClusters lists all clusters.`
+
 /**
  * The cluster has no nodes, so there is nothing to start or stop.
  *
@@ -32,9 +38,11 @@ const quoted = (input: string): string =>
 export class NoNodes extends Data.TaggedError("NoNodes")<{
   readonly provider: string
   readonly clusterName: string
+  /** The clusters that the backend has, where the operation listed them anyway. */
+  readonly known?: ReadonlyArray<string>
 }> {
   override get message(): string {
-    return `${this.provider}: cluster ${this.clusterName} has no nodes`
+    return `${this.provider}: cluster ${quoted(this.clusterName)} has no nodes${otherClusters(this)}`
   }
 }
 
@@ -69,9 +77,11 @@ export class ProviderUnavailable extends Data.TaggedError("ProviderUnavailable")
 export class ClusterNotFound extends Data.TaggedError("ClusterNotFound")<{
   readonly provider: string
   readonly clusterName: string
+  /** The clusters that the backend has, where the operation listed them anyway. */
+  readonly known?: ReadonlyArray<string>
 }> {
   override get message(): string {
-    return `${this.provider}: there is no cluster ${this.clusterName}`
+    return `${this.provider}: there is no cluster ${quoted(this.clusterName)}${otherClusters(this)}`
   }
 }
 
@@ -229,6 +239,40 @@ export class OperationTimeout extends Data.TaggedError("OperationTimeout")<{
 }
 
 /**
+ * A cluster that `deleteOlderThan` found. It has a `report` if it was deleted, an `error` if it was not, and neither in a
+ * dry run.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface ExpiredCluster {
+  readonly clusterName: ClusterName
+  /** The creation time of its oldest node. */
+  readonly createdAt: DateTime.Utc
+  readonly ageMillis: number
+  readonly report?: OperationReport
+  readonly error?: NodesFailed | OperationTimeout | BackendFailure
+}
+
+/**
+ * `deleteOlderThan` could not delete at least one cluster. `clusters` has all of them, the deleted ones included.
+ *
+ * @category errors
+ * @since 0.2.0
+ */
+export class ClustersNotDeleted extends Data.TaggedError("ClustersNotDeleted")<{
+  readonly provider: string
+  readonly clusters: ReadonlyArray<ExpiredCluster>
+}> {
+  override get message(): string {
+    const failed = this.clusters.flatMap(({ clusterName, error }) =>
+      error === undefined ? [] : [`\n  - ${clusterName}: ${error.message.replaceAll("\n", "\n    ")}`]
+    )
+    return `${this.provider}: ${failed.length} of ${this.clusters.length} clusters were not deleted${failed.join("")}`
+  }
+}
+
+/**
  * What every method that asks a backend can fail with.
  *
  * @category errors
@@ -252,6 +296,7 @@ export type ProviderError =
   | NodesFailed
   | NodesNotCreated
   | OperationTimeout
+  | ClustersNotDeleted
 
 // -----------------------------------------------------------------------------
 // Reasons inside errors
@@ -266,9 +311,13 @@ export type ProviderError =
  */
 export const backendErrorsOf = (error: unknown): ReadonlyArray<BackendError> => {
   if (error instanceof BackendError) return [error]
+  if (error instanceof ClustersNotDeleted) return error.clusters.flatMap((cluster) => backendErrorsOf(cluster.error))
   if (
     error instanceof NodesFailed || error instanceof NodesNotCreated || error instanceof OperationTimeout
-  ) return error.report.failed.flatMap(({ outcome }) => outcome._tag === "Failed" ? [outcome.error] : [])
+  ) {
+    const { errors = [], failed } = error.report
+    return [...errors, ...failed.flatMap(({ outcome }) => outcome._tag === "Failed" ? [outcome.error] : [])]
+  }
   return []
 }
 

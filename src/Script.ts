@@ -106,6 +106,7 @@ export const exitCodeOfError: {
   InvalidSpec: exitCodes.invalid,
   NodesFailed: "reason",
   NodesNotCreated: "reason",
+  ClustersNotDeleted: "reason",
   OperationTimeout: exitCodes.deadline,
   StalePlan: exitCodes.stalePlan,
   InvalidPlan: exitCodes.invalid

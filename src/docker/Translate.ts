@@ -1,6 +1,7 @@
 /**
  * Docker's words to ours: containers to nodes, states, addresses. Pure; the only file that knows both vocabularies.
  */
+import { createdAt } from "../internal/CreatedAt.ts"
 import type { ClusterName, NodeState } from "../Model.ts"
 import { NodeInfo } from "../Model.ts"
 import type { Membership } from "./Scheme.ts"
@@ -36,32 +37,6 @@ const addresses = (container: ContainerSummary): ReadonlyArray<string> => {
   return found
 }
 
-const DAY = 86_400
-const two = (value: number): string => value < 10 ? `0${value}` : String(value)
-/** The days that were asked for last, in ISO 8601; thousands of containers are made on few days. */
-const days = new Map<number, string>()
-
-const dayOf = (day: number): string => {
-  const known = days.get(day)
-  if (known !== undefined) return known
-  const text = new Date(day * DAY * 1000).toISOString().slice(0, 10)
-  if (days.size >= 1000) days.clear()
-  days.set(day, text)
-  return text
-}
-
-/** A time that no date can have is left out. */
-const createdAt = (seconds: number | null | undefined): { readonly createdAt?: string } => {
-  if (typeof seconds !== "number" || Number.isNaN(new Date(seconds * 1000).getTime())) return {}
-  if (!Number.isInteger(seconds) || seconds < 0 || seconds > 250_000_000_000) {
-    return { createdAt: new Date(seconds * 1000).toISOString() }
-  }
-  const day = Math.floor(seconds / DAY)
-  const rest = seconds - day * DAY
-  const minutes = Math.floor(rest / 60)
-  return { createdAt: `${dayOf(day)}T${two(Math.floor(minutes / 60))}:${two(minutes % 60)}:${two(rest % 60)}.000Z` }
-}
-
 /** A container that a scheme has recognised, as a node. */
 export const toNode = (container: ContainerSummary, membership: Membership): NodeInfo =>
   new NodeInfo({
@@ -73,7 +48,7 @@ export const toNode = (container: ContainerSummary, membership: Membership): Nod
     rawRole: membership.rawRole,
     rawState: container.State,
     addresses: { private: addresses(container), public: [] },
-    ...createdAt(container.Created)
+    ...createdAt(typeof container.Created === "number" ? container.Created * 1000 : undefined)
   })
 
 /** The exit code in a status text such as `Exited (137) 3 seconds ago`. */

@@ -96,6 +96,10 @@ export const membersIn = (
   cluster: ClusterName
 ): ReadonlyArray<Member> => judged(ownership, world).members.filter(({ node }) => node.clusterName === cluster)
 
+/** The names of the clusters in a world, sorted. */
+export const clusterNamesIn = (ownership: Labels.Ownership, world: World): ReadonlyArray<ClusterName> =>
+  [...new Set(judged(ownership, world).members.map(({ node }) => node.clusterName))].sort()
+
 /** The clusters that are a small part of a large Project, as far as a client has seen. */
 const small = new WeakMap<Client, Set<ClusterName>>()
 

@@ -8,6 +8,7 @@
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
+import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import * as Semaphore from "effect/Semaphore"
@@ -45,8 +46,8 @@ export interface Quota {
   readonly limit: number
   /** How many are left now, as far as this process knows. */
   readonly remaining: number
-  /** When the bucket is full again if nobody spends, in milliseconds since the epoch. */
-  readonly resetAt: number
+  /** When the whole quota is left again if no request is sent until then. */
+  readonly resetAt: DateTime.Utc
 }
 
 export interface Governor {
@@ -166,7 +167,7 @@ export const makeGovernor = (): Governor => {
         : {
           limit,
           remaining: Math.max(0, Math.floor(tokens)),
-          resetAt: Math.round(now + Math.max(0, limit - tokens) / perMilli())
+          resetAt: DateTime.makeUnsafe(Math.round(now + Math.max(0, limit - tokens) / perMilli()))
         }
     })
   }

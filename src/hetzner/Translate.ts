@@ -1,6 +1,7 @@
 /**
  * Hetzner's words to ours: servers to nodes, states, addresses. Pure; the only file that knows both vocabularies.
  */
+import { createdAt } from "../internal/CreatedAt.ts"
 import { type ClusterName, NodeInfo, type NodeState } from "../Model.ts"
 import { type Owner, roleOf } from "./Labels.ts"
 import type { Server } from "./Wire.ts"
@@ -19,12 +20,6 @@ const states: ReadonlyMap<string, NodeState> = new Map([
 
 const present = (addresses: ReadonlyArray<string | null | undefined>): ReadonlyArray<string> =>
   addresses.filter((address): address is string => typeof address === "string" && address !== "")
-
-/** A time that no date can have is left out. */
-const createdAt = (created: string | null | undefined): { readonly createdAt?: string } => {
-  const date = new Date(created ?? Number.NaN)
-  return Number.isNaN(date.getTime()) ? {} : { createdAt: date.toISOString() }
-}
 
 /** A server whose owner is known, as a node. */
 export const toNode = (server: Server, cluster: ClusterName, owner: Owner): NodeInfo =>

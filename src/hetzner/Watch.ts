@@ -18,7 +18,7 @@ import { ClusterNotFound } from "../ProviderError.ts"
 import { delaysOf } from "./Actions.ts"
 import { type CallFailure, type Client, perPage } from "./Client.ts"
 import type { Ownership } from "./Labels.ts"
-import { membersIn, type World, worldOf } from "./Members.ts"
+import { clusterNamesIn, membersIn, type World, worldOf } from "./Members.ts"
 import { makePoller, type Poller } from "./Poller.ts"
 import type { Governor } from "./Quota.ts"
 
@@ -65,8 +65,13 @@ export const watchCluster =
         return world
       }
       const first = Effect.gen(function*() {
-        last = statusIn(judging(yield* worldOf(client)))
-        return last ?? (yield* new ClusterNotFound({ provider: "hetzner", clusterName: cluster }))
+        const world = judging(yield* worldOf(client))
+        last = statusIn(world)
+        return last ?? (yield* new ClusterNotFound({
+          provider: "hetzner",
+          clusterName: cluster,
+          known: clusterNamesIn(ownership, world)
+        }))
       })
       const change: Effect.Effect<ClusterStatus, CallFailure | Cause.Done> = Effect.gen(function*() {
         const stretch = yield* governor.stretch

@@ -1,6 +1,7 @@
 /**
  * The status of a cluster, computed from a list of its nodes.
  */
+import * as DateTime from "effect/DateTime"
 import { ClusterName, type ClusterPhase, ClusterStatus, type NodeInfo, type NodeState } from "../Model.ts"
 
 const phaseOf = (states: ReadonlyArray<NodeState>, ready: number): ClusterPhase => {
@@ -11,13 +12,18 @@ const phaseOf = (states: ReadonlyArray<NodeState>, ready: number): ClusterPhase 
   if (all("stopped")) return "stopped"
   if (states.some((state) => state === "creating" || state === "starting")) return "provisioning"
   if (all("deleting")) return "deleting"
+  if (states.every((state) => state === "stopped" || state === "stopping")) return "stopping"
   return states.includes("failed") ? "degraded" : "unknown"
 }
 
+const oldest = (nodes: ReadonlyArray<NodeInfo>): { readonly createdAt?: DateTime.Utc } => {
+  const times = nodes.flatMap(({ createdAt }) => createdAt ?? [])
+  return times.length === 0 ? {} : { createdAt: times.reduce((a, b) => DateTime.min(a, b)) }
+}
+
 /**
- * The status that a list of nodes makes. Helpers stand in `nodes` but count in no total. `phase`: all ready is running,
- * some is degraded; where none is: all stopped is stopped, any creating or starting is provisioning, all deleting is
- * deleting, any failed is degraded, else unknown.
+ * The status of a cluster from a list of its nodes. Helpers are in `nodes` and count in no total. `ClusterPhase` has the
+ * rule of the phase.
  *
  * @category constructors
  * @since 0.1.0
@@ -37,6 +43,7 @@ export const buildClusterStatus = (
     nodesTotal: counted.length,
     nodesReady: ready,
     nodes,
+    ...oldest(nodes),
     ...extra
   })
 }

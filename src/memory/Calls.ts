@@ -4,6 +4,7 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { createdAt } from "../internal/CreatedAt.ts"
 import { failWith } from "../internal/Method.ts"
 import { byRoleThenName, type Operation } from "../internal/Operation.ts"
 import { retrying } from "../internal/Retry.ts"
@@ -43,6 +44,10 @@ export const subjectOf = ({ id, kind, name }: MemoryNode | MemoryResource): Subj
 const rawState = ({ crash, state }: MemoryNode): string =>
   crash === undefined ? state : `${state} (exit code ${crash.exitCode})`
 
+/** The names of all clusters that have a node, sorted; without a call. */
+export const clusterNames = (engine: Engine): ReadonlyArray<string> =>
+  [...new Set(engine.world().nodes.map(({ cluster }) => cluster))].sort()
+
 /** The nodes of a list as our models, in the order of `listNodes`. */
 export const nodeInfos = (cluster: ClusterName, world: Inventory): ReadonlyArray<NodeInfo> =>
   world.nodes.map((node) =>
@@ -55,7 +60,7 @@ export const nodeInfos = (cluster: ClusterName, world: Inventory): ReadonlyArray
       rawRole: node.role,
       rawState: rawState(node),
       addresses: { private: node.state === "running" ? [node.address] : [], public: [] },
-      createdAt: node.createdAt
+      ...createdAt(node.createdAt)
     })
   ).sort(byRoleThenName)
 

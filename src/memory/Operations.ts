@@ -7,7 +7,7 @@ import { retrying } from "../internal/Retry.ts"
 import { NoNodes, type ProviderUnavailable } from "../ProviderError.ts"
 import type { BackendError } from "../Reason.ts"
 import { AlreadyDone, Done, type Outcome, Skipped } from "../Report.ts"
-import { listing, subjectOf, verifyRunning } from "./Calls.ts"
+import { clusterNames, listing, subjectOf, verifyRunning } from "./Calls.ts"
 import { backend, type Engine } from "./Engine.ts"
 import type { MemoryNode, MemoryResource } from "./World.ts"
 
@@ -25,7 +25,9 @@ export const makeOperations = (engine: Engine) => {
       ({ nodes }) =>
         nodes.length > 0
           ? Effect.succeed([...nodes].sort(byRoleThenName))
-          : Effect.fail(new NoNodes({ provider: backend, clusterName: operation.clusterName }))
+          : Effect.fail(
+            new NoNodes({ provider: backend, clusterName: operation.clusterName, known: clusterNames(engine) })
+          )
     )
 
   const wave = <A extends Subject>(

@@ -13,7 +13,7 @@ import type { ClusterName, ClusterStatus } from "../Model.ts"
 import type { Policy } from "../Policy.ts"
 import { ClusterNotFound, type ProviderUnavailable } from "../ProviderError.ts"
 import type { BackendError } from "../Reason.ts"
-import { listing, nodeInfos, reading } from "./Calls.ts"
+import { clusterNames, listing, nodeInfos, reading } from "./Calls.ts"
 import { backend, type Engine, type Ticks } from "./Engine.ts"
 
 export const makeWatch =
@@ -53,7 +53,9 @@ export const makeWatch =
               ? yield* step(last)
               : [[fresh.value], Option.some(fresh)] as const
           }
-          if (Option.isNone(last)) return yield* new ClusterNotFound({ provider: backend, clusterName: cluster })
+          if (Option.isNone(last)) {
+            return yield* new ClusterNotFound({ provider: backend, clusterName: cluster, known: clusterNames(engine) })
+          }
           return [[], Option.none()] as const
         })
       return Stream.paginate<Last, ClusterStatus, ClusterNotFound | BackendError | ProviderUnavailable>(

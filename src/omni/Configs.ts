@@ -5,6 +5,7 @@
  * token, and so is Redacted; when the token ends is read from the token itself.
  * Source: Omni's management API; JSON Web Token (RFC 7519).
  */
+import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -37,7 +38,7 @@ export interface Kubeconfig {
   /** YAML with one context. */
   readonly kubeconfig: Redacted.Redacted<string>
   /** When its token ends. */
-  readonly expiresAt: Date
+  readonly expiresAt: DateTime.Utc
 }
 
 const maxTtl = Duration.hours(87_600)
@@ -54,12 +55,12 @@ const faultsOf = (options: KubeconfigOptions, ttl: Duration.Duration | undefined
 ]
 
 /** When a token in a kubeconfig ends; undefined where there is none that tells. */
-const expiryIn = (kubeconfig: string): Date | undefined => {
+const expiryIn = (kubeconfig: string): DateTime.Utc | undefined => {
   const payload = /\btoken:\s*["']?[\w-]+\.([\w-]+)\.[\w-]*/.exec(kubeconfig)?.[1]
   if (payload === undefined) return undefined
   try {
     const { exp } = JSON.parse(Buffer.from(payload, "base64url").toString("utf8")) as { readonly exp?: unknown }
-    return typeof exp === "number" && Number.isFinite(exp) ? new Date(exp * 1000) : undefined
+    return typeof exp === "number" && Number.isFinite(exp) ? DateTime.makeUnsafe(exp * 1000) : undefined
   } catch {
     return undefined
   }

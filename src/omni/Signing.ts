@@ -7,6 +7,7 @@
  * five minutes. Nothing here prints the key, also not in what a parser says of it.
  * Source: OpenPGP (RFC 9580), detached binary signatures; the header names are Omni's.
  */
+import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import type { PrivateKey } from "openpgp"
@@ -25,9 +26,9 @@ export interface Credential {
   readonly identity: string
   /** Of the primary key, 40 lower-case hexadecimal digits. */
   readonly fingerprint: string
-  readonly createdAt: Date
+  readonly createdAt: DateTime.Utc
   /** None where the key does not expire; a server takes no such key. */
-  readonly expiresAt: Date | undefined
+  readonly expiresAt: DateTime.Utc | undefined
 }
 
 /** The headers of a call that decide what it acts on: they are signed with it, and only they may be sent so. */
@@ -114,16 +115,16 @@ const readPrivateKey = (openpgp: typeof import("openpgp"), armored: string): Eff
 
 /** The point in time at which the key can sign: now, or where the clocks differ a little, the moment of its making. */
 const signingTime = (credential: Credential, now: number): Date | string => {
-  const iso = (date: Date) => date.toISOString()
-  const clock = `this machine's clock says ${iso(new Date(now))}`
-  if (credential.expiresAt !== undefined && credential.expiresAt.getTime() <= now) {
+  const iso = DateTime.formatIso
+  const clock = `this machine's clock says ${iso(DateTime.makeUnsafe(now))}`
+  if (credential.expiresAt !== undefined && credential.expiresAt.epochMilliseconds <= now) {
     return `the service account's key expired at ${iso(credential.expiresAt)}; ${clock}. Renew the account`
   }
-  const early = credential.createdAt.getTime() - now
+  const early = credential.createdAt.epochMilliseconds - now
   if (early > skewMillis) {
     return `the service account's key is not valid before ${iso(credential.createdAt)}; ${clock}. Set the clock`
   }
-  return new Date(Math.max(now, credential.createdAt.getTime()))
+  return new Date(Math.max(now, credential.createdAt.epochMilliseconds))
 }
 
 /** Reads a service account key. The time is the wall clock's, for that is what the server compares. */
@@ -141,11 +142,11 @@ export const makeSigner = Effect.fnUntraced(function*(
   const credential: Credential = {
     identity: name,
     fingerprint: privateKey.getFingerprint(),
-    createdAt: privateKey.getCreationTime(),
-    expiresAt: expiry instanceof Date ? expiry : undefined
+    createdAt: DateTime.fromDateUnsafe(privateKey.getCreationTime()),
+    expiresAt: expiry instanceof Date ? DateTime.fromDateUnsafe(expiry) : undefined
   }
   yield* Effect.tryPromise({
-    try: () => privateKey.getSigningKey(undefined, credential.createdAt),
+    try: () => privateKey.getSigningKey(undefined, DateTime.toDateUtc(credential.createdAt)),
     catch: () => refused("has a key that may not sign")
   })
 

@@ -3,6 +3,7 @@
  * vocabularies.
  */
 import { buildClusterStatus } from "../internal/ClusterStatus.ts"
+import { createdAt } from "../internal/CreatedAt.ts"
 import { type ClusterName, type ClusterPhase, ClusterStatus, NodeInfo, type NodeState } from "../Model.ts"
 import * as Labels from "./Labels.ts"
 import type { ClusterMachineStatusSpec, ClusterSpec, ClusterStatusSpec } from "./proto/specs_pb.ts"
@@ -92,7 +93,7 @@ export const toNode = (
     id: metadata.id,
     rawState: stage.raw,
     addresses: { private: spec.managementAddress === "" ? [] : [spec.managementAddress], public: [] },
-    ...(metadata.created === undefined ? {} : { createdAt: metadata.created })
+    ...createdAt(metadata.created)
   })
 }
 
@@ -109,7 +110,7 @@ export const isReady = (spec: ClusterStatusSpec): boolean => {
 
 const phaseWith = (omnis: ClusterPhase, ready: boolean, nodes: ClusterPhase): ClusterPhase => {
   if (omnis === "deleting") return "deleting"
-  if (nodes === "stopped") return "stopped"
+  if (nodes === "stopped" || nodes === "stopping") return nodes
   if (ready) return "running"
   return omnis === "running" ? (nodes === "provisioning" ? "provisioning" : "degraded") : omnis
 }

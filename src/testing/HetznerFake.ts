@@ -168,7 +168,10 @@ export interface HetznerFakeService {
   readonly outage: Effect.Effect<void, never, Scope.Scope>
   /** Cuts, once, every connection. */
   readonly cut: Effect.Effect<void>
-  /** Puts the fake's time forward. */
+  /**
+   * Puts the fake's time forward, and no other clock. A program that compares ages with the Clock sees no difference: for
+   * an old server seed one with `created`, or run fake and program on the `TestClock` (`time: "clock"`).
+   */
   readonly advance: (duration: Duration.Input) => Effect.Effect<void>
 
   /** All calls, in the order in which they came. */

@@ -86,7 +86,7 @@ describe("awaitStatus", () => {
       const watcher = watching(["stopped", "deleting"], Stream.empty)
       const error = yield* Effect.flip(Cluster.awaitStatus(watcher, "dev", isReady, timeout))
       assert.instanceOf(error, ClusterNotFound)
-      assert.include(error.message, "test: there is no cluster dev")
+      assert.include(error.message, "test: there is no cluster \"dev\"")
     }))
 
   it.effect("gives the error of a watch that failed", () =>

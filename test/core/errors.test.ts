@@ -121,7 +121,7 @@ const messages: ReadonlyArray<readonly [what: string, error: E.ProviderError, ha
     new E.ProviderUnavailable({ provider, detail: "no endpoint is configured", advice: "Set OMNI_ENDPOINT." }),
     ["docker", "no endpoint is configured", "Set OMNI_ENDPOINT."]
   ],
-  ["ClusterNotFound", new E.ClusterNotFound({ provider, clusterName: "dev" }), ["docker", "no cluster dev"]],
+  ["ClusterNotFound", new E.ClusterNotFound({ provider, clusterName: "dev" }), ["docker", "no cluster \"dev\""]],
   [
     "UnknownLabelScheme",
     new E.UnknownLabelScheme({ scheme: "minikube", known: ["kind", "k3d"] }),

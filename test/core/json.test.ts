@@ -1,13 +1,17 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
 import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
 import * as Cluster from "kubelayer/Cluster"
 import { ClusterStatus, NodeInfo } from "kubelayer/Model"
+import { compareSteps, InvalidPlan, makePlan, PlanStep, StalePlan, toJson as planToJson } from "kubelayer/Plan"
+import * as E from "kubelayer/ProviderError"
 import { BackendError, NameTaken, RateLimited } from "kubelayer/Reason"
 import { AlreadyDone, Done, Failed, OperationReport } from "kubelayer/Report"
-import { backendError, node, reportOf } from "./fixtures.ts"
+import { backendError, dev, node, reportOf } from "./fixtures.ts"
 
 /** Through text and back, as over a wire. */
 const throughText = <A>(schema: Schema.Codec<A, unknown>, value: Parameters<typeof Cluster.toJson>[0]) =>
@@ -111,6 +115,78 @@ describe("JSON", () => {
     assert.isTrue(Exit.isFailure(decode({ ...good, state: "exploded" })))
     assert.isTrue(Exit.isFailure(decode({ ...good, role: "master" })))
     assert.isTrue(Exit.isFailure(decode({ ...good, clusterName: "dev,prod" })))
+  })
+})
+
+describe("JSON of an error", () => {
+  const report = reportOf({
+    a: new Failed({ error: backendError(new NameTaken({ detail: "in use", by: "container x" })) }),
+    b: new Done({})
+  })
+  const plan = makePlan({
+    backend: "memory",
+    target: "memory",
+    operation: "createNodes",
+    clusterName: dev,
+    spec: { cluster: "dev" },
+    steps: [new PlanStep({ kind: "node", name: "dev-worker", action: "create", differences: [], wave: 1 })]
+  })
+  const errors: ReadonlyArray<Parameters<typeof Cluster.toJson>[0] & Error> = [
+    new E.NoNodes({ provider: "test", clusterName: "dve", known: ["dev"] }),
+    new E.ClusterNotFound({ provider: "test", clusterName: "dve" }),
+    new E.ProviderUnavailable({
+      provider: "test",
+      address: "unix:///run/x.sock",
+      detail: "no socket",
+      candidates: [{ address: "unix:///run/x.sock", why: "does not exist" }],
+      advice: "Start it."
+    }),
+    new E.UnknownLabelScheme({ scheme: "x", known: ["kind"] }),
+    new E.SkipAction({ reason: "not a worker" }),
+    new E.InvalidClusterName({ input: "a b", issue: "a space" }),
+    new E.InvalidSpec({ issues: [{ path: "workers", message: "must be an integer" }] }),
+    new E.NodesFailed({ report }),
+    new E.NodesNotCreated({ report, leftovers: [{ kind: "network", name: "dev", why: "in use" }] }),
+    new E.OperationTimeout({ operation: "startNodes", clusterName: dev, duration: Duration.seconds(90), report }),
+    new E.ClustersNotDeleted({
+      provider: "test",
+      clusters: [{
+        clusterName: dev,
+        createdAt: DateTime.makeUnsafe("2026-01-01"),
+        ageMillis: 1,
+        error: new E.NodesFailed({ report })
+      }]
+    }),
+    new StalePlan({ plan, now: plan, differences: compareSteps(plan, plan) }),
+    new InvalidPlan({ detail: "edited" })
+  ]
+
+  it.each(errors.map((error) => [error.name, error] as const))("%s has its tag, its message and its fields (U5)", (
+    _,
+    error
+  ) => {
+    const json = Cluster.toJson(error)
+    assert.deepStrictEqual(JSON.parse(JSON.stringify(json)), json)
+    assert.propertyVal(json, "_tag", (error as { readonly _tag?: string })._tag)
+    assert.propertyVal(json, "message", error.message)
+    assert.notProperty(json, "stack")
+    assert.isAbove(Object.keys(json as object).length, 2)
+  })
+
+  it("has the reports inside as they are read back, times as ISO 8601 and durations as milliseconds (U5)", () => {
+    const timeout = errors.find((error) => error instanceof E.OperationTimeout) ?? assert.fail()
+    const json = Cluster.toJson(timeout) as Record<string, unknown>
+    assert.strictEqual(json["durationMillis"], 90_000)
+    assert.deepStrictEqual(json["report"], Cluster.toJson(report) as unknown)
+    const aged = node("a", { createdAt: DateTime.makeUnsafe("2026-01-01") })
+    assert.propertyVal(Cluster.toJson(aged), "createdAt", "2026-01-01T00:00:00.000Z")
+  })
+
+  it("is accepted in an array, as plans and their steps are (U5)", () => {
+    assert.deepStrictEqual(Cluster.toJson([plan, ...plan.steps]), [
+      planToJson(plan),
+      { kind: "node", name: "dev-worker", action: "create", differences: [], wave: 1 }
+    ])
   })
 })
 

@@ -71,7 +71,7 @@ describe("runScript", () => {
       Effect.gen(function*() {
         const noCluster = yield* runScriptCase(["noCluster"])
         assert.strictEqual(noCluster.code, 4)
-        assert.include(noCluster.stderr, "cluster prod has no nodes")
+        assert.include(noCluster.stderr, "cluster \"prod\" has no nodes")
         assert.notInclude(noCluster.stderr, "    at ")
         assert.strictEqual(noCluster.stdout, "")
 

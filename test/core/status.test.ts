@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
@@ -22,6 +23,7 @@ const expectedPhase = (counted: ReadonlyArray<NodeState>, readyState: NodeState)
   if (only("stopped")) return "stopped"
   if (kinds.has("creating") || kinds.has("starting")) return "provisioning"
   if (only("deleting")) return "deleting"
+  if ([...kinds].every((state) => state === "stopping" || state === "stopped")) return "stopping"
   if (kinds.has("failed")) return "degraded"
   return "unknown"
 }
@@ -35,7 +37,7 @@ describe("buildClusterStatus", () => {
     ["degraded", ["running", "creating"]],
     ["degraded", ["running", "unknown"]],
     ["stopped", ["stopped", "stopped"]],
-    ["unknown", ["stopped", "stopping"]],
+    ["stopping", ["stopped", "stopping"]],
     ["provisioning", ["creating"]],
     ["provisioning", ["starting", "stopped"]],
     ["provisioning", ["creating", "failed"]],
@@ -44,10 +46,10 @@ describe("buildClusterStatus", () => {
     ["degraded", ["deleting", "failed"]],
     ["degraded", ["failed"]],
     ["degraded", ["failed", "stopped"]],
-    ["unknown", ["stopping"]],
+    ["stopping", ["stopping"]],
     ["unknown", ["unknown"]],
     ["unknown", []]
-  ])("is %s of %j", (phase, each) => {
+  ])("has the phase %s for the states %j (U9)", (phase, each) => {
     assert.strictEqual(Cluster.buildClusterStatus("dev", inStates(...each)).phase, phase)
   })
 
@@ -96,6 +98,13 @@ describe("buildClusterStatus", () => {
       ready: false
     })
     assert.deepStrictEqual(shown, nodes)
+  })
+
+  it("has the creation time of the oldest node, and none where no node has one (U8)", () => {
+    const at = (time: string) => ({ createdAt: DateTime.makeUnsafe(time) })
+    const nodes = [node("a", at("2026-03-01")), node("b", at("2026-01-01")), node("c", at("2026-02-01")), node("d")]
+    assert.deepStrictEqual(Cluster.buildClusterStatus("dev", nodes).createdAt, DateTime.makeUnsafe("2026-01-01"))
+    assert.notProperty(Cluster.buildClusterStatus("dev", [node("d")]), "createdAt")
   })
 
   it("of helpers alone is not ready", () => {
@@ -179,7 +188,10 @@ describe("checkNodesExist", () => {
     Effect.gen(function*() {
       const error = yield* Effect.flip(Cluster.checkNodesExist(listing([]), "dev"))
       assert.instanceOf(error, NoNodes)
-      assert.strictEqual(error.message, "test: cluster dev has no nodes")
+      assert.strictEqual(
+        error.message,
+        "test: cluster \"dev\" has no nodes. Check the name: listAllClusters lists all clusters."
+      )
     }))
 
   it.effect("takes a lister without a name", () =>

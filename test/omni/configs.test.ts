@@ -1,5 +1,6 @@
 /** Kubeconfigs and talosconfigs: what is asked for, what is refused before it is asked, and when a token ends. */
 import { assert, describe, it } from "@effect/vitest"
+import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
@@ -39,7 +40,7 @@ describe("a kubeconfig", () => {
     Effect.gen(function*() {
       const { asked, kubeconfig } = yield* world()
       const made = yield* kubeconfig({ ttl: "8 hours", user: "ci", groups: ["deployers"] })
-      assert.deepStrictEqual(made.expiresAt, new Date(2_000_000_000_000))
+      assert.deepStrictEqual(made.expiresAt, DateTime.makeUnsafe(2_000_000_000_000))
       assert.include(Redacted.value(made.kubeconfig), token)
       const [[cluster, account] = []] = asked
       assert.strictEqual(cluster, dev)

@@ -1,5 +1,6 @@
 /** Service account keys, good and bad, and the signature that each call carries. */
 import { assert, describe, it } from "@effect/vitest"
+import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import { inspect } from "node:util"
@@ -52,8 +53,8 @@ describe("a service account's key", () => {
       const keys = yield* Effect.promise(() => makeKeys({ date, keyExpirationTime: 600 }))
       const { credential } = yield* makeSigner(accountKey(keys.privateKey, "ci"))
       assert.strictEqual(credential.identity, "ci")
-      assert.deepStrictEqual(credential.createdAt, date)
-      assert.deepStrictEqual(credential.expiresAt, new Date(date.getTime() + 600_000))
+      assert.deepStrictEqual(credential.createdAt, DateTime.fromDateUnsafe(date))
+      assert.deepStrictEqual(credential.expiresAt, DateTime.makeUnsafe(date.getTime() + 600_000))
     }))
 
   it.effect("of other algorithms that Omni takes signs too", () =>

@@ -1,5 +1,6 @@
 /** Omni's words to ours: every stage, phase and role, those that do not exist yet, and the status made of them. */
 import { assert, describe, it } from "@effect/vitest"
+import * as DateTime from "effect/DateTime"
 import type { ClusterName, NodeState } from "kubelayer/Model"
 import type { ClusterMachineStatusSpec, ClusterSpec, ClusterStatusSpec } from "../../src/omni/proto/specs_pb.ts"
 import { isReady, phaseOf, stageOf, toNode, toStatus } from "../../src/omni/Translate.ts"
@@ -69,7 +70,7 @@ describe("a machine", () => {
     assert.strictEqual(machine(4, { [`${o}hostname`]: "h" }).name, "h")
     assert.strictEqual(machine(4, { [`${o}hostname`]: "" }).name, "id-1")
     assert.deepStrictEqual(machine(4).addresses, { private: ["fdae::1"], public: [] })
-    assert.strictEqual(machine(4).createdAt, "2026-01-02T03:04:05.000Z")
+    assert.deepStrictEqual(machine(4).createdAt, DateTime.makeUnsafe("2026-01-02T03:04:05Z"))
   })
 })
 

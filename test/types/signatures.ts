@@ -15,6 +15,7 @@ import * as Provider from "kubelayer/Provider"
 import type {
   BackendFailure,
   ClusterNotFound,
+  ClustersNotDeleted,
   InvalidClusterName,
   InvalidSpec,
   NodesFailed,
@@ -244,6 +245,7 @@ expectTypeOf<ProviderError>().toEqualTypeOf<
   | NodesFailed
   | NodesNotCreated
   | OperationTimeout
+  | ClustersNotDeleted
 >()
 
 // The table of reasons and the union of their classes have the same tags.
