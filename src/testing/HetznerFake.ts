@@ -1,10 +1,12 @@
 /**
- * A fake of the Hetzner Cloud API: a real HTTP server on the loopback interface with a Project behind it.
+ * A fake of the Hetzner Cloud API: an HTTP server on the loopback interface with one Project.
  *
- * It is for the tests of whatever speaks that API, in any language, and shares nothing with this library's own client.
- * Servers, networks, firewalls and the rest are there with their relations; what is asked for takes its time and locks
- * what it is about; what the API would not understand is refused and kept as a violation. Time is the Clock's, or moves
- * by hand. It sells nothing, and knows nothing of metrics, certificates, DNS and storage boxes.
+ * It is for tests of programs that use the API, in any language, and shares no code with this library's client. Servers,
+ * networks, firewalls, load balancers and the other resources have their relations. An action takes time and locks its
+ * resources. The fake refuses requests that the API does not know, and records them as violations. Networks are stored in
+ * the spelling of the API. Time is the Clock's, or moves by hand. With `listen: false` there is no socket.
+ *
+ * Not simulated: metrics, DNS zones, storage boxes, creating certificates, Primary IPs of load balancers.
  *
  * @since 0.1.0
  */
@@ -18,7 +20,7 @@ import type * as Scope from "effect/Scope"
 import { type CallRecord, makeApi, type Violation } from "./hetzner/Api.ts"
 import { stock } from "./hetzner/Catalogue.ts"
 import { type ActionFault, type FaultRule, makeFaults } from "./hetzner/Faults.ts"
-import { clientOf, listen } from "./hetzner/Listener.ts"
+import { clientOf, listen, silent } from "./hetzner/Listener.ts"
 import { makeBucket, type Quota } from "./hetzner/Quota.ts"
 import { routes } from "./hetzner/Routes.ts"
 import * as Seeds from "./hetzner/Seeds.ts"
@@ -34,6 +36,7 @@ export { type ErrorCode, statusOfCode } from "./hetzner/Refusal.ts"
 export type {
   FirewallSeed,
   FloatingIpSeed,
+  IsoSeed,
   LoadBalancerSeed,
   NetworkSeed,
   PrimaryIpSeed,
@@ -79,6 +82,10 @@ export interface Options {
   readonly capacity?: Readonly<Record<string, number>>
   /** Whether the log keeps the bodies of replies; it does where nothing is said. */
   readonly keepReplies?: boolean
+  /** Whether the API listens on a port; true by default. Without, it is reached through `httpClient` alone. */
+  readonly listen?: boolean
+  /** What a server does after `change_type`: `starts`, as the reference says, by default. */
+  readonly changeType?: "starts" | "stays-off"
 }
 
 /**
@@ -111,13 +118,26 @@ export interface OfferChange {
 }
 
 /**
+ * Changes an image from outside.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface ImageChange {
+  readonly status?: "available" | "creating" | "unavailable"
+  /** Since when the image is deprecated, in milliseconds since the epoch; null for never. */
+  readonly deprecated?: number | null
+  readonly labels?: Readonly<Record<string, string>>
+}
+
+/**
  * The fake, and all that can be done with it beside its API. Nothing of this stands in its log.
  *
  * @category models
  * @since 0.1.0
  */
 export interface HetznerFakeService {
-  /** Such as `http://127.0.0.1:39205/v1`. */
+  /** Such as `http://127.0.0.1:39205/v1`; an address that leads nowhere with `listen: false`. */
   readonly endpoint: string
   readonly token: string
   readonly readOnlyToken: string
@@ -136,6 +156,7 @@ export interface HetznerFakeService {
     readonly loadBalancer: (seed: Seeds.LoadBalancerSeed) => Effect.Effect<number>
     readonly sshKey: (seed: Seeds.SeedBase) => Effect.Effect<number>
     readonly snapshot: (seed: Seeds.SnapshotSeed) => Effect.Effect<number>
+    readonly iso: (seed: Seeds.IsoSeed) => Effect.Effect<number>
   }
   /** All that is there now. */
   readonly state: Effect.Effect<Snapshot>
@@ -143,6 +164,8 @@ export interface HetznerFakeService {
   readonly gone: (id: number) => Effect.Effect<{ readonly name: string; readonly labels: Server["labels"] } | undefined>
   /** Changes a server, by its id; nothing where it is gone. */
   readonly change: (id: number, change: ServerChange) => Effect.Effect<void>
+  /** Changes the images of a name, or the image of an id. */
+  readonly image: (nameOrId: string | number, change: ImageChange) => Effect.Effect<void>
   /** Removes whatever has this id, at once and whatever it is in use for. */
   readonly vanish: (id: number) => Effect.Effect<void>
   readonly offer: (serverType: string, location: string, change: OfferChange) => Effect.Effect<void>
@@ -192,6 +215,9 @@ export class HetznerFake extends Context.Service<HetznerFake, HetznerFakeService
 
 const millis = Duration.toMillis
 
+/** How many fakes without a port there were. */
+let unheard = 0
+
 const settingsOf = (
   options: Options,
   isSeeding: () => boolean,
@@ -207,6 +233,7 @@ const settingsOf = (
     capacity: new Map(Object.entries(options.capacity ?? {})),
     guest: () => ({ shutdown: 0, boot: 0, exits: false, ...options.guest }),
     networkDelete: options.networkDelete ?? "detach",
+    changeTypeStarts: options.changeType !== "stays-off",
     groupSize: options.groupSize ?? 10,
     detach: millis(options.detach ?? 0)
   }
@@ -267,7 +294,11 @@ export const make = Effect.fnUntraced(function*(
     keepReplies: options.keepReplies ?? true,
     latency: () => latency
   })
-  const listener = yield* listen(api)
+  const listener = options.listen === false ? silent : yield* listen(api)
+  // Clients share what they know of an endpoint, so each fake has one of its own.
+  const endpoint = options.listen === false
+    ? `https://hetzner-${++unheard}.fake.invalid/v1`
+    : `http://127.0.0.1:${listener.port}/v1`
   let down = 0
   const httpClient = yield* clientOf(api, () => down > 0)
 
@@ -288,7 +319,7 @@ export const make = Effect.fnUntraced(function*(
   const undoing = (add: () => () => void) => Effect.sync(() => Effect.sync(add()))
 
   return {
-    endpoint: `http://127.0.0.1:${listener.port}/v1`,
+    endpoint,
     token,
     readOnlyToken,
     httpClient,
@@ -302,7 +333,8 @@ export const make = Effect.fnUntraced(function*(
       primaryIp: seeds(Seeds.seedPrimaryIp),
       loadBalancer: seeds(Seeds.seedLoadBalancer),
       sshKey: seeds(Seeds.seedSshKey),
-      snapshot: seeds(Seeds.seedSnapshot)
+      snapshot: seeds(Seeds.seedSnapshot),
+      iso: seeds(Seeds.seedIso)
     },
     state: now(() => snapshotOf(world)),
     gone: (id) => now(() => world.gone.get(id)),
@@ -320,6 +352,15 @@ export const make = Effect.fnUntraced(function*(
         if (kept !== undefined) server.protected = { delete: kept, rebuild: kept }
         if (locked !== undefined) {
           world.act({ command: "apply_firewall", resources: [{ id, type: "server" }], takes: millis(locked) })
+        }
+      }),
+    image: (nameOrId, { deprecated, labels, status }) =>
+      now(() => {
+        for (const image of world.images.values()) {
+          if (image.id !== nameOrId && image.name !== nameOrId) continue
+          image.status = status ?? image.status
+          image.labels = labels ?? image.labels
+          if (deprecated !== undefined) image.deprecated = deprecated
         }
       }),
     vanish: (id) =>

@@ -166,6 +166,21 @@ const readBody = (shape: Shape.Shape<unknown>, body: unknown): unknown => {
   return read
 }
 
+/** The `Link` header of a page: the pages before, after and at the end, as references relative to the API. */
+const linksOf = (path: string, query: string, body: unknown): Readonly<Record<string, string>> => {
+  const { pagination } = (body as { readonly meta?: { readonly pagination?: Readonly<Record<string, number | null>> } })
+    .meta ?? {}
+  if (pagination === undefined) return {}
+  const links = (["prev", "next", "last"] as const).flatMap((relation) => {
+    const page = pagination[relation === "prev" ? "previous_page" : `${relation}_page`]
+    if (page === null || page === undefined) return []
+    const parameters = new URLSearchParams(query)
+    parameters.set("page", String(page))
+    return [`<${BASE}${path}?${parameters}>; rel=${relation}`]
+  })
+  return links.length === 0 ? {} : { Link: links.join(", ") }
+}
+
 const html = (status: number) =>
   `<html>\r\n<head><title>${status}</title></head>\r\n<body><center><h1>${status}</h1></center></body>\r\n</html>\r\n`
 
@@ -245,6 +260,7 @@ export const makeApi = (options: ApiOptions): Api => {
       headers: {
         ...headers,
         ...bucket.headers(),
+        ...(body === undefined ? {} : linksOf(path, call.query, body)),
         ...(body === undefined ? {} : { "Content-Type": "application/json" })
       },
       body: body === undefined ? "" : JSON.stringify(body),

@@ -61,6 +61,14 @@ const images: ReadonlyArray<readonly [name: string, flavor: string, version: str
   ["debian-12", "debian", "12"]
 ]
 
+const balancers: ReadonlyArray<
+  readonly [name: string, services: number, targets: number, connections: number, price: number]
+> = [
+  ["lb11", 5, 25, 10_000, 0.0088],
+  ["lb21", 15, 75, 20_000, 0.0224],
+  ["lb31", 30, 150, 40_000, 0.0448]
+]
+
 const YEAR = 31_536_000_000
 
 /** Fills the shelves. @internal */
@@ -74,6 +82,10 @@ export const stock = (world: World): void => {
     const id = world.nextId()
     const at: ServerType["locations"] = new Map(where.map((one) => [one, { available: true, deprecation: null }]))
     world.serverTypes.set(id, { id, name, category, cpu, architecture, cores, memory, disk, price, locations: at })
+  }
+  for (const [name, maxServices, maxTargets, maxConnections, price] of balancers) {
+    const id = world.nextId()
+    world.loadBalancerTypes.set(id, { id, name, maxServices, maxTargets, maxConnections, price })
   }
   for (const [name, flavor, version] of images) {
     for (const architecture of ["x86", "arm"] as const) {
@@ -104,7 +116,9 @@ export const stock = (world: World): void => {
       id,
       name: `talos-1.11-${architecture}.iso`,
       description: `Talos 1.11 ${architecture}`,
-      architecture
+      type: "public",
+      architecture,
+      deprecation: null
     }
     world.isos.set(id, iso)
   }

@@ -127,10 +127,15 @@ const apply = (world: World, firewall: Firewall, applications: ReadonlyArray<App
       if (!server.firewalls.has(firewall.id)) actions.push(applyFirewall(world, firewall, server))
       continue
     }
-    const later = world.timeline.now() + world.settings.duration("follow_labels")
-    world.timeline.at(later, () => {
-      for (const each of world.servers.values()) followLabels(world, each)
-    })
+    // The action that is answered is about the firewall. Those about the servers that it selects are not answered.
+    actions.push(world.act({
+      command: "apply_firewall",
+      resources: [{ id: firewall.id, type: "firewall" }],
+      takes: world.settings.duration("follow_labels"),
+      done: () => {
+        for (const each of world.servers.values()) followLabels(world, each)
+      }
+    }))
   }
   return actions
 }
@@ -151,9 +156,13 @@ const withdraw = (
     throw new Refusal("firewall_resource_not_found", "firewall is not applied on resource")
   }
   firewall.applications = firewall.applications.filter((one) => !applications.some((other) => same(one, other)))
-  return Array.from(world.servers.values()).flatMap((server) =>
+  const actions = Array.from(world.servers.values()).flatMap((server) =>
     server.firewalls.has(firewall.id) && !selects(firewall, server) ? [takeOff(world, firewall, server)] : []
   )
+  // A selector that selected no server is withdrawn by an action all the same.
+  return actions.length > 0
+    ? actions
+    : [world.act({ command: "remove_firewall", resources: [{ id: firewall.id, type: "firewall" }] })]
 }
 
 const several = (world: World, actions: ReadonlyArray<Action>): Reply =>

@@ -1,22 +1,13 @@
 /**
- * The smaller resources of the fake cloud: placement groups, floating IPs, volumes, SSH keys, load balancers.
+ * The smaller resources of the fake cloud: placement groups, floating IPs, volumes, SSH keys.
  */
 import { begin, belowLimit, locationOf, protects, unlocked, unprotected, updates } from "./Common.ts"
-import { attachmentIn, leave } from "./Networks.ts"
 import { addressFor } from "./PrimaryIps.ts"
 import { invalid, Refusal } from "./Refusal.ts"
 import { bare, begun, type Collection, emptied, made, post, reads, remove, type Route, uniqueName } from "./Route.ts"
 import * as Shape from "./Shape.ts"
-import { showAction, showFloatingIp, showLoadBalancer, showPlacementGroup, showSshKey, showVolume } from "./Show.ts"
-import {
-  type FloatingIp,
-  type LoadBalancer,
-  need,
-  type PlacementGroup,
-  type SshKey,
-  type Volume,
-  type World
-} from "./World.ts"
+import { showAction, showFloatingIp, showPlacementGroup, showSshKey, showVolume } from "./Show.ts"
+import { type FloatingIp, need, type PlacementGroup, type SshKey, type Volume, type World } from "./World.ts"
 
 const byDate = ["id", "name", "created"]
 
@@ -335,48 +326,4 @@ export const sshKeyRoutes = (digest: (blob: string) => string): ReadonlyArray<Ro
     world.sshKeys.delete(id)
     return emptied
   })
-]
-
-const balancers = {
-  path: "load_balancers",
-  one: "load_balancer",
-  what: "load balancer",
-  items: ({ loadBalancers: items }: World) => items,
-  show: showLoadBalancer,
-  sorts: byDate,
-  query: {},
-  resource: "load_balancer"
-} satisfies Collection<LoadBalancer, Record<never, never>>
-
-/** They are not made by a request here: a controller inside of a cluster makes them, or somebody else. @internal */
-export const loadBalancers: ReadonlyArray<Route> = [
-  ...reads(balancers),
-  updates(balancers, {}),
-  remove("/load_balancers/{id}", ({ id, world }) => {
-    const balancer = need(world.loadBalancers, id, "load balancer")
-    unprotected("load balancer", balancer)
-    unlocked(world, "load_balancer", id)
-    return begun(
-      world,
-      world.act({
-        command: "delete_load_balancer",
-        resources: [{ id, type: "load_balancer" }],
-        done: () => world.loadBalancers.delete(id)
-      })
-    )
-  }),
-  post("/load_balancers/{id}/actions/detach_from_network", { network: Shape.integer }, ({ body, id, world }) => {
-    const balancer = need(world.loadBalancers, id, "load balancer")
-    unlocked(world, "load_balancer", id)
-    attachmentIn(balancer, body.network).state = "detaching"
-    return begun(
-      world,
-      world.act({
-        command: "detach_from_network",
-        resources: [{ id, type: "load_balancer" }, { id: body.network, type: "network" }],
-        done: () => leave(balancer, body.network)
-      })
-    )
-  }),
-  protects("load_balancers", "load_balancer", ({ loadBalancers: items }) => items)
 ]

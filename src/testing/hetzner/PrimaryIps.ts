@@ -71,6 +71,13 @@ const stoppedServer = (world: World, id: number): void => {
   }
 }
 
+/** Refuses a server that runs, or has an address of this family. */
+const fitsServer = (world: World, type: "ipv4" | "ipv6", id: number): void => {
+  stoppedServer(world, id)
+  const has = Array.from(world.primaryIps.values()).some((ip) => ip.assignee === id && ip.type === type)
+  if (has) throw new Refusal(`server_has_${type}`, `server already has a public ${type} address`)
+}
+
 /** @internal */
 export const primaryIps: ReadonlyArray<Route> = [
   post(
@@ -88,7 +95,7 @@ export const primaryIps: ReadonlyArray<Route> = [
       uniqueName(world.primaryIps, body.name, "primary IP name is already used")
       belowLimit(world, "primary_ip_limit", world.primaryIps.size)
       const assignee = body.assignee_id ?? null
-      if (assignee !== null) stoppedServer(world, assignee)
+      if (assignee !== null) fitsServer(world, body.type, assignee)
       const location = assignee === null
         ? body.location === undefined ? undefined : locationOf(world, body.location)
         : need(world.servers, assignee, "server").location
@@ -119,8 +126,8 @@ export const primaryIps: ReadonlyArray<Route> = [
     { assignee_id: Shape.integer, assignee_type: Shape.literals("server") },
     ({ body, id, world }) => {
       const ip = need(world.primaryIps, id, "primary IP")
-      if (ip.assignee !== null) throw new Refusal("primary_ip_assigned", "primary IP is already assigned")
-      stoppedServer(world, body.assignee_id)
+      if (ip.assignee !== null) throw new Refusal("primary_ip_already_assigned", "primary IP is already assigned")
+      fitsServer(world, ip.type, body.assignee_id)
       const resources = [{ id, type: "primary_ip" }, { id: body.assignee_id, type: "server" }] as const
       return begun(
         world,

@@ -3,8 +3,9 @@
  */
 import * as Effect from "effect/Effect"
 import { firewalls } from "./Firewalls.ts"
+import { loadBalancers } from "./LoadBalancers.ts"
 import { networks } from "./Networks.ts"
-import { floatingIps, loadBalancers, placementGroups, sshKeyRoutes, volumes } from "./Others.ts"
+import { floatingIps, placementGroups, sshKeyRoutes, volumes } from "./Others.ts"
 import { primaryIps } from "./PrimaryIps.ts"
 import { actions, type Route } from "./Route.ts"
 import { serverActions } from "./ServerActions.ts"

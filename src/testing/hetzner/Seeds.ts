@@ -5,8 +5,11 @@
  */
 import { begin, locationOf } from "./Common.ts"
 import { applyFirewall, followLabels } from "./Firewalls.ts"
+import { newLoadBalancer } from "./LoadBalancers.ts"
 import { attach } from "./Networks.ts"
 import { addressFor, makePrimaryIp } from "./PrimaryIps.ts"
+import { Refusal } from "./Refusal.ts"
+import { checkedLabels } from "./Selector.ts"
 import { createServer } from "./Servers.ts"
 import {
   byIdOrName,
@@ -14,9 +17,11 @@ import {
   type FloatingIp,
   type Guest,
   type Image,
+  type Iso,
   type LoadBalancer,
   type Network,
   type Resource,
+  type Rule,
   type Server,
   type ServerStatus,
   type SshKey,
@@ -66,17 +71,22 @@ export interface NetworkSeed extends SeedBase {
   readonly ipRange?: string
   /** Ranges with their zones; `10.0.1.0/24` in `eu-central` where nothing is said. */
   readonly subnets?: ReadonlyArray<{ readonly ipRange: string; readonly zone: string }>
+  readonly routes?: ReadonlyArray<{ readonly destination: string; readonly gateway: string }>
   readonly protected?: boolean
 }
 
 /** @category models @since 0.1.0 */
 export interface FirewallSeed extends SeedBase {
+  /** In the API's own words; SSH from everywhere by default. */
+  readonly rules?: ReadonlyArray<Rule>
   readonly servers?: ReadonlyArray<number>
   readonly selector?: string
 }
 
 /** @category models @since 0.1.0 */
 export interface FloatingIpSeed extends SeedBase {
+  /** `ipv4` by default. */
+  readonly type?: "ipv4" | "ipv6"
   readonly server?: number
   readonly location?: string
   readonly protected?: boolean
@@ -92,6 +102,9 @@ export interface VolumeSeed extends SeedBase {
 
 /** @category models @since 0.1.0 */
 export interface PrimaryIpSeed extends SeedBase {
+  /** `ipv4` by default. */
+  readonly type?: "ipv4" | "ipv6"
+  readonly protected?: boolean
   readonly server?: number
   readonly location?: string
   readonly autoDelete?: boolean
@@ -100,7 +113,16 @@ export interface PrimaryIpSeed extends SeedBase {
 /** @category models @since 0.1.0 */
 export interface LoadBalancerSeed extends SeedBase {
   readonly networks?: ReadonlyArray<number>
+  /** Ids of servers. */
   readonly targets?: ReadonlyArray<number>
+  /** A label selector that is a target. */
+  readonly selector?: string
+  /** Whether its targets are reached through the network. */
+  readonly usePrivateIp?: boolean
+  /** The TCP ports on which it listens, each passed on to the same port. */
+  readonly ports?: ReadonlyArray<number>
+  /** `lb11` by default. */
+  readonly type?: string
   readonly location?: string
   readonly protected?: boolean
 }
@@ -108,6 +130,11 @@ export interface LoadBalancerSeed extends SeedBase {
 /** @category models @since 0.1.0 */
 export interface SnapshotSeed {
   readonly description: string
+  /** Milliseconds since the epoch; now by default. */
+  readonly created?: number
+  /** `available` by default. */
+  readonly status?: "available" | "creating" | "unavailable"
+  readonly protected?: boolean
   readonly labels?: Labels
   readonly architecture?: "x86" | "arm"
   /** In GB. */
@@ -159,7 +186,7 @@ export const seedNetwork = (world: World, seed: NetworkSeed): Network => {
       gateway: ipRange.replace(/\d+\/\d+$/, "1"),
       vswitch: null
     })),
-    routes: [],
+    routes: [...seed.routes ?? []],
     protected: seed.protected ?? false,
     exposeRoutes: false
   }
@@ -172,7 +199,7 @@ export const seedFirewall = (world: World, seed: FirewallSeed): Firewall => {
   const { selector, servers = [] } = seed
   const firewall: Firewall = {
     ...base(world, seed),
-    rules: [{
+    rules: seed.rules ?? [{
       direction: "in",
       protocol: "tcp",
       port: "22",
@@ -207,8 +234,8 @@ export const seedFloatingIp = (world: World, seed: FloatingIpSeed): FloatingIp =
   const ip: FloatingIp = {
     ...base(world, seed),
     description: null,
-    type: "ipv4",
-    ip: addressFor(world, "ipv4"),
+    type: seed.type ?? "ipv4",
+    ip: addressFor(world, seed.type ?? "ipv4"),
     server: seed.server ?? null,
     location: located(world, seed.location),
     protected: seed.protected ?? false,
@@ -235,16 +262,18 @@ export const seedVolume = (world: World, seed: VolumeSeed): Volume => {
 
 /** @internal */
 export const seedPrimaryIp = (world: World, seed: PrimaryIpSeed): Resource => {
+  const type = seed.type ?? "ipv4"
   const ip = makePrimaryIp(world, {
     name: seed.name,
     labels: seed.labels ?? {},
-    type: "ipv4",
+    type,
     location: located(world, seed.location),
     autoDelete: seed.autoDelete ?? false
   })
+  ip.protected = seed.protected ?? false
   if (seed.server !== undefined) {
     for (const own of world.primaryIps.values()) {
-      if (own.assignee === seed.server && own.type === "ipv4") world.primaryIps.delete(own.id)
+      if (own.assignee === seed.server && own.type === type) world.primaryIps.delete(own.id)
     }
     ip.assignee = seed.server
   }
@@ -253,13 +282,25 @@ export const seedPrimaryIp = (world: World, seed: PrimaryIpSeed): Resource => {
 
 /** @internal */
 export const seedLoadBalancer = (world: World, seed: LoadBalancerSeed): LoadBalancer => {
+  const type = byIdOrName(world.loadBalancerTypes, seed.type ?? "lb11")
+  if (type === undefined) throw new Refusal("invalid_input", `load balancer type ${seed.type} not found`)
+  const isPrivate = seed.usePrivateIp ?? false
   const balancer: LoadBalancer = {
+    ...newLoadBalancer(world, { name: seed.name, location: located(world, seed.location), type }),
     ...base(world, seed),
-    location: located(world, seed.location),
-    ipv4: addressFor(world, "ipv4"),
-    ipv6: addressFor(world, "ipv6").replace("/64", "1"),
-    attachments: [],
-    targets: seed.targets ?? [],
+    targets: [
+      ...(seed.targets ?? []).map((server) => ({ type: "server" as const, server, isPrivate })),
+      ...(seed.selector === undefined
+        ? []
+        : [{ type: "label_selector" as const, selector: seed.selector, isPrivate }])
+    ],
+    services: (seed.ports ?? []).map((port) => ({
+      protocol: "tcp",
+      listenPort: port,
+      destinationPort: port,
+      proxyProtocol: false,
+      health: { protocol: "tcp", port, interval: 15, timeout: 10, retries: 3 }
+    })),
     protected: seed.protected ?? false
   }
   world.loadBalancers.set(balancer.id, balancer)
@@ -285,7 +326,7 @@ export const seedSnapshot = (world: World, seed: SnapshotSeed): Image => {
   const image: Image = {
     id: world.nextId(),
     type: "snapshot",
-    status: "available",
+    status: seed.status ?? "available",
     name: null,
     description: seed.description,
     flavor: "unknown",
@@ -294,11 +335,41 @@ export const seedSnapshot = (world: World, seed: SnapshotSeed): Image => {
     diskSize: seed.diskSize ?? 20,
     imageSize: 1.5,
     createdFrom: null,
-    created: world.timeline.now(),
+    created: seed.created ?? world.timeline.now(),
     deprecated: null,
-    labels: seed.labels ?? {},
-    protected: false
+    labels: checkedLabels(seed.labels ?? {}),
+    protected: seed.protected ?? false
   }
   world.images.set(image.id, image)
   return image
+}
+
+/**
+ * An ISO image of the Project's own, as the support puts it there on request.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface IsoSeed {
+  /** Null for one without a name, which is found by its id. */
+  readonly name: string | null
+  readonly description?: string
+  /** Null for one that fits every architecture; `x86` by default. */
+  readonly architecture?: "x86" | "arm" | null
+  /** When it was announced to go, and when it goes, in milliseconds since the epoch. */
+  readonly deprecation?: { readonly announced: number; readonly unavailableAfter: number }
+}
+
+/** @internal */
+export const seedIso = (world: World, seed: IsoSeed): Iso => {
+  const iso: Iso = {
+    id: world.nextId(),
+    name: seed.name,
+    description: seed.description ?? seed.name ?? "an ISO image",
+    type: "private",
+    architecture: seed.architecture === undefined ? "x86" : seed.architecture,
+    deprecation: seed.deprecation ?? null
+  }
+  world.isos.set(iso.id, iso)
+  return iso
 }

@@ -51,16 +51,20 @@ const turnOff = (server: Server): void => {
   server.status = "off"
 }
 
-/** The machine goes off by itself, if it has not been started anew by then. */
-const goesOff = ({ server, world }: Target): void => {
+/** Runs `then` when the machine has shut down: never if it ignores ACPI or boots, or was started again by then. */
+const afterShutdown = ({ server, world }: Target, then: () => void): void => {
   const { boot, shutdown } = server.guest
   const now = world.timeline.now()
   if (shutdown === "ignores" || server.status !== "running" || now < server.since + boot) return
   const { run } = server
   world.timeline.at(now + shutdown, () => {
-    if (server.run === run && server.status === "running") turnOff(server)
+    if (server.run === run && server.status === "running") then()
   })
 }
+
+const goesOff = (asked: Target): void => afterShutdown(asked, () => turnOff(asked.server))
+
+const goesThroughReboot = (asked: Target): void => afterShutdown(asked, () => starts(asked.world, asked.server))
 
 const stopped = (server: Server): void => {
   if (server.status !== "off") throw new Refusal("server_not_stopped", "server must be stopped to perform this action")
@@ -90,10 +94,7 @@ const power: ReadonlyArray<Route> = [
     )
   }),
   simple("shutdown", (asked) => begun(asked.world, asked.act("shutdown_server", { done: () => goesOff(asked) }))),
-  simple(
-    "reboot",
-    ({ act, server, world }) => begun(world, act("reboot_server", { done: () => starts(world, server) }))
-  ),
+  simple("reboot", (asked) => begun(asked.world, asked.act("reboot_server", { done: () => goesThroughReboot(asked) }))),
   simple("reset", ({ act, server, world }) => begun(world, act("reset_server", { done: () => starts(world, server) })))
 ]
 
@@ -188,6 +189,9 @@ const isos: ReadonlyArray<Route> = [
   withBody("attach_iso", { iso: Shape.idOrName }, ({ act, server, world }, body) => {
     const iso = byIdOrName(world.isos, body.iso)
     if (iso === undefined) throw new Refusal("not_found", `ISO '${body.iso}' not found`)
+    if (iso.deprecation !== null && iso.deprecation.unavailableAfter <= world.timeline.now()) {
+      throw new Refusal("not_found", `ISO '${body.iso}' not found`)
+    }
     return begun(
       world,
       act("attach_iso", {
@@ -212,8 +216,13 @@ const isos: ReadonlyArray<Route> = [
 
 const makeImage = (
   { server, world }: Target,
-  body: { readonly type?: "snapshot" | "backup"; readonly description?: string; readonly labels?: Image["labels"] }
+  body: {
+    readonly type?: "snapshot" | "backup"
+    readonly description?: string | null
+    readonly labels?: Image["labels"]
+  }
 ): Image => {
+  if (body.type === "backup" && server.backupWindow === null) throw invalid("type", "backups are not enabled")
   const of = server.image === null ? undefined : world.images.get(server.image)
   const image: Image = {
     id: world.nextId(),
@@ -256,7 +265,8 @@ const disks: ReadonlyArray<Route> = [
   ),
   withBody("create_image", {
     type: Shape.optional(Shape.literals("snapshot", "backup")),
-    description: Shape.optional(Shape.text),
+    // One client sends null where nothing was chosen.
+    description: Shape.optional(Shape.nullable(Shape.text)),
     labels: Shape.optional(Shape.labels)
   }, (asked, body) => {
     const image = makeImage(asked, body)
@@ -278,13 +288,17 @@ const disks: ReadonlyArray<Route> = [
       if (type.architecture !== server.type.architecture) throw new Refusal("invalid_server_type", "wrong architecture")
       if (type.disk < server.diskSize) throw new Refusal("invalid_server_type", "disk would have to shrink")
       takePlace(world, type, server.location)
+      server.status = "migrating"
       return begun(
         world,
         act("change_server_type", {
           done: () => {
             server.type = type
             if (body.upgrade_disk) server.diskSize = type.disk
-          }
+            turnOff(server)
+            if (world.settings.changeTypeStarts) starts(world, server)
+          },
+          failed: () => turnOff(server)
         })
       )
     }
@@ -347,6 +361,9 @@ const others: ReadonlyArray<Route> = [
       act("disable_backup", {
         done: () => {
           server.backupWindow = null
+          for (const image of world.images.values()) {
+            if (image.type === "backup" && image.createdFrom?.id === server.id) world.images.delete(image.id)
+          }
         }
       })
     )),

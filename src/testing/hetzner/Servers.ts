@@ -71,6 +71,9 @@ export const imageFor = (world: World, wanted: string | number, type: ServerType
   if (image.architecture !== type.architecture) {
     throw new Refusal("invalid_input", "image architecture is incompatible with the server type", { fields: [] })
   }
+  if (image.status !== "available") {
+    throw new Refusal("invalid_input", `image is ${image.status}`, { fields: [] })
+  }
   if (image.diskSize > type.disk) {
     throw new Refusal("invalid_input", "image disk is bigger than server type disk", { fields: [] })
   }
@@ -283,7 +286,7 @@ const forget = (world: World, server: Server): void => {
   for (const volume of world.volumes.values()) if (volume.server === server.id) volume.server = null
   for (const ip of world.floatingIps.values()) if (ip.server === server.id) ip.server = null
   for (const balancer of world.loadBalancers.values()) {
-    balancer.targets = balancer.targets.filter((id) => id !== server.id)
+    balancer.targets = balancer.targets.filter((target) => target.type !== "server" || target.server !== server.id)
   }
   for (const ip of world.primaryIps.values()) {
     if (ip.assignee !== server.id) continue

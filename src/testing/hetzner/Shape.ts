@@ -125,7 +125,8 @@ export const natural: Parameter<number> = {
 export const truth: Parameter<boolean> = {
   many: false,
   what: "true or false",
-  read: (written) => written === "true" ? true : written === "false" ? false : undefined
+  // Python clients send `True`.
+  read: (written) => /^true$/i.test(written) ? true : /^false$/i.test(written) ? false : undefined
 }
 /** @internal */
 export const oneOf = <const L extends string>(...values: ReadonlyArray<L>): Parameter<L> => ({

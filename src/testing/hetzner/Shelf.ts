@@ -1,5 +1,6 @@
 /**
- * The routes of what the fake cloud sells: images, ISO images, server types, locations.
+ * The routes of what the fake cloud sells: images, ISO images, server types, locations. Certificates cannot be created, so
+ * their list is empty.
  */
 import { unprotected } from "./Common.ts"
 import { Refusal } from "./Refusal.ts"
@@ -7,7 +8,7 @@ import { begun, type Collection, emptied, get, ok, post, put, reads, remove, typ
 import { checkedLabels } from "./Selector.ts"
 import * as Shape from "./Shape.ts"
 import { showImage, showIso, showLocation, showPricing, showServerType } from "./Show.ts"
-import { type Image, type Iso, type Location, need, type ServerType, type World } from "./World.ts"
+import { type Image, type Iso, type Location, need, type Resource, type ServerType, type World } from "./World.ts"
 
 const architecture = Shape.many(Shape.oneOf("x86", "arm"))
 
@@ -89,7 +90,9 @@ const isos: Collection<Iso, typeof isoQuery> = {
   show: showIso,
   sorts: [],
   query: isoQuery,
-  matches: (iso, query) => query.architecture === undefined || query.architecture.includes(iso.architecture ?? "x86")
+  matches: ({ architecture: own }, query) =>
+    query.architecture === undefined ||
+    (own === null ? query.include_architecture_wildcard === true : query.architecture.includes(own))
 }
 
 const serverTypes: Collection<ServerType, Record<never, never>> = {
@@ -112,6 +115,16 @@ const locations: Collection<Location, Record<never, never>> = {
   query: {}
 }
 
+const certificates: Collection<Resource, { type: Shape.Parameter<"uploaded" | "managed"> & { many: true } }> = {
+  path: "certificates",
+  one: "certificate",
+  what: "certificate",
+  items: () => new Map(),
+  show: () => ({}),
+  sorts: ["id", "name", "created"],
+  query: { type: Shape.many(Shape.oneOf("uploaded", "managed")) }
+}
+
 const ended = () => {
   throw new Refusal("deprecated_api_endpoint", "the datacenters endpoints are gone", {
     announcement: "https://docs.hetzner.cloud/changelog"
@@ -125,6 +138,11 @@ export const shelf: ReadonlyArray<Route> = [
   ...reads(serverTypes),
   ...reads(locations),
   get("/pricing", {}, ({ world }) => ok({ pricing: showPricing(world) })),
-  get("/datacenters", {}, ended),
+  ...reads(certificates),
+  get(
+    "/datacenters",
+    { name: Shape.word, sort: Shape.many(Shape.word), page: Shape.natural, per_page: Shape.natural },
+    ended
+  ),
   get("/datacenters/{id}", {}, ended)
 ]

@@ -3,6 +3,7 @@
  *
  * Here the other side of each relation is found: which servers a network has, which firewalls are on what.
  */
+import { parseSelector } from "./Selector.ts"
 import { timestamp } from "./Timeline.ts"
 import type {
   Action,
@@ -12,13 +13,16 @@ import type {
   Image,
   Iso,
   LoadBalancer,
+  LoadBalancerType,
   Location,
   Network,
   PlacementGroup,
   PrimaryIp,
   Server,
   ServerType,
+  Service,
   SshKey,
+  Target,
   Volume,
   World
 } from "./World.ts"
@@ -82,7 +86,11 @@ export const showPricing = (world: World): Json => {
     floating_ip: { price_monthly: amount(3) },
     floating_ips: [{ type: "ipv4", prices: monthly(3) }, { type: "ipv6", prices: monthly(1) }],
     image: { price_per_gb_month: amount(0.011) },
-    load_balancer_types: [{ id: 1, name: "lb11", prices: prices(0.0088, everywhere) }],
+    load_balancer_types: Array.from(world.loadBalancerTypes.values(), ({ id, name, price }) => ({
+      id,
+      name,
+      prices: prices(price, everywhere)
+    })),
     primary_ips: [{ type: "ipv4", prices: hourly(0.5) }, { type: "ipv6", prices: hourly(0) }],
     server_backup: { percentage: "20.0000000000" },
     server_types: Array.from(world.serverTypes.values(), ({ id, locations, name, price }) => ({
@@ -100,6 +108,11 @@ export const showLocation = (_: World, { ...location }: Location): Json => locat
 /** @internal */
 export const showServerType = (world: World, type: ServerType): Json => {
   const { architecture, category, cores, cpu, disk, id, locations, memory, name, price } = type
+  // The type as a whole retires with the last of its locations.
+  const retirements = Array.from(locations.values(), (at) => at.deprecation)
+  const last = retirements.includes(null)
+    ? null
+    : retirements.reduce((a, b) => (a?.unavailableAfter ?? 0) > (b?.unavailableAfter ?? 0) ? a : b, null)
   return {
     id,
     name,
@@ -108,8 +121,8 @@ export const showServerType = (world: World, type: ServerType): Json => {
     cores,
     memory,
     disk,
-    deprecated: false,
-    deprecation: null,
+    deprecated: last !== null,
+    deprecation: deprecation(last),
     prices: prices(price, locations.keys()),
     storage_type: "local",
     cpu_type: cpu,
@@ -147,13 +160,13 @@ export const showImage = (_: World, image: Image): Json => ({
 })
 
 /** @internal */
-export const showIso = (_: World, { architecture, description, id, name }: Iso): Json => ({
-  id,
-  name,
-  description,
-  type: "public",
-  architecture,
-  deprecation: null
+export const showIso = (_: World, iso: Iso): Json => ({
+  id: iso.id,
+  name: iso.name,
+  description: iso.description,
+  type: iso.type,
+  architecture: iso.architecture,
+  deprecation: deprecation(iso.deprecation)
 })
 
 /** @internal */
@@ -215,11 +228,36 @@ export const showServer = (world: World, server: Server): Json => {
     protection: { ...server.protected },
     labels: server.labels,
     volumes: idsWhere(world.volumes, (volume) => volume.server === id),
-    load_balancers: idsWhere(world.loadBalancers, ({ targets }) => targets.includes(id)),
+    load_balancers: idsWhere(world.loadBalancers, (balancer) => serversOf(world, balancer).has(id)),
     primary_disk_size: server.diskSize,
     placement_group: group === undefined ? null : showPlacementGroup(world, group)
   }
 }
+
+/** The servers that a label selector means now. */
+const selectedBy = (world: World, selector: string): ReadonlyArray<number> => {
+  const selects = parseSelector(selector)
+  return idsWhere(world.servers, ({ labels }) => selects(labels))
+}
+
+/** The servers to which a load balancer sends connections, each once. */
+const serversOf = (world: World, { targets }: LoadBalancer): ReadonlySet<number> =>
+  new Set(
+    targets.flatMap((target) =>
+      target.type === "server"
+        ? [target.server]
+        : target.type === "label_selector"
+        ? selectedBy(world, target.selector)
+        : []
+    )
+  )
+
+const pointed = ({ dnsPtr }: LoadBalancer, ip: string) => ({
+  id: null,
+  ip,
+  blocked: false,
+  dns_ptr: dnsPtr.get(ip) ?? `${ip.replaceAll(":", "-")}.fake.invalid`
+})
 
 const isIn = (network: number) => (item: Server | LoadBalancer) =>
   attached(item).some((attachment) => attachment.network === network)
@@ -258,10 +296,9 @@ export const showFirewall = (world: World, { applications, created, id, labels, 
       : {
         type: "label_selector",
         label_selector: { selector: application.selector },
-        applied_to_resources: idsWhere(world.servers, ({ firewalls }) => firewalls.has(id)).map((server) => ({
-          type: "server",
-          server: { id: server }
-        }))
+        applied_to_resources: selectedBy(world, application.selector)
+          .filter((server) => world.servers.get(server)?.firewalls.has(id) === true)
+          .map((server) => ({ type: "server", server: { id: server } }))
       }
   )
 })
@@ -325,37 +362,81 @@ export const showSshKey = (_: World, { created, fingerprint, id, labels, name, p
 })
 
 /** @internal */
+export const showLoadBalancerType = (world: World, type: LoadBalancerType): Json => ({
+  id: type.id,
+  name: type.name,
+  description: type.name.toUpperCase(),
+  max_connections: type.maxConnections,
+  max_services: type.maxServices,
+  max_targets: type.maxTargets,
+  max_assigned_certificates: 10,
+  deprecated: null,
+  prices: prices(type.price, Array.from(world.locations.values(), ({ name }) => name))
+})
+
+/** Whether a check of a load balancer succeeds on the server. */
+const isHealthy = (world: World, balancer: LoadBalancer, server: Server, isPrivate: boolean): boolean => {
+  const networks = new Set(attached(balancer).map(({ network }) => network))
+  const isReachable = isPrivate
+    ? attached(server).some(({ network }) => networks.has(network))
+    : Array.from(world.primaryIps.values()).some(({ assignee, type }) => assignee === server.id && type === "ipv4")
+  return isReachable && server.status === "running" && world.timeline.now() >= server.since + server.guest.boot
+}
+
+const healthOn = (world: World, balancer: LoadBalancer, id: number, isPrivate: boolean) => {
+  const server = world.servers.get(id)
+  const healthy = server !== undefined && isHealthy(world, balancer, server, isPrivate)
+  return balancer.services.map(({ listenPort }) => ({
+    listen_port: listenPort,
+    status: healthy ? "healthy" : "unhealthy",
+    detail: healthy ? null : "layer4_no_connection",
+    http_status_code: null
+  }))
+}
+
+const showTarget = (world: World, balancer: LoadBalancer, target: Target): Json => {
+  if (target.type === "ip") return { type: "ip", ip: { ip: target.ip }, health_status: [] }
+  const { isPrivate } = target
+  const onServer = (server: number) => ({
+    type: "server",
+    server: { id: server },
+    use_private_ip: isPrivate,
+    health_status: healthOn(world, balancer, server, isPrivate)
+  })
+  return target.type === "server" ? onServer(target.server) : {
+    type: "label_selector",
+    label_selector: { selector: target.selector },
+    use_private_ip: isPrivate,
+    targets: selectedBy(world, target.selector).map(onServer)
+  }
+}
+
+const showService = ({ destinationPort, health, http, listenPort, protocol, proxyProtocol }: Service): Json => ({
+  protocol,
+  listen_port: listenPort,
+  destination_port: destinationPort,
+  proxyprotocol: proxyProtocol,
+  health_check: health,
+  ...(http === undefined ? {} : { http })
+})
+
+/** @internal */
 export const showLoadBalancer = (world: World, balancer: LoadBalancer): Json => ({
   id: balancer.id,
   name: balancer.name,
   public_net: {
-    enabled: true,
-    ipv4: { id: null, ip: balancer.ipv4, blocked: false, dns_ptr: `${balancer.ipv4}.fake.invalid` },
-    ipv6: { id: null, ip: balancer.ipv6, blocked: false, dns_ptr: `${balancer.id}.fake.invalid` }
+    enabled: balancer.isPublic,
+    ipv4: pointed(balancer, balancer.ipv4),
+    ipv6: pointed(balancer, balancer.ipv6)
   },
   private_net: attached(balancer).map(({ ip, network }) => ({ network, ip })),
   location: showLocation(world, balancer.location),
-  load_balancer_type: {
-    id: 1,
-    name: "lb11",
-    description: "LB11",
-    max_connections: 10_000,
-    max_services: 5,
-    max_targets: 25,
-    max_assigned_certificates: 10,
-    deprecated: null,
-    prices: prices(0.0088, Array.from(world.locations.values(), ({ name }) => name))
-  },
+  load_balancer_type: showLoadBalancerType(world, balancer.type),
   protection: { delete: balancer.protected },
   labels: balancer.labels,
-  targets: balancer.targets.map((id) => ({
-    type: "server",
-    server: { id },
-    use_private_ip: false,
-    health_status: [{ listen_port: 443, status: "healthy", detail: null, http_status_code: null }]
-  })),
-  services: [],
-  algorithm: { type: "round_robin" },
+  targets: balancer.targets.map((target) => showTarget(world, balancer, target)),
+  services: balancer.services.map(showService),
+  algorithm: { type: balancer.algorithm },
   outgoing_traffic: 0,
   ingoing_traffic: 0,
   included_traffic: 20 * TERABYTE,

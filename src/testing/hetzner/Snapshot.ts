@@ -43,6 +43,8 @@ export interface ServerView extends ResourceView {
   readonly placementGroup: number | null
   readonly firewalls: ReadonlyArray<number>
   readonly userData: string | undefined
+  /** Since when it runs without an interruption, in milliseconds since the epoch. */
+  readonly startedAt: number
   readonly sshKeys: ReadonlyArray<number>
   readonly guest: Guest
 }
@@ -108,6 +110,7 @@ export const snapshotOf = (world: World): Snapshot => {
       placementGroup: server.placementGroup,
       firewalls: [...server.firewalls.keys()],
       userData: server.userData,
+      startedAt: server.since,
       sshKeys: server.sshKeys,
       guest: server.guest
     })),

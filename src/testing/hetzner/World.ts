@@ -67,7 +67,7 @@ export interface ServerType {
 export interface Image {
   readonly id: number
   readonly type: "system" | "snapshot" | "backup"
-  status: "available" | "creating"
+  status: "available" | "creating" | "unavailable"
   readonly name: string | null
   description: string
   readonly flavor: string
@@ -77,7 +77,7 @@ export interface Image {
   imageSize: number | null
   readonly createdFrom: { readonly id: number; readonly name: string } | null
   readonly created: number
-  readonly deprecated: number | null
+  deprecated: number | null
   labels: Labels
   protected: boolean
 }
@@ -85,9 +85,11 @@ export interface Image {
 /** @internal */
 export interface Iso {
   readonly id: number
-  readonly name: string
+  readonly name: string | null
   readonly description: string
+  readonly type: "public" | "private"
   readonly architecture: "x86" | "arm" | null
+  deprecation: Deprecation | null
 }
 
 /** @internal */
@@ -227,12 +229,63 @@ export interface PrimaryIp extends Resource {
 }
 
 /** @internal */
+export interface LoadBalancerType {
+  readonly id: number
+  readonly name: string
+  readonly maxServices: number
+  readonly maxTargets: number
+  readonly maxConnections: number
+  /** Euro an hour, without tax. */
+  readonly price: number
+}
+
+/** Where a load balancer sends connections. @internal */
+export type Target =
+  | { readonly type: "server"; readonly server: number; readonly isPrivate: boolean }
+  | { readonly type: "label_selector"; readonly selector: string; readonly isPrivate: boolean }
+  | { readonly type: "ip"; readonly ip: string }
+
+/** @internal */
+export interface Service {
+  readonly protocol: "tcp" | "http" | "https"
+  readonly listenPort: number
+  readonly destinationPort: number
+  readonly proxyProtocol: boolean
+  readonly health: {
+    readonly protocol: "tcp" | "http"
+    readonly port: number
+    readonly interval: number
+    readonly timeout: number
+    readonly retries: number
+    readonly http?: {
+      readonly domain: string | null
+      readonly path: string
+      readonly response: string
+      readonly status_codes: ReadonlyArray<string>
+      readonly tls: boolean
+    }
+  }
+  readonly http?: {
+    readonly certificates: ReadonlyArray<number>
+    readonly cookie_lifetime: number
+    readonly cookie_name: string
+    readonly redirect_http: boolean
+    readonly sticky_sessions: boolean
+  }
+}
+
+/** @internal */
 export interface LoadBalancer extends Resource {
   readonly location: Location
+  type: LoadBalancerType
   readonly ipv4: string
   readonly ipv6: string
+  isPublic: boolean
   attachments: Array<Attachment>
-  targets: ReadonlyArray<number>
+  targets: Array<Target>
+  services: Array<Service>
+  algorithm: "round_robin" | "least_connections"
+  dnsPtr: Map<string, string>
   protected: boolean
 }
 
@@ -283,6 +336,8 @@ export interface Settings {
   readonly capacity: Map<string, number>
   readonly guest: () => Guest
   networkDelete: "detach" | "refuse"
+  /** Whether a server that changed its type is started, as the reference says. */
+  changeTypeStarts: boolean
   /** How long after its end a server still counts where it was, in milliseconds. */
   detach: number
   groupSize: number
@@ -300,6 +355,7 @@ export interface World {
   readonly volumes: Map<number, Volume>
   readonly primaryIps: Map<number, PrimaryIp>
   readonly loadBalancers: Map<number, LoadBalancer>
+  readonly loadBalancerTypes: Map<number, LoadBalancerType>
   readonly sshKeys: Map<number, SshKey>
   readonly images: Map<number, Image>
   readonly isos: Map<number, Iso>
@@ -379,6 +435,7 @@ export const makeWorld = (timeline: Timeline, settings: Settings): World => {
     volumes: new Map(),
     primaryIps: new Map(),
     loadBalancers: new Map(),
+    loadBalancerTypes: new Map(),
     sshKeys: new Map(),
     images: new Map(),
     isos: new Map(),

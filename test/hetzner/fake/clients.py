@@ -3,10 +3,13 @@
 import json
 import os
 import sys
+import time
 
 from hcloud import APIException, Client
-from hcloud.firewalls.domain import FirewallRule
+from hcloud.firewalls.domain import FirewallResource, FirewallResourceLabelSelector, FirewallRule
 from hcloud.images.domain import Image
+from hcloud.load_balancer_types.domain import LoadBalancerType
+from hcloud.load_balancers.domain import LoadBalancerService, LoadBalancerTarget, LoadBalancerTargetLabelSelector
 from hcloud.locations.domain import Location
 from hcloud.networks.domain import NetworkSubnet
 from hcloud.server_types.domain import ServerType
@@ -66,6 +69,47 @@ client.servers.enable_rescue(server).action.wait_until_finished()
 image = client.servers.create_image(server, description="d", labels={"cluster": "c"})
 image.action.wait_until_finished()
 told["snapshots"] = [each.description for each in client.images.get_all(type="snapshot")]
+
+told["all images"] = len(client.images.get_all(include_deprecated=True)) > 0
+
+balancer = client.load_balancers.create(
+    name="l",
+    load_balancer_type=LoadBalancerType(name="lb11"),
+    location=Location(name="fsn1"),
+    services=[LoadBalancerService(protocol="tcp", listen_port=6443, destination_port=6443, proxyprotocol=False)],
+    labels={"cluster": "c"},
+)
+balancer.action.wait_until_finished()
+balancer = client.load_balancers.get_by_name("l")
+balancer.attach_to_network(network).wait_until_finished()
+server.power_on().wait_until_finished()
+target = LoadBalancerTarget(
+    type="label_selector", label_selector=LoadBalancerTargetLabelSelector(selector="cluster=c"), use_private_ip=True
+)
+balancer.add_target(target).wait_until_finished()
+balancer = client.load_balancers.get_by_id(balancer.id)
+[target] = balancer.targets
+told["balancer"] = [balancer.load_balancer_type.name, len(balancer.services), target.label_selector.selector]
+balancer.delete()
+
+resource = FirewallResource(type="label_selector", label_selector=FirewallResourceLabelSelector(selector="cluster=c"))
+other = client.firewalls.create(
+    name="o",
+    rules=[FirewallRule(direction="in", protocol="icmp", source_ips=["::0/0"], destination_ips=[])],
+).firewall
+for action in client.firewalls.apply_to_resources(other, [resource]):
+    action.wait_until_finished()
+other = client.firewalls.get_by_name("o")
+told["selected by"] = [each.label_selector.selector for each in other.applied_to]
+told["rules"] = [each.source_ips for each in other.rules]
+
+# The firewall is put on the server by an action that nobody was told of, and which locks the server.
+while client.servers.get_by_id(server.id).locked:
+    time.sleep(0.005)
+server.power_off().wait_until_finished()
+server.change_type(ServerType(name="cx33"), upgrade_disk=False).wait_until_finished()
+server.reload()
+told["type"] = [server.server_type.name, server.primary_disk_size]
 
 try:
     firewall.delete()

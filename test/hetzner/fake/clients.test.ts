@@ -89,7 +89,19 @@ describe("stock clients", () => {
         yield* hcloud("volume detach v")
         yield* hcloud("server detach-from-network a --network n")
         assert.include(yield* hcloud("server describe a"), "No Private Networks")
-        for (const what of ["image", "server-type", "location", "iso", "primary-ip", "load-balancer", "ssh-key"]) {
+        for (
+          const what of [
+            "image",
+            "server-type",
+            "location",
+            "iso",
+            "primary-ip",
+            "load-balancer",
+            "load-balancer-type",
+            "certificate",
+            "ssh-key"
+          ]
+        ) {
           yield* hcloud(`${what} list`)
         }
         yield* hcloud("server delete a")
@@ -100,7 +112,74 @@ describe("stock clients", () => {
         const { firewalls, networks, placementGroups, servers, volumes } = yield* fake.state
         assert.deepStrictEqual([servers, networks, firewalls, placementGroups, volumes], [[], [], [], [], []])
       })
-    ), 60_000)
+    ), 120_000)
+
+  it.live.skipIf(!hasCli)(
+    "hcloud, with load balancers, selectors, images, ISOs, types and protection (H20)",
+    () =>
+      withClient((fake) =>
+        Effect.gen(function*() {
+          const hcloud = (line: string) => run(fake, "hcloud", line.split(" "))
+          yield* hcloud("network create --name n --ip-range 10.0.0.0/16")
+          yield* hcloud("network add-subnet n --type cloud --network-zone eu-central --ip-range 10.0.1.0/24")
+          yield* hcloud("network add-subnet n --type cloud --network-zone eu-central --ip-range 10.0.2.0/24")
+          yield* hcloud("network add-route n --destination 0.0.0.0/0 --gateway 10.0.1.2")
+          yield* hcloud(
+            "server create --name a --type cx23 --image debian-12 --location fsn1 --label role=cp --start-after-create=false"
+          )
+          yield* hcloud("server attach-to-network a --network n --ip 10.0.2.7")
+          yield* hcloud("server poweron a")
+          yield* hcloud("firewall create --name f")
+          yield* hcloud("firewall add-rule f --direction in --protocol tcp --port 22 --source-ips ::0/0")
+          yield* hcloud("firewall apply-to-resource f --type label_selector --label-selector role=cp")
+          assert.match(yield* hcloud("firewall describe f"), /role=cp/)
+          assert.match(yield* hcloud("firewall describe f"), /::\/0/)
+          yield* hcloud("firewall remove-from-resource f --type label_selector --label-selector role=cp")
+          yield* hcloud("load-balancer create --name l --type lb11 --location fsn1 --label x=y")
+          yield* hcloud("load-balancer add-service l --protocol tcp --listen-port 6443 --destination-port 6443")
+          yield* hcloud(
+            "load-balancer update-service l --listen-port 6443 --health-check-interval 5s --health-check-timeout 3s"
+          )
+          yield* hcloud("load-balancer attach-to-network l --network n --ip 10.0.1.9")
+          yield* hcloud("load-balancer add-target l --label-selector role=cp --use-private-ip")
+          yield* hcloud("load-balancer add-target l --server a")
+          assert.match(yield* hcloud("load-balancer describe l"), /role=cp[^]*healthy/)
+          assert.match(yield* hcloud("load-balancer list -o noheader -o columns=name,type"), /^l +lb11\s*$/)
+          yield* hcloud("load-balancer remove-target l --server a")
+          yield* hcloud("load-balancer change-algorithm l --algorithm-type least_connections")
+          yield* hcloud("load-balancer enable-protection l delete")
+          yield* hcloud("load-balancer disable-protection l delete")
+          yield* hcloud("load-balancer detach-from-network l --network n")
+          yield* hcloud("load-balancer delete l")
+          yield* hcloud("server create-image a --type snapshot --description d --label os=talos")
+          assert.match(yield* hcloud("image list -t snapshot -l os=talos -o noheader -o columns=description"), /^d\s*$/)
+          for (
+            const line of [
+              "attach-iso a talos-1.11-x86.iso",
+              "reset a",
+              "detach-iso a",
+              "enable-backup a",
+              "disable-backup a",
+              "enable-protection a delete rebuild",
+              "disable-protection a delete rebuild",
+              "add-label a x=y",
+              "poweroff a",
+              "change-type --keep-disk a cx33",
+              "rebuild a --image debian-13"
+            ]
+          ) {
+            yield* hcloud(`server ${line}`)
+          }
+          assert.match(yield* hcloud("server list -o noheader -o columns=name,type,status"), /^a +cx33 +running\s*$/)
+          yield* hcloud("volume create --name v --size 10 --location fsn1")
+          yield* hcloud("volume resize v --size 20")
+          yield* hcloud("volume delete v")
+          yield* hcloud("network remove-route n --destination 0.0.0.0/0 --gateway 10.0.1.2")
+          assert.deepStrictEqual((yield* fake.state).loadBalancers, [])
+        })
+      ),
+    60_000
+  )
 
   it.live.skipIf(!hasPython)("hcloud, the library for Python", () =>
     withClient((fake) =>
@@ -115,6 +194,11 @@ describe("stock clients", () => {
           "volume deleted": true,
           "address deleted": true,
           snapshots: ["d"],
+          "all images": true,
+          balancer: ["lb11", 1, "cluster=c"],
+          "selected by": ["cluster=c"],
+          rules: [["::/0"]],
+          type: ["cx33", 40],
           firewall: "resource_in_use",
           "same name": "uniqueness_error",
           missing: "not_found",
@@ -123,5 +207,5 @@ describe("stock clients", () => {
           catalogue: [true, true, true, 0, 0]
         })
       })
-    ), 60_000)
+    ), 120_000)
 })

@@ -103,6 +103,30 @@ const overlay = (document: Json): void => {
   schemas["change_type_of_server_request"].properties.server_type = idOrName
   schemas["enable_rescue_mode_for_server_request"].properties.type.nullable = true
   drop(schemas["create_primary_ip_request"], "assignee_type")
+  for (const name of ["load_balancer_type", "location"]) {
+    schemas["create_load_balancer_request"].properties[name] = idOrName
+  }
+  schemas["change_type_of_load_balancer_request"].properties.load_balancer_type = idOrName
+  // A service that is asked for may leave out what has a default; one that is answered has it all.
+  const { health_check: check, ...service } = schemas["load_balancer_service"].properties
+  const asked = {
+    ...schemas["load_balancer_service"],
+    required: ["protocol"],
+    properties: {
+      ...service,
+      health_check: {
+        ...check,
+        required: [],
+        properties: { ...check.properties, http: { ...check.properties.http, required: [] } }
+      }
+    }
+  }
+  schemas["asked_load_balancer_service"] = asked
+  const reference = { $ref: "#/components/schemas/asked_load_balancer_service" }
+  schemas["create_load_balancer_request"].properties.services.items = reference
+  paths["/load_balancers/{id}/actions/add_service"].post.requestBody.content["application/json"].schema = reference
+  // One client sends null where no description was chosen.
+  schemas["create_image_from_server_request"].properties.description.nullable = true
   // Null where nothing was assigned: Debian's Python client asks for the key.
   for (const name of ["create_primary_ip_response", "create_floating_ip_response"]) {
     const { properties } = schemas[name]
@@ -115,7 +139,7 @@ const overlay = (document: Json): void => {
   for (
     const [path, names] of [["/actions", ["page", "per_page", "sort"]], ["/server_types", ["sort"]], ["/isos", [
       "sort"
-    ]]] as const
+    ]], ["/load_balancer_types", ["sort"]]] as const
   ) {
     for (const name of names) paths[path].get.parameters.push({ in: "query", name })
   }

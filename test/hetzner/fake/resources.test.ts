@@ -120,7 +120,10 @@ describe("firewalls", () => {
           { type: "label_selector", label_selector: { selector: "role=x" } }
         ]
       })
-      assert.deepStrictEqual(made.json.actions.map((one: Loose) => one.command), ["apply_firewall"])
+      assert.deepStrictEqual(
+        made.json.actions.map((one: Loose) => [one.command, one.resources[0].type]),
+        [["apply_firewall", "server"], ["apply_firewall", "firewall"]]
+      )
       const { id } = made.json.firewall
       const on = Effect.map(
         fake.state,
