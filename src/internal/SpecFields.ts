@@ -49,6 +49,10 @@ export const clusterFields = {
   controlPlanes: field(wholeNumber(1, maxNodes), "Number of control planes."),
   workers: field(wholeNumber(0, maxNodes), "Number of workers; 0 where it is not given."),
   labels: field(Labels, "Labels for every node. Keys of the scheme and of kubelayer are refused."),
+  allowFewerControlPlanes: field(
+    Schema.Boolean,
+    "Let `apply` delete surplus control planes; refused where it is not set."
+  ),
   onFailure: field(
     Schema.Literals(["remove", "keep"]),
     "`remove` deletes what a failed create has created; `keep` leaves it."

@@ -1,0 +1,93 @@
+/**
+ * The columns of clusters, nodes, orphans and outcomes.
+ */
+import type { ClusterStatus, NodeInfo } from "../Model.ts"
+import type { OperationReport } from "../Report.ts"
+import { type Color, type Column, printable } from "./Table.ts"
+import { elapsed, shortDuration } from "./Time.ts"
+
+/** Milliseconds since 1970 of a time in a model; undefined where there is none. */
+export const millisOf = (time: unknown): number | undefined => {
+  if (typeof time === "string") {
+    const millis = Date.parse(time)
+    return Number.isNaN(millis) ? undefined : millis
+  }
+  if (typeof time === "object" && time !== null && "epochMilliseconds" in time) return Number(time.epochMilliseconds)
+  return undefined
+}
+
+const age = (time: unknown): string => {
+  const millis = millisOf(time)
+  return millis === undefined ? "" : shortDuration(Date.now() - millis)
+}
+
+const oldest = (status: ClusterStatus): number | undefined => {
+  const times = status.nodes.flatMap(({ createdAt }) => millisOf(createdAt) ?? [])
+  return times.length === 0 ? undefined : Math.min(...times)
+}
+
+export const phaseColor = (status: ClusterStatus): Color | undefined =>
+  status.ready ? "green" : status.phase === "stopped" ? "dim" : status.phase === "degraded" ? "red" : "yellow"
+
+const count = (status: ClusterStatus, role: NodeInfo["role"]): string =>
+  String(status.nodes.filter((node) => node.role === role).length)
+
+export const clusterColumns: ReadonlyArray<Column<ClusterStatus>> = [
+  { title: "NAME", value: ({ clusterName }) => clusterName },
+  { title: "PHASE", value: ({ phase, rawPhase }) => rawPhase === undefined ? phase : `${phase} (${rawPhase})`, color: phaseColor },
+  { title: "READY", value: ({ nodesReady, nodesTotal }) => `${nodesReady}/${nodesTotal}` },
+  { title: "CONTROL-PLANES", value: (status) => count(status, "control-plane") },
+  { title: "WORKERS", value: (status) => count(status, "worker") },
+  {
+    title: "AGE",
+    value: (status) => {
+      const millis = oldest(status)
+      return millis === undefined ? "" : shortDuration(Date.now() - millis)
+    }
+  },
+  { title: "ENDPOINT", value: ({ endpoint }) => endpoint ?? "", isWide: true }
+]
+
+const stateColor = ({ state }: NodeInfo): Color | undefined =>
+  state === "running" ? "green" : state === "failed" ? "red" : state === "stopped" ? "dim" : "yellow"
+
+export const nodeColumns: ReadonlyArray<Column<NodeInfo>> = [
+  { title: "NAME", value: ({ name }) => name },
+  { title: "CLUSTER", value: ({ clusterName }) => clusterName },
+  { title: "ROLE", value: ({ role }) => role },
+  { title: "STATE", value: ({ state }) => state, color: stateColor },
+  { title: "PRIVATE-IP", value: ({ addresses }) => addresses.private[0] ?? "" },
+  { title: "AGE", value: ({ createdAt }) => age(createdAt) },
+  { title: "PUBLIC-IP", value: ({ addresses }) => addresses.public[0] ?? "", isWide: true },
+  { title: "TYPE", value: ({ serverType }) => serverType ?? "", isWide: true },
+  { title: "LOCATION", value: ({ location }) => location ?? "", isWide: true },
+  { title: "POOL", value: ({ pool }) => pool ?? "", isWide: true },
+  { title: "ID", value: ({ id }) => id, isWide: true }
+]
+
+/** `dev: 3 done, 1 already done in 4.2 s`. */
+export const reportLine = (report: OperationReport): string => {
+  const tally = (tag: string, words: string) => {
+    const found = report.outcomes.filter(({ outcome }) => outcome._tag === tag).length
+    return found === 0 ? [] : [`${found} ${words}`]
+  }
+  const parts = [
+    ...tally("Done", "done"),
+    ...tally("AlreadyDone", "already done"),
+    ...tally("Skipped", "skipped"),
+    ...tally("Unsupported", "not supported"),
+    ...tally("Failed", "failed"),
+    ...tally("RolledBack", "removed again")
+  ]
+  return `${report.clusterName}: ${parts.length === 0 ? "nothing to do" : parts.join(", ")} in ${
+    elapsed(report.durationMillis)
+  }`
+}
+
+/** One line for each thing that was left out and why. */
+export const skippedLines = (report: OperationReport): ReadonlyArray<string> =>
+  report.outcomes.flatMap(({ kind, name, outcome }) =>
+    outcome._tag === "Skipped" || outcome._tag === "Unsupported"
+      ? [`${kind} ${printable(name)}: ${outcome._tag === "Skipped" ? "skipped" : "not supported"}: ${outcome.reason}`]
+      : []
+  )
