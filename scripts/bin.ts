@@ -22,10 +22,13 @@ const unused: ReadonlyArray<readonly [path: RegExp, importer: RegExp]> = [
 const withoutUnused: Plugin = {
   name: "without-unused",
   setup: ({ onLoad, onResolve }) => {
-    onResolve({ filter: /^(?:\.\/|tar-fs$|@balena\/)/ }, ({ importer, path }) =>
-      unused.some(([what, from]) => what.test(path) && from.test(importer.replaceAll("\\", "/")))
-        ? { path, namespace: "unused" }
-        : undefined)
+    onResolve(
+      { filter: /^(?:\.\/|tar-fs$|@balena\/)/ },
+      ({ importer, path }) =>
+        unused.some(([what, from]) => what.test(path) && from.test(importer.replaceAll("\\", "/")))
+          ? { path, namespace: "unused" }
+          : undefined
+    )
     onLoad({ filter: /.*/, namespace: "unused" }, ({ path }) => ({
       contents: `module.exports = new Proxy(function() {}, { apply() { throw new Error(${
         JSON.stringify(`${path} of dockerode is not part of the kubelayer command`)
@@ -56,7 +59,9 @@ const result = await build({
   plugins: [withoutUnused],
   define: { KUBELAYER_VERSION: JSON.stringify(version) },
   // CommonJS inside the bundle asks for Node's modules by `require`.
-  banner: { js: "#!/usr/bin/env node\nimport{createRequire as __r}from\"node:module\";const require=__r(import.meta.url);" },
+  banner: {
+    js: "#!/usr/bin/env node\nimport{createRequire as __r}from\"node:module\";const require=__r(import.meta.url);"
+  },
   logLevel: "warning"
 })
 chmodSync(join(outdir, "kubelayer.mjs"), 0o755)

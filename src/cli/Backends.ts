@@ -14,7 +14,7 @@ import type * as Scope from "effect/Scope"
 import type { DockerService, SchemeChoice } from "../layers/Docker.ts"
 import type { OmniService } from "../layers/Omni.ts"
 import type { NodeCreatorService, ProviderService } from "../Provider.ts"
-import { InvalidSpec, type UnknownLabelScheme } from "../ProviderError.ts"
+import { InvalidSpec, ProviderUnavailable, type UnknownLabelScheme } from "../ProviderError.ts"
 import type { BackendName } from "./Settings.ts"
 
 /** Which backend, and how it is reached. */
@@ -35,7 +35,18 @@ export interface Connection {
   readonly creator: NodeCreatorService
   readonly docker?: DockerService
   readonly omni?: OmniService
+  /** Hetzner: a request of its API, for what no method gives. */
+  readonly request?: Request
 }
+
+/** The reply of an API, whatever its status. */
+interface Reply {
+  readonly status: number
+  readonly headers: Headers
+  readonly body: unknown
+}
+
+type Request = (method: "GET" | "POST", path: string) => Effect.Effect<Reply, ProviderUnavailable>
 
 export type OpenFailure = InvalidSpec | UnknownLabelScheme
 
@@ -76,13 +87,15 @@ const openDocker = Effect.fnUntraced(function*(address: Address) {
   const { make } = yield* Effect.promise(() => import("../layers/Docker.ts"))
   const { context, host } = yield* dockerEnvironment(address)
   const outer = yield* ConfigProvider.ConfigProvider
-  const provider = context === undefined ? outer : ConfigProvider.make((path) =>
-    path.length === 1 && path[0] === "DOCKER_CONTEXT"
-      ? Effect.succeed(ConfigProvider.makeValue(context))
-      : path.length === 1 && path[0] === "DOCKER_HOST"
-      ? Effect.succeed(undefined)
-      : outer.load(path)
-  )
+  const provider = context === undefined ?
+    outer :
+    ConfigProvider.make((path) =>
+      path.length === 1 && path[0] === "DOCKER_CONTEXT"
+        ? Effect.succeed(ConfigProvider.makeValue(context))
+        : path.length === 1 && path[0] === "DOCKER_HOST"
+        ? Effect.succeed(undefined)
+        : outer.load(path)
+    )
   const image = yield* read("KUBELAYER_IMAGE")
   const docker = yield* make({
     scheme: (address.scheme ?? "auto") as SchemeChoice,
@@ -97,8 +110,40 @@ const openHetzner = Effect.fnUntraced(function*(address: Address) {
   const token = yield* required(variableOf("HCLOUD_TOKEN", address.instance), "<an API token of the project>")
   const endpoint = address.host ?? (yield* read(variableOf("HCLOUD_ENDPOINT", address.instance)))
   const hetzner = yield* make({ token: Redacted.make(token), ...(endpoint === undefined ? {} : { endpoint }) })
-  return { provider: hetzner.provider, creator: hetzner.creator }
+  return {
+    provider: hetzner.provider,
+    creator: hetzner.creator,
+    request: requestOf(endpoint ?? "https://api.hetzner.cloud/v1", token)
+  }
 })
+
+const requestOf = (endpoint: string, token: string): Request => (method, path) =>
+  Effect.tryPromise({
+    try: async (signal) => {
+      const response = await fetch(`${endpoint.replace(/\/$/, "")}${path}`, {
+        method,
+        signal,
+        redirect: "manual",
+        headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+        ...(method === "POST" ? { body: "{}" } : {})
+      })
+      const text = await response.text()
+      let body: unknown
+      try {
+        body = JSON.parse(text)
+      } catch {
+        body = undefined
+      }
+      return { status: response.status, headers: response.headers, body }
+    },
+    catch: (cause) =>
+      new ProviderUnavailable({
+        provider: "hetzner",
+        address: endpoint,
+        detail: cause instanceof Error ? cause.message : "the request failed",
+        advice: "Check the network and HCLOUD_ENDPOINT."
+      })
+  })
 
 const openOmni = Effect.fnUntraced(function*(address: Address) {
   const { make } = yield* Effect.promise(() => import("../layers/Omni.ts"))

@@ -25,7 +25,8 @@ const asFailure = (error: unknown): Failure =>
 const isCredentialIssue = (failure: Failure): boolean => {
   if (failure._tag !== "InvalidSpec") return false
   const issues = failure["issues"] as ReadonlyArray<{ readonly path: string }>
-  return issues.length > 0 && issues.every(({ path }) => /^(?:token|serviceAccountKey|[A-Z_]*(?:TOKEN|KEY)\w*)$/.test(path))
+  return issues.length > 0 &&
+    issues.every(({ path }) => /^(?:token|serviceAccountKey|[A-Z_]*(?:TOKEN|KEY)\w*)$/.test(path))
 }
 
 export const exitCodeFor = (error: unknown): number => {

@@ -22,12 +22,14 @@ export interface LiveRows {
 /** A redraw costs time on a slow terminal, so changes are collected for this long. */
 export const redrawMillis = 100
 
-/** Escape sequences take no cells. */
+const withoutColor = (text: string): string =>
+  text.split("\u001b[").map((part, index) => index === 0 ? part : part.slice(part.indexOf("m") + 1)).join("")
+
+/** Escape sequences take no cells. A row that is cut loses its colors. */
 const cutColored = (text: string, cells: number): string => {
-  const escape = /\u001b\[\d+m/g
-  if (!escape.test(text)) return cut(text, cells)
-  const plain = text.replace(escape, "")
-  return cut(plain, cells) === plain ? text : cut(plain, cells)
+  const plain = withoutColor(text)
+  const shown = cut(plain, cells)
+  return shown === plain ? text : shown
 }
 
 /** Begins live rows on stderr, or on stdout. They stay as they were drawn last when the scope closes. */
@@ -45,7 +47,10 @@ export const make = Effect.fnUntraced(function*(
     const shown = rows.length > room ? [...rows.slice(0, room - 1), `... ${rows.length - room + 1} more`] : rows
     // A window that became narrower has wrapped the rows above.
     const wraps = drawnColumns > columns
-      ? last.slice(0, drawn).reduce((sum, row) => sum + Math.max(0, Math.ceil(Math.min(row.length, drawnColumns) / columns) - 1), 0)
+      ? last.slice(0, drawn).reduce(
+        (sum, row) => sum + Math.max(0, Math.ceil(Math.min(row.length, drawnColumns) / columns) - 1),
+        0
+      )
       : 0
     const up = Math.min(drawn + wraps, height - 1)
     const lines = shown.map((row) => `${cutColored(row, columns)}${clearLine}\n`)

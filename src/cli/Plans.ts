@@ -2,14 +2,14 @@
  * Plans of documents: how they are created, shown, saved and read again.
  */
 import * as Effect from "effect/Effect"
-import type * as Scope from "effect/Scope"
 import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
 import * as Plan from "../Plan.ts"
 import { type Address, Backends, type Connection, type OpenFailure } from "./Backends.ts"
 import { UsageError } from "./Failure.ts"
-import type { Source } from "./Sources.ts"
 import { addressFor } from "./Session.ts"
 import type { Settings } from "./Settings.ts"
+import type { Source } from "./Sources.ts"
 import { colored, printable } from "./Table.ts"
 
 /** A plan and what is needed to apply it. */

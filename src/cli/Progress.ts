@@ -41,7 +41,9 @@ const stateOf = (event: OperationEvent): Pick<Row, "state" | "color"> => {
   }
 }
 
-const settled = (outcome: Extract<OperationEvent, { readonly _tag: "Settled" }>["outcome"]): Pick<Row, "state" | "color"> => {
+const settled = (
+  outcome: Extract<OperationEvent, { readonly _tag: "Settled" }>["outcome"]
+): Pick<Row, "state" | "color"> => {
   switch (outcome._tag) {
     case "Done":
       return { state: outcome.forced === true ? "done (forced)" : "done", color: "green" }

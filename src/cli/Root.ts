@@ -7,9 +7,9 @@ import * as Flag from "effect/cli/Flag"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import { runBody } from "./RunBody.ts"
 import type { CommandContext } from "./Session.ts"
 import { globalFlags, readSettings } from "./Settings.ts"
-import { runBody } from "./RunBody.ts"
 import { parseDuration } from "./Time.ts"
 
 // -----------------------------------------------------------------------------
@@ -60,7 +60,8 @@ const duration = (name: string, description: string, otherwise: Duration.Input) 
 const count = (name: string, description: string, least: number) =>
   Flag.Int(name).pipe(
     Flag.withDescription(description),
-    Flag.filter((value) => value >= least && value <= 1000, (value) => `${value} must be an integer from ${least} to 1000`)
+    Flag.filter((value) => value >= least && value <= 1000, (value) =>
+      `${value} must be an integer from ${least} to 1000`)
   )
 
 /** A handler whose module is loaded when it runs. */
@@ -69,8 +70,10 @@ const body = <Input, M>(
   choose: (module: M) => (input: Input) => Effect.Effect<number, unknown, CommandContext>
 ) =>
 (input: Input) =>
-  Effect.flatMap(readSettings, (settings) =>
-    runBody(Effect.flatMap(Effect.promise(load), (module) => choose(module)(input)), settings))
+  Effect.flatMap(
+    readSettings,
+    (settings) => runBody(Effect.flatMap(Effect.promise(load), (module) => choose(module)(input)), settings)
+  )
 
 // -----------------------------------------------------------------------------
 // Commands
@@ -120,14 +123,19 @@ const watch = Command.make(
 
 const get = Command.make(
   "get",
-  { target: Argument.String("cluster").pipe(
-    Argument.withDescription("Name of the cluster; or `clusters`, or `nodes` and the names of clusters"),
-    Argument.variadic({ min: 1 })
-  ) },
+  {
+    target: Argument.String("cluster").pipe(
+      Argument.withDescription("Name of the cluster; or `clusters`, or `nodes` and the names of clusters"),
+      Argument.variadic({ min: 1 })
+    )
+  },
   body(() => import("./commands/get.ts"), ({ get }) => get)
 ).pipe(
   Command.withDescription("Write an existing cluster as a document"),
-  Command.withExamples([{ command: "kubelayer get dev -o yaml > dev.yaml", description: "A document that plans empty" }])
+  Command.withExamples([{
+    command: "kubelayer get dev -o yaml > dev.yaml",
+    description: "A document that plans empty"
+  }])
 )
 
 const create = Command.make(
@@ -137,7 +145,9 @@ const create = Command.make(
     controlPlanes: count("control-planes", "Number of control planes", 1).pipe(Flag.withDefault(1)),
     workers: count("workers", "Number of workers", 0).pipe(Flag.withDefault(0)),
     image: optional(
-      Flag.String("image").pipe(Flag.withDescription("Docker: an image of nodes. Hetzner: a system image or snapshot id"))
+      Flag.String("image").pipe(
+        Flag.withDescription("Docker: an image of nodes. Hetzner: a system image or snapshot id")
+      )
     ),
     labels: pairs("label", "A label for every node, key=value; can be repeated"),
     keep: on("keep", "Leave what was created where the create fails"),
@@ -269,16 +279,16 @@ const exec = Command.make(
   body(() => import("./commands/exec.ts"), ({ exec }) => exec)
 ).pipe(
   Command.withDescription("Run a command in a node; the exit code is the command's (Docker)"),
-  Command.withExamples([{ command: "kubelayer exec dev dev-worker -- uname -a", description: "After --, flags are the command's" }])
+  Command.withExamples([{
+    command: "kubelayer exec dev dev-worker -- uname -a",
+    description: "After --, flags are the command's"
+  }])
 )
 
-const doctor = Command.make("doctor", {}, body(() => import("./commands/doctor.ts"), ({ doctor }) => () => doctor)).pipe(
-  Command.withDescription("Check the backend: connection, versions, credentials, quota, disk, clock, leftovers")
-)
-
-const schema = Command.make("schema", {}, body(() => import("./commands/schema.ts"), ({ schema }) => () => schema)).pipe(
-  Command.withDescription("Write the JSON Schema of documents, for editors")
-)
+const schema = Command.make("schema", {}, body(() => import("./commands/schema.ts"), ({ schema }) => () => schema))
+  .pipe(
+    Command.withDescription("Write the JSON Schema of documents, for editors")
+  )
 
 const completion = Command.make(
   "completion",
@@ -292,13 +302,6 @@ const completion = Command.make(
   ])
 )
 
-/** Asked by the completion scripts. */
-const complete = Command.make(
-  "__complete",
-  { what: Argument.Literals("what", ["clusters", "nodes"]), cluster: Argument.optional(clusterArgument) },
-  body(() => import("./commands/completion.ts"), ({ candidates }) => candidates)
-).pipe(Command.unlisted)
-
 export const root = Command.make("kubelayer").pipe(
   Command.withDescription("The machines under Kubernetes clusters: Docker, Hetzner, Omni"),
   Command.withSubcommands([
@@ -306,8 +309,7 @@ export const root = Command.make("kubelayer").pipe(
     { group: "Change", commands: [create, start, stop, restart, remove] },
     { group: "Desired state", commands: [plan, apply, schema] },
     { group: "Nodes", commands: [logs, exec] },
-    { group: "Care", commands: [doctor, sweep, completion] },
-    complete
+    { group: "Care", commands: [sweep, completion] }
   ]),
   Command.withGlobalFlags(globalFlags)
 )

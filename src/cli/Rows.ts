@@ -1,6 +1,8 @@
 /**
  * The columns of clusters, nodes, orphans and outcomes.
  */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
 import type { ClusterStatus, NodeInfo } from "../Model.ts"
 import type { OperationReport } from "../Report.ts"
 import { type Color, type Column, printable } from "./Table.ts"
@@ -16,9 +18,14 @@ export const millisOf = (time: unknown): number | undefined => {
   return undefined
 }
 
-const age = (time: unknown): string => {
+type Now = () => number
+
+/** The time of the clock, at each call. */
+export const currentTime: Effect.Effect<Now> = Effect.map(Clock.Clock, (clock) => () => clock.currentTimeMillisUnsafe())
+
+const age = (time: unknown, now: Now): string => {
   const millis = millisOf(time)
-  return millis === undefined ? "" : shortDuration(Date.now() - millis)
+  return millis === undefined ? "" : shortDuration(now() - millis)
 }
 
 const oldest = (status: ClusterStatus): number | undefined => {
@@ -32,9 +39,13 @@ export const phaseColor = (status: ClusterStatus): Color | undefined =>
 const count = (status: ClusterStatus, role: NodeInfo["role"]): string =>
   String(status.nodes.filter((node) => node.role === role).length)
 
-export const clusterColumns: ReadonlyArray<Column<ClusterStatus>> = [
+export const clusterColumns = (now: Now): ReadonlyArray<Column<ClusterStatus>> => [
   { title: "NAME", value: ({ clusterName }) => clusterName },
-  { title: "PHASE", value: ({ phase, rawPhase }) => rawPhase === undefined ? phase : `${phase} (${rawPhase})`, color: phaseColor },
+  {
+    title: "PHASE",
+    value: ({ phase, rawPhase }) => rawPhase === undefined ? phase : `${phase} (${rawPhase})`,
+    color: phaseColor
+  },
   { title: "READY", value: ({ nodesReady, nodesTotal }) => `${nodesReady}/${nodesTotal}` },
   { title: "CONTROL-PLANES", value: (status) => count(status, "control-plane") },
   { title: "WORKERS", value: (status) => count(status, "worker") },
@@ -42,7 +53,7 @@ export const clusterColumns: ReadonlyArray<Column<ClusterStatus>> = [
     title: "AGE",
     value: (status) => {
       const millis = oldest(status)
-      return millis === undefined ? "" : shortDuration(Date.now() - millis)
+      return millis === undefined ? "" : shortDuration(now() - millis)
     }
   },
   { title: "ENDPOINT", value: ({ endpoint }) => endpoint ?? "", isWide: true }
@@ -51,13 +62,17 @@ export const clusterColumns: ReadonlyArray<Column<ClusterStatus>> = [
 const stateColor = ({ state }: NodeInfo): Color | undefined =>
   state === "running" ? "green" : state === "failed" ? "red" : state === "stopped" ? "dim" : "yellow"
 
-export const nodeColumns: ReadonlyArray<Column<NodeInfo>> = [
+/** The columns of nodes; `of` is one cluster or several. */
+export const nodeColumns = (
+  now: Now,
+  of: "one cluster" | "clusters" = "one cluster"
+): ReadonlyArray<Column<NodeInfo>> => [
   { title: "NAME", value: ({ name }) => name },
-  { title: "CLUSTER", value: ({ clusterName }) => clusterName },
+  ...(of === "clusters" ? [{ title: "CLUSTER", value: ({ clusterName }: NodeInfo) => clusterName }] : []),
   { title: "ROLE", value: ({ role }) => role },
   { title: "STATE", value: ({ state }) => state, color: stateColor },
   { title: "PRIVATE-IP", value: ({ addresses }) => addresses.private[0] ?? "" },
-  { title: "AGE", value: ({ createdAt }) => age(createdAt) },
+  { title: "AGE", value: ({ createdAt }) => age(createdAt, now) },
   { title: "PUBLIC-IP", value: ({ addresses }) => addresses.public[0] ?? "", isWide: true },
   { title: "TYPE", value: ({ serverType }) => serverType ?? "", isWide: true },
   { title: "LOCATION", value: ({ location }) => location ?? "", isWide: true },

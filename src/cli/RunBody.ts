@@ -51,8 +51,6 @@ export const runBody = (
           )
           : Effect.void
       ),
-      Effect.catchCause((cause) =>
-        Cause.hasInterruptsOnly(cause) ? Effect.interrupt : report(cause, settings)
-      )
+      Effect.catchCause((cause) => Cause.hasInterruptsOnly(cause) ? Effect.interrupt : report(cause, settings))
     )
   })

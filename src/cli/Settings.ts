@@ -11,7 +11,7 @@ import * as Option from "effect/Option"
 import { parseDuration } from "./Time.ts"
 
 export const formats = ["table", "wide", "json", "yaml", "name"] as const
-export type Format = typeof formats[number]
+type Format = typeof formats[number]
 
 export const backendNames = ["docker", "hetzner", "omni", "memory"] as const
 export type BackendName = typeof backendNames[number]
@@ -44,7 +44,9 @@ const text = (name: string, description: string, variable?: string) => {
 const Backend = GlobalFlag.Setting("backend")({
   flag: Flag.Literals("backend", backendNames).pipe(
     Flag.withAlias("b"),
-    Flag.withDescription("Where the clusters are; also KUBELAYER_BACKEND. `memory` is a simulation with one cluster `dev`"),
+    Flag.withDescription(
+      "Where the clusters are; also KUBELAYER_BACKEND. `memory` is a simulation with one cluster `dev`"
+    ),
     Flag.withFallbackConfig(Config.Literals(backendNames, "KUBELAYER_BACKEND")),
     Flag.withDefault("docker" as const)
   )

@@ -28,7 +28,7 @@ const isWideCharacter = (code: number): boolean =>
   )
 
 /** How many cells a text takes. */
-export const width = (text: string): number => {
+const width = (text: string): number => {
   let cells = 0
   for (const character of text) {
     if (!/\p{M}/u.test(character)) cells += isWideCharacter(character.codePointAt(0) ?? 0) ? 2 : 1

@@ -34,4 +34,8 @@ export const shortDuration = (millis: number): string => {
 
 /** How long an operation took: `850 ms`, `4.2 s`, `2m10s`. */
 export const elapsed = (millis: number): string =>
-  millis < 1000 ? `${Math.round(millis)} ms` : millis < 60_000 ? `${(millis / 1000).toFixed(1)} s` : shortDuration(millis)
+  millis < 1000
+    ? `${Math.round(millis)} ms`
+    : millis < 60_000
+    ? `${(millis / 1000).toFixed(1)} s`
+    : shortDuration(millis)

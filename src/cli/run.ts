@@ -6,15 +6,17 @@ import * as CliError from "effect/cli/CliError"
 import * as CliOutput from "effect/cli/CliOutput"
 import * as Command from "effect/cli/Command"
 import * as GlobalFlag from "effect/cli/GlobalFlag"
+import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import * as ChildProcessSpawner from "effect/process/ChildProcessSpawner"
 import * as Stdio from "effect/Stdio"
 import * as Terminal from "effect/Terminal"
-import { Backends, type BackendsService } from "./Backends.ts"
 import { exitCodes } from "../Script.ts"
+import { Backends, type BackendsService } from "./Backends.ts"
 import { root } from "./Root.ts"
 import { ExitStatus } from "./RunBody.ts"
 import { Screen, type ScreenService } from "./Screen.ts"
@@ -73,11 +75,25 @@ const spoken: { readonly [word in string]?: ReadonlyArray<string> } = {
   list: ["clusters"]
 }
 
+/** The line of a person is not finished, so it is not parsed as one. */
+const answerShell = Effect.fnUntraced(function*(words: ReadonlyArray<string>, { backends, screen }: RunOptions) {
+  const { complete } = yield* Effect.promise(() => import("./Complete.ts"))
+  const environment = yield* Effect.forEach(["backend", "instance", "scheme"], (name) =>
+    Effect.map(
+      Effect.orElseSucceed(Config.option(Config.NonEmptyString(`KUBELAYER_${name.toUpperCase()}`)), Option.none),
+      (value) => Option.isSome(value) ? [[name, value.value] as const] : []
+    ))
+  const lines = yield* complete(words, new Map(environment.flat())).pipe(Effect.provideService(Backends, backends))
+  if (lines.length > 0) yield* Effect.ignore(screen.out(lines.join("\n")))
+  return 0
+})
+
 /** Runs one command line. The exit code is in the table of `kubelayer/Script`; `exec` gives the command's own. */
 export const run = Effect.fnUntraced(function*(options: RunOptions): Effect.fn.Return<number> {
   const { backends, screen } = options
-  const [first = ""] = options.args
-  const args = Object.hasOwn(spoken, first) ? [...spoken[first] ?? [], ...options.args.slice(1)] : options.args
+  const [first = "", ...rest] = options.args
+  if (first === "__complete") return yield* answerShell(rest, options)
+  const args = Object.hasOwn(spoken, first) ? [...spoken[first] ?? [], ...rest] : options.args
   const status = { code: 0 }
   return yield* Command.runWith(root, { version: options.version })(args).pipe(
     Effect.as(0),

@@ -20,7 +20,7 @@ export interface TextDocument {
   readonly offset: (path: Path) => number
 }
 
-export interface TextIssue {
+interface TextIssue {
   readonly offset: number
   readonly message: string
 }

@@ -34,7 +34,7 @@ const valueAt = (input: unknown, path: Path): unknown =>
 const maxShown = 60
 
 /** A value from outside on one line; `a mapping` and `a list` for what has no short form. */
-export const shownValue = (value: unknown): string => {
+const shownValue = (value: unknown): string => {
   if (value === null || value === undefined) return "nothing"
   if (Array.isArray(value)) return "a list"
   if (typeof value === "object") return "a mapping"

@@ -27,8 +27,7 @@ const plansOf = Effect.fnUntraced(function*(input: ApplyInput) {
   }
   const sources = files.length === 0 ? [] : yield* readDocuments(files)
   if (saved.length === 0) return yield* withDeadline(Effect.forEach(sources, planOf))
-  const read = yield* Effect.forEach(saved, (path) =>
-    Effect.flatMap(readText(path), (text) => readPlans(text, path)))
+  const read = yield* Effect.forEach(saved, (path) => Effect.flatMap(readText(path), (text) => readPlans(text, path)))
   return yield* Effect.forEach(read.flat(), (each) => openSaved(each, sources))
 })
 

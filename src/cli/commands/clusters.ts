@@ -1,7 +1,7 @@
 /** Lists all clusters. */
 import * as Effect from "effect/Effect"
 import { renderList } from "../Render.ts"
-import { clusterColumns } from "../Rows.ts"
+import { clusterColumns, currentTime } from "../Rows.ts"
 import { connect, withDeadline } from "../Session.ts"
 import { watchAll } from "./watch.ts"
 
@@ -10,7 +10,7 @@ export const clusters = Effect.fnUntraced(function*(input: { readonly watch: boo
   const { provider } = yield* connect
   const statuses = yield* withDeadline(provider.listAllStatuses)
   yield* renderList({
-    columns: clusterColumns,
+    columns: clusterColumns(yield* currentTime),
     rows: statuses,
     name: ({ clusterName }) => clusterName,
     none: `no clusters on ${provider.name}`

@@ -1,13 +1,13 @@
 /** Creates a cluster from flags. */
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
+import { Backends } from "../Backends.ts"
 import { UsageError } from "../Failure.ts"
 import { planText, questionOf } from "../Plans.ts"
 import { withProgress } from "../Progress.ts"
 import { Screen } from "../Screen.ts"
 import { addressFor, confirm, renderReport, withOperationTimeout } from "../Session.ts"
 import { Settings } from "../Settings.ts"
-import { Backends } from "../Backends.ts"
 import { readText } from "../Sources.ts"
 
 export interface CreateInput {
@@ -26,7 +26,9 @@ export interface CreateInput {
   readonly kubernetesVersion: string | undefined
 }
 
-const only: { readonly [flag in keyof CreateInput]?: { readonly flag: string; readonly backends: ReadonlyArray<string> } } = {
+const only: {
+  readonly [flag in keyof CreateInput]?: { readonly flag: string; readonly backends: ReadonlyArray<string> }
+} = {
   image: { flag: "--image", backends: ["docker", "hetzner"] },
   serverTypes: { flag: "--server-type", backends: ["hetzner"] },
   locations: { flag: "--location", backends: ["hetzner"] },

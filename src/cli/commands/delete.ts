@@ -1,12 +1,12 @@
 /** Deletes clusters. */
 import * as Effect from "effect/Effect"
 import { ClusterNotFound } from "../../ProviderError.ts"
+import { Backends, type Connection } from "../Backends.ts"
 import { UsageError } from "../Failure.ts"
 import { withProgress } from "../Progress.ts"
 import { hint } from "../Render.ts"
-import { readDocuments } from "../Sources.ts"
 import { addressFor, confirm, connect, renderReports, withOperationTimeout } from "../Session.ts"
-import { Backends, type Connection } from "../Backends.ts"
+import { readDocuments } from "../Sources.ts"
 
 export interface DeleteInput {
   readonly clusters: ReadonlyArray<string>
@@ -38,8 +38,11 @@ const targetsOf = Effect.fnUntraced(function*(input: DeleteInput) {
 
 export const remove = Effect.fnUntraced(function*(input: DeleteInput) {
   const targets = yield* targetsOf(input)
-  const found = yield* Effect.forEach(targets, (target) =>
-    Effect.map(target.connection.provider.listNodes(target.cluster), (nodes) => ({ ...target, nodes: nodes.length })))
+  const found = yield* Effect.forEach(
+    targets,
+    (target) =>
+      Effect.map(target.connection.provider.listNodes(target.cluster), (nodes) => ({ ...target, nodes: nodes.length }))
+  )
   for (const { cluster, connection, nodes } of found) {
     if (nodes > 0) continue
     if (input.mustExist) {

@@ -1,9 +1,9 @@
 /** Lists the nodes of clusters. */
 import * as Effect from "effect/Effect"
-import { ClusterNotFound } from "../../ProviderError.ts"
 import type { ProviderService } from "../../Provider.ts"
+import { ClusterNotFound } from "../../ProviderError.ts"
 import { renderList } from "../Render.ts"
-import { nodeColumns } from "../Rows.ts"
+import { currentTime, nodeColumns } from "../Rows.ts"
 import { connect, withDeadline } from "../Session.ts"
 
 const nodesOf = (provider: ProviderService, cluster: string) =>
@@ -20,7 +20,7 @@ export const nodes = Effect.fnUntraced(function*(input: { readonly clusters: Rea
       : Effect.map(Effect.forEach(input.clusters, (cluster) => nodesOf(provider, cluster)), (lists) => lists.flat())
   )
   yield* renderList({
-    columns: input.clusters.length === 1 ? nodeColumns.filter(({ title }) => title !== "CLUSTER") : nodeColumns,
+    columns: nodeColumns(yield* currentTime, input.clusters.length === 1 ? "one cluster" : "clusters"),
     rows: found,
     name: ({ name }) => name,
     none: `no nodes on ${provider.name}`

@@ -11,17 +11,19 @@ export interface PowerInput {
   readonly pool: string | undefined
 }
 
-const selectionOf = Effect.fnUntraced(function*(input: PowerInput): Effect.fn.Return<NodeSelection | undefined, UsageError> {
-  const { clusters, nodes, pool } = input
-  if (nodes.length === 0 && pool === undefined) return undefined
-  if (nodes.length > 0 && pool !== undefined) {
-    return yield* new UsageError({ message: "--node and --pool cannot be used together" })
+const selectionOf = Effect.fnUntraced(
+  function*(input: PowerInput): Effect.fn.Return<NodeSelection | undefined, UsageError> {
+    const { clusters, nodes, pool } = input
+    if (nodes.length === 0 && pool === undefined) return undefined
+    if (nodes.length > 0 && pool !== undefined) {
+      return yield* new UsageError({ message: "--node and --pool cannot be used together" })
+    }
+    if (clusters.length > 1) {
+      return yield* new UsageError({ message: "--node and --pool need exactly one cluster" })
+    }
+    return pool === undefined ? { nodes } : { pool }
   }
-  if (clusters.length > 1) {
-    return yield* new UsageError({ message: "--node and --pool need exactly one cluster" })
-  }
-  return pool === undefined ? { nodes } : { pool }
-})
+)
 
 const power = (method: "startNodes" | "stopNodes") =>
   Effect.fnUntraced(function*(input: PowerInput) {
@@ -45,12 +47,15 @@ export const restart = Effect.fnUntraced(function*(
   const selection = yield* selectionOf(input)
   const { creator, provider } = yield* connect
   const rolling = input.maxUnavailable === undefined ? {} : { maxUnavailable: input.maxUnavailable }
-  const reports = yield* Effect.forEach(input.clusters, (cluster) =>
-    withProgress(withOperationTimeout(Effect.gen(function*() {
-      const chosen = selection ??
-        { nodes: (yield* provider.listNodes(cluster)).map(({ name }) => name) }
-      return yield* creator.restartNodes(cluster, { ...chosen, ...rolling })
-    }))))
+  const reports = yield* Effect.forEach(
+    input.clusters,
+    (cluster) =>
+      withProgress(withOperationTimeout(Effect.gen(function*() {
+        const chosen = selection ??
+          { nodes: (yield* provider.listNodes(cluster)).map(({ name }) => name) }
+        return yield* creator.restartNodes(cluster, { ...chosen, ...rolling })
+      })))
+  )
   yield* renderReports(reports)
   return 0
 })

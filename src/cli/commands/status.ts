@@ -4,7 +4,7 @@ import * as Option from "effect/Option"
 import { ClusterNotFound } from "../../ProviderError.ts"
 import { exitCodes } from "../../Script.ts"
 import { hint, renderList } from "../Render.ts"
-import { clusterColumns, nodeColumns } from "../Rows.ts"
+import { clusterColumns, currentTime, nodeColumns } from "../Rows.ts"
 import { Screen } from "../Screen.ts"
 import { connect, withDeadline } from "../Session.ts"
 import { Settings } from "../Settings.ts"
@@ -22,15 +22,16 @@ export const status = Effect.fnUntraced(function*(
   }
   const settings = yield* Settings
   const screen = yield* Screen
+  const now = yield* currentTime
   yield* renderList({
-    columns: clusterColumns,
+    columns: clusterColumns(now),
     rows: [found.value],
     name: ({ clusterName }) => clusterName,
     none: "",
     isSingle: true
   })
   if (settings.format === "table" || settings.format === "wide") {
-    const lines = table(nodeColumns.filter(({ title }) => title !== "CLUSTER"), found.value.nodes, {
+    const lines = table(nodeColumns(now), found.value.nodes, {
       color: screen.outHasColor && settings.color,
       wide: settings.format === "wide",
       ...(screen.outIsLive ? { columns: screen.size().columns } : {})

@@ -1,10 +1,10 @@
 /** Lists what processes that are gone have left behind, and removes it. */
-import * as Effect from "effect/Effect"
 import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import { toJson } from "../../Cluster.ts"
+import type { Orphan } from "../../Provider.ts"
 import { BackendError } from "../../Reason.ts"
 import { exitCodes } from "../../Script.ts"
-import type { Orphan } from "../../Provider.ts"
-import { toJson } from "../../Cluster.ts"
 import { hint, renderList } from "../Render.ts"
 import { confirm, connect, withOperationTimeout } from "../Session.ts"
 import type { Column } from "../Table.ts"

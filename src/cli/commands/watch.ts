@@ -4,7 +4,7 @@ import * as Stream from "effect/Stream"
 import type { ClusterStatus } from "../../Model.ts"
 import * as LiveRows from "../LiveRows.ts"
 import { encode, hint } from "../Render.ts"
-import { clusterColumns, nodeColumns } from "../Rows.ts"
+import { clusterColumns, currentTime, nodeColumns } from "../Rows.ts"
 import { type OutputFailure, Screen } from "../Screen.ts"
 import { connect, withDeadline } from "../Session.ts"
 import { Settings } from "../Settings.ts"
@@ -23,13 +23,17 @@ const show = Effect.fnUntraced(function*<A, E, R>(stream: Stream.Stream<A, E, R>
   const json = (value: A) =>
     Effect.map(encode(Array.isArray(value) ? value : [value]), (values) => Array.isArray(value) ? values : values[0])
   if (format === "json") {
-    return yield* Stream.runForEach(stream, (value) =>
-      Effect.flatMap(json(value), (encoded) => screen.out(JSON.stringify(encoded))))
+    return yield* Stream.runForEach(
+      stream,
+      (value) => Effect.flatMap(json(value), (encoded) => screen.out(JSON.stringify(encoded)))
+    )
   }
   if (format === "yaml") {
     const { stringify } = yield* Effect.promise(() => import("yaml"))
-    return yield* Stream.runForEach(stream, (value) =>
-      Effect.flatMap(json(value), (encoded) => screen.out(`---\n${stringify(encoded).trimEnd()}`)))
+    return yield* Stream.runForEach(
+      stream,
+      (value) => Effect.flatMap(json(value), (encoded) => screen.out(`---\n${stringify(encoded).trimEnd()}`))
+    )
   }
   if (!screen.outIsLive) {
     let before: A | undefined
@@ -41,11 +45,14 @@ const show = Effect.fnUntraced(function*<A, E, R>(stream: Stream.Stream<A, E, R>
   }
   yield* Effect.scoped(Effect.gen(function*() {
     let failure: OutputFailure | undefined
-    const region = yield* LiveRows.make(screen, (text) =>
-      Effect.catch(screen.outBytes(text), (error) =>
-        Effect.sync(() => {
-          failure = error
-        })))
+    const region = yield* LiveRows.make(
+      screen,
+      (text) =>
+        Effect.catch(screen.outBytes(text), (error) =>
+          Effect.sync(() => {
+            failure = error
+          }))
+    )
     let latest: A | undefined
     let isDirty = false
     const draw = Effect.suspend(() => {
@@ -87,11 +94,12 @@ const lineOf = ({ clusterName, nodesReady, nodesTotal, phase }: ClusterStatus): 
 export const watchOne = Effect.fnUntraced(function*(cluster: string) {
   const { provider } = yield* connect
   const tableOptions = yield* options
+  const now = yield* currentTime
   yield* withDeadline(show(provider.watchCluster(cluster), {
     lines: (status) => [
-      ...table(clusterColumns, [status], tableOptions()),
+      ...table(clusterColumns(now), [status], tableOptions()),
       "",
-      ...table(nodeColumns.filter(({ title }) => title !== "CLUSTER"), status.nodes, tableOptions())
+      ...table(nodeColumns(now), status.nodes, tableOptions())
     ],
     changes: (status, before) => before === undefined || lineOf(before) !== lineOf(status) ? [lineOf(status)] : []
   }))
@@ -103,9 +111,12 @@ export const watchOne = Effect.fnUntraced(function*(cluster: string) {
 export const watchAll = Effect.gen(function*() {
   const { provider } = yield* connect
   const tableOptions = yield* options
+  const now = yield* currentTime
   yield* withDeadline(show(provider.watchAllClusters, {
     lines: (statuses) =>
-      statuses.length === 0 ? [`no clusters on ${provider.name}`] : table(clusterColumns, statuses, tableOptions()),
+      statuses.length === 0
+        ? [`no clusters on ${provider.name}`]
+        : table(clusterColumns(now), statuses, tableOptions()),
     changes: (statuses, before = []) => {
       const known = new Map(before.map((status) => [status.clusterName as string, lineOf(status)]))
       const now = new Set(statuses.map(({ clusterName }) => clusterName as string))

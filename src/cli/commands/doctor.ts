@@ -1,2 +1,0 @@
-import * as Effect from "effect/Effect"
-export const doctor = Effect.succeed(0)
