@@ -31,6 +31,7 @@ import * as Management from "../omni/Management.ts"
 import { clusters, getStatus, listNodes } from "../omni/Members.ts"
 import { ping } from "../omni/Ping.ts"
 import * as Power from "../omni/Power.ts"
+import { makeServerVersion } from "../omni/ServerVersion.ts"
 import type { Credential } from "../omni/Signing.ts"
 import * as State from "../omni/State.ts"
 import { type Orphan, sweep } from "../omni/Sweep.ts"
@@ -250,12 +251,19 @@ const makeOn = Effect.fnUntraced(function*(
     watch: watchCluster({ state, statuses, endpoint: client.address })
   })
 
-  const create = createCluster({ state, waits, policy, defaults: options })
+  const create = createCluster({
+    state,
+    waits,
+    policy,
+    defaults: options,
+    validate: management.validateConfig
+  })
   const createNodes = (spec: ClusterSpec) => create(spec).pipe(method("omni", "createNodes", spec.cluster))
 
   const of = <A, E>(operation: string, cluster: string, f: (cluster: ClusterName) => Effect.Effect<A, E>) =>
     Effect.flatMap(checkUnicodeClusterName(cluster), f).pipe(method("omni", operation, cluster))
 
+  const server = { validate: management.validateConfig, version: makeServerVersion(state) }
   const configOf = kubeconfig(state, management)
 
   const sweeping: OmniService["sweep"] = (options) => sweep({ state, policy }, options).pipe(method("omni", "sweep"))
@@ -279,8 +287,9 @@ const makeOn = Effect.fnUntraced(function*(
     credential: client.credential,
     createNodes,
     createNodesScoped: scopedCreate(createNodes, provider.deleteNodes, policy),
-    sync: (template, syncing) => sync({ state, policy }, template, syncing).pipe(method("omni", "sync")),
-    plan: (template, syncing) => plan(state, template, syncing).pipe(method("omni", "plan")),
+    sync: (template, syncing) =>
+      sync({ state, policy }, template, { ...syncing, ...server }).pipe(method("omni", "sync")),
+    plan: (template, syncing) => plan(state, template, { ...syncing, ...server }).pipe(method("omni", "plan")),
     kubeconfig: (cluster, config) => of("kubeconfig", cluster, (name) => configOf(name, config)),
     talosconfig: (cluster) => of("talosconfig", cluster, talosconfig(state, management)),
     talosVersions: talosVersions(state).pipe(method("omni", "talosVersions")),

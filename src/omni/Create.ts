@@ -22,15 +22,18 @@ import { AlreadyDone, Done, Failed, type OperationReport } from "../Report.ts"
 import { withBlockers } from "./Blockers.ts"
 import { follow } from "./Follow.ts"
 import * as Labels from "./Labels.ts"
-import { choose, type MachineSelection } from "./Machines.ts"
+import { choose, type MachineSelection, newestFitting, selects } from "./Machines.ts"
+import type { Management } from "./Management.ts"
 import { subjectOf, toNodes } from "./Members.ts"
 import { type Call, makeCall } from "./Rollback.ts"
 import { type CallFailure, Kinds, type State } from "./State.ts"
+import { type KnownMachine, knownMachine } from "./template/Machines.ts"
 import { fromCounts, setId, type Template } from "./template/Model.ts"
 import { plan, type TemplateChange } from "./template/Plan.ts"
 import { talosVersions } from "./template/Preflight.ts"
+import { fitsOneOf } from "./template/Selector.ts"
 import { sync } from "./template/Sync.ts"
-import { bare, latestKubernetes, latestTalos } from "./template/Versions.ts"
+import { bare, latestKubernetes, usableTalos } from "./template/Versions.ts"
 import { isReady } from "./Translate.ts"
 import { untilStatus, type WaitContext } from "./Waits.ts"
 import { picture } from "./Watches.ts"
@@ -46,9 +49,12 @@ export interface ClusterDefaults {
   readonly machineClass?: string
   /** Or machines chosen from those that are free. */
   readonly machines?: MachineSelection
-  /** The latest release that the server does not call deprecated, where it is not given. With or without `v`. */
+  /**
+   * With or without `v`. By default the newest release that enough free machines fit: a machine that runs from its boot
+   * image fits its own minor version only.
+   */
   readonly talosVersion?: string
-  /** The latest that this Talos takes, where it is not given. With or without `v`. */
+  /** With or without `v`. By default the newest that this Talos supports. */
   readonly kubernetesVersion?: string
 }
 
@@ -57,6 +63,8 @@ interface Context {
   readonly waits: WaitContext
   readonly policy: Effect.Effect<Policy>
   readonly defaults: ClusterDefaults
+  /** Has the server validate a config patch. */
+  readonly validate: Management["validateConfig"]
 }
 
 type Issue = InvalidSpec["issues"][number]
@@ -117,12 +125,30 @@ const inOurTerms = (error: InvalidSpec): InvalidSpec =>
 const taken = (cluster: ClusterName, by: string, detail: string) =>
   failWith(new NameTaken({ detail: `cluster ${cluster} ${detail}`, by }))
 
+/** The machines that a new cluster may take: those that the layer selects, or those of its class. */
+const candidates = Effect.fnUntraced(function*(
+  { defaults, state }: Context,
+  machines: ReadonlyArray<KnownMachine>
+): Effect.fn.Return<ReadonlyArray<KnownMachine>, CallFailure> {
+  if (defaults.machineClass === undefined) return machines.filter(selects(defaults.machines ?? { ids: [] }))
+  const found = yield* state.get(Kinds.MachineClass, defaults.machineClass)
+  // A class that provisions its machines takes any version.
+  return found === undefined || found.spec.autoProvision !== undefined
+    ? []
+    : machines.filter(({ labels }) => fitsOneOf(found.spec.matchLabels, labels))
+})
+
 const versions = Effect.fnUntraced(function*(
-  { defaults, state }: Context
+  context: Context,
+  machines: ReadonlyArray<KnownMachine>,
+  count: number
 ): Effect.fn.Return<{ readonly talos: string; readonly kubernetes: string }, CallFailure> {
+  const { defaults, state } = context
   const known = yield* talosVersions(state)
   const given = defaults.talosVersion === undefined ? undefined : bare(defaults.talosVersion)
-  const talos = given === undefined ? latestTalos(known) : known.find(({ version }) => version === given)
+  const talos = given === undefined
+    ? newestFitting(usableTalos(known), yield* candidates(context, machines), count)
+    : known.find(({ version }) => version === given)
   if (talos === undefined && given === undefined) {
     return yield* failWith(
       new NotFoundError({ detail: "the server knows no Talos version that is neither deprecated nor a pre-release" })
@@ -131,7 +157,7 @@ const versions = Effect.fnUntraced(function*(
   const kubernetes = defaults.kubernetesVersion === undefined
     ? talos === undefined ? undefined : latestKubernetes(talos)
     : bare(defaults.kubernetesVersion)
-  // A version that the server does not know is told by the preflight, with the nearest that it does.
+  // The preflight reports a version that the server does not know, with the nearest ones.
   return { talos: talos?.version ?? given ?? "", kubernetes: kubernetes ?? "0.0.0" }
 })
 
@@ -178,9 +204,12 @@ const templateOf = Effect.fnUntraced(function*(
   there: Present
 ): Effect.fn.Return<Template, CallFailure> {
   const { defaults, state } = context
+  const machines = there.isThere && defaults.machineClass !== undefined
+    ? []
+    : (yield* state.list(Kinds.MachineStatus)).map(knownMachine)
   const { talos, kubernetes } = there.isThere && defaults.talosVersion === undefined
     ? { talos: there.talos ?? "", kubernetes: bare(defaults.kubernetesVersion ?? there.kubernetes ?? "") }
-    : yield* versions(context)
+    : yield* versions(context, machines, spec.controlPlanes + spec.workers)
   const common = {
     cluster,
     controlPlanes: spec.controlPlanes,
@@ -196,20 +225,21 @@ const templateOf = Effect.fnUntraced(function*(
     ["control planes", there.machines(setId.controlPlane(cluster)), spec.controlPlanes],
     ["workers", there.machines(setId.workers(cluster, undefined)), spec.workers]
   ] as const
-  for (const [what, machines, count] of wanted) {
-    if (machines.length <= count) continue
+  for (const [what, ids, count] of wanted) {
+    if (ids.length <= count) continue
     return yield* taken(
       cluster,
       "itself",
-      `differs from what is asked: it has ${machines.length} ${what}, not ${count}`
+      `differs from what is asked: it has ${ids.length} ${what}, not ${count}`
     )
   }
-  const missing = wanted.map(([, machines, count]) => count - machines.length)
-  const chosen = [...yield* choose(state, missing.reduce((a, b) => a + b, 0), defaults.machines ?? { ids: [] })]
-  const machines = wanted.flatMap(([, machines], index) => [...machines, ...chosen.splice(0, missing[index])])
-  const template = fromCounts({ ...common, machines: { machines } })
+  const missing = wanted.map(([, ids, count]) => count - ids.length)
+  const total = missing.reduce((a, b) => a + b, 0)
+  const chosen = [...yield* choose(machines, total, defaults.machines ?? { ids: [] }, talos)]
+  const all = wanted.flatMap(([, ids], index) => [...ids, ...chosen.splice(0, missing[index])])
+  const template = fromCounts({ ...common, machines: { machines: all } })
   const { labels } = spec
-  return labels === undefined ? template : { ...template, machines: machines.map((name) => ({ name, labels })) }
+  return labels === undefined ? template : { ...template, machines: all.map((name) => ({ name, labels })) }
 })
 
 /** What a create may do is to add; everything else is a difference. */
@@ -276,13 +306,14 @@ const carryOut = Effect.fnUntraced(function*(
   const { template, there } = yield* gate.withPermits(1)(Effect.gen(function*() {
     const there = yield* present(state, clusterName)
     const template = yield* templateOf(ready, spec, clusterName, there)
-    const differing = differences((yield* plan(state, template)).changes)
+    const { validate } = context
+    const differing = differences((yield* plan(state, template, { validate })).changes)
     if (differing.length > 0) {
       return yield* taken(clusterName, "itself", `differs from what is asked: ${differing.join("; ")}`)
     }
     yield* operation.schedule([subject])
     yield* operation.emit({ _tag: "Sent", subject, call: "sync" })
-    yield* sync({ state, policy: Effect.succeed(policy) }, template, { marks: call.marks })
+    yield* sync({ state, policy: Effect.succeed(policy) }, template, { marks: call.marks, validate })
     return { template, there }
   }))
   const asked = [template.controlPlane, ...template.workers ?? []].flatMap(({ machines }) => machines ?? [])

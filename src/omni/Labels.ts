@@ -21,6 +21,8 @@ export const disconnected = `${prefix}disconnected`
 export const hostname = `${prefix}hostname`
 export const nodeName = `${prefix}node-name`
 export const systemPatch = `${prefix}system-patch`
+/** On machines with Talos on a disk. */
+export const installed = `${prefix}installed`
 /** On machines whose power Omni can switch on and off. */
 export const managedPower = `${prefix}is-managed-by-static-infra-provider`
 /** On MachineSetNodes that Omni makes for a machine class. */

@@ -13,6 +13,7 @@ import type { MachineStatusSpec } from "./proto/specs_pb.ts"
 import { type CallFailure, Kinds, type Resource, type State } from "./State.ts"
 import { freeInWords, type KnownMachine, knownMachine, whyNotFree } from "./template/Machines.ts"
 import { fitsOneOf } from "./template/Selector.ts"
+import type { KnownTalos } from "./template/Versions.ts"
 
 /**
  * A machine that is in no cluster and is connected.
@@ -73,32 +74,39 @@ export type MachineSelection =
   | { readonly ids: ReadonlyArray<string> }
   | { readonly matchLabels: ReadonlyArray<string> }
 
-const selects = (selection: MachineSelection) => ({ id, labels }: KnownMachine): boolean =>
+export const selects = (selection: MachineSelection) => ({ id, labels }: KnownMachine): boolean =>
   "ids" in selection ? selection.ids.includes(id) : fitsOneOf(selection.matchLabels, labels)
 
-/** Chooses free machines, or says how many are free, and why the others are not. */
+/** Chooses free machines that fit a Talos version, or reports how many are free, and why the others are not. */
 export const choose = (
-  state: State,
+  machines: ReadonlyArray<KnownMachine>,
   count: number,
-  selection: MachineSelection
-): Effect.Effect<ReadonlyArray<string>, BackendError | CallFailure> =>
-  count === 0
-    ? Effect.succeed([])
-    : Effect.flatMap(state.list(Kinds.MachineStatus), (machines) => {
-      const { free, words } = freeInWords(
-        machines.map(knownMachine),
-        selects(selection),
-        "not selected by the layer's `machines`"
-      )
-      if (free.length < count) {
-        return failWith(
-          new CapacityUnavailable({
-            detail: `${count} more ${count === 1 ? "machine is" : "machines are"} needed; ${words}`
-          })
-        )
-      }
-      const rank = (id: string) => "ids" in selection ? selection.ids.indexOf(id) : 0
-      return Effect.succeed(
-        free.map(({ id }) => id).sort((a, b) => rank(a) - rank(b) || byName(a, b)).slice(0, count)
-      )
-    })
+  selection: MachineSelection,
+  talosVersion: string
+): Effect.Effect<ReadonlyArray<string>, BackendError> => {
+  if (count === 0) return Effect.succeed([])
+  const { free, words } = freeInWords(machines, {
+    fits: selects(selection),
+    unfit: "not selected by the layer's `machines`",
+    talosVersion
+  })
+  if (free.length < count) {
+    return failWith(
+      new CapacityUnavailable({
+        detail: `${count} more ${count === 1 ? "machine is" : "machines are"} needed; ${words}`
+      })
+    )
+  }
+  const rank = (id: string) => "ids" in selection ? selection.ids.indexOf(id) : 0
+  return Effect.succeed(free.map(({ id }) => id).sort((a, b) => rank(a) - rank(b) || byName(a, b)).slice(0, count))
+}
+
+/** The newest release that enough of the machines fit; the newest of all if none is. */
+export const newestFitting = (
+  releases: ReadonlyArray<KnownTalos>,
+  machines: ReadonlyArray<KnownMachine>,
+  count: number
+): KnownTalos | undefined =>
+  releases.find(({ version }) =>
+    machines.filter((machine) => whyNotFree(machine, version) === undefined).length >= count
+  ) ?? releases[0]

@@ -11,6 +11,7 @@ import { failWith } from "../internal/Method.ts"
 import type { ClusterName } from "../Model.ts"
 import { type BackendError, InvalidResponse, UnsupportedError } from "../Reason.ts"
 import type { CallFailure, Client } from "./Client.ts"
+import { codes } from "./Errors.ts"
 import type { Protos } from "./Wire.ts"
 
 export interface Management {
@@ -20,6 +21,8 @@ export interface Management {
     account: { readonly ttl: Duration.Duration; readonly user: string; readonly groups: ReadonlyArray<string> }
   ) => Effect.Effect<string, CallFailure>
   readonly talosconfig: (cluster: ClusterName) => Effect.Effect<string, CallFailure>
+  /** Why the server refuses a config patch, in its own words; undefined if it accepts it or cannot validate it. */
+  readonly validateConfig: (config: string) => Effect.Effect<string | undefined, CallFailure>
   readonly powerOff: (machine: string) => Effect.Effect<void, CallFailure>
   readonly powerOn: (machine: string) => Effect.Effect<void, CallFailure>
 }
@@ -62,6 +65,16 @@ export const make = (client: Client, protos: Protos): Management => {
           client.unary(method.talosconfig, {}, { role: "Reader", repeatable: true, headers })
         ),
         Effect.flatMap(({ talosconfig }) => text("talosconfig", talosconfig))
+      ),
+    validateConfig: (config) =>
+      client.unary(method.validateConfig, { config }, { role: "Reader", repeatable: true }).pipe(
+        Effect.as(undefined),
+        Effect.catchTag("BackendError", (error): Effect.Effect<string | undefined, BackendError> => {
+          const { _tag, detail, status } = error.reason
+          if (_tag === "InvalidInput") return Effect.succeed(detail)
+          // A server that is too old to validate.
+          return status === codes.UNIMPLEMENTED ? Effect.succeed(undefined) : Effect.fail(error)
+        })
       ),
     powerOff: (machineId) =>
       Effect.asVoid(client.unary(method.machinePowerOff, { machineId }, { role: "Operator", repeatable: true })),

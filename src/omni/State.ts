@@ -236,7 +236,9 @@ export const make = (client: Client, protos: Protos): State => {
         return yield* failWith(new NotFoundError({ detail: `there is no ${kind.type} ${id}` }))
       }
       const changed = f(found)
-      return changed === undefined ? found : yield* update(kind, changed, options)
+      if (changed === undefined) return found
+      const spec = Wire.replacing(protos, kind, found.spec, changed.spec)
+      return yield* update(kind, { ...changed, spec }, options)
     }))
 
   /** What a server that has no call for it wants instead. */
@@ -347,6 +349,16 @@ export const make = (client: Client, protos: Protos): State => {
       }
     })
 
+  /** Names the resource in an error that names nothing else. */
+  const about = <S extends Message>(kind: Kind<S>, id: string) => <A>(call: Effect.Effect<A, CallFailure>) =>
+    Effect.mapError(call, (error) =>
+      error._tag === "BackendError" && error.subject === undefined
+        ? new BackendError({
+          ...error,
+          subject: { kind: "resource", name: Wire.subjectName(kind as unknown as Kind<never>, id) }
+        })
+        : error)
+
   return {
     get: (kind, id) => getWith(kind, id, read),
     getOnce: (kind, id) => getWith(kind, id, { ...read, repeatable: false }),
@@ -357,12 +369,12 @@ export const make = (client: Client, protos: Protos): State => {
         Effect.catchIf((error) => isReason(error, "NotFoundError"), () => Effect.succeed(true)),
         Effect.catchIf(isUnknownKind, () => Effect.succeed(false))
       ),
-    create,
-    update,
-    modify,
-    teardown,
-    destroy,
-    teardownAndDestroy,
+    create: (kind, resource) => create(kind, resource).pipe(about(kind, resource.id)),
+    update: (kind, changed, options) => update(kind, changed, options).pipe(about(kind, changed.metadata.id)),
+    modify: (kind, id, f, options) => modify(kind, id, f, options).pipe(about(kind, id)),
+    teardown: (kind, id) => teardown(kind, id).pipe(about(kind, id)),
+    destroy: (kind, id) => destroy(kind, id).pipe(about(kind, id)),
+    teardownAndDestroy: (kind, id, onWaiting) => teardownAndDestroy(kind, id, onWaiting).pipe(about(kind, id)),
     watch,
     isSame: (kind, a, b) => {
       const schema = kind.schema(protos.specs)

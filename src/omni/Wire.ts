@@ -6,7 +6,7 @@
  * know has no resources there.
  * Source: COSI resource API; Omni's resource definitions.
  */
-import type { Message, MessageInitShape } from "@bufbuild/protobuf"
+import type { DescMessage, Message, MessageInitShape } from "@bufbuild/protobuf"
 import type { GenMessage } from "@bufbuild/protobuf/codegenv2"
 import type { Resource as WireResource } from "./proto/cosi_pb.ts"
 import type * as Specs from "./proto/specs_pb.ts"
@@ -130,6 +130,7 @@ export const Kinds = {
     (specs) => specs.KubernetesHealthCheckSpecSchema
   ),
   TalosVersion: kind<Specs.TalosVersionSpec>("TalosVersions", (specs) => specs.TalosVersionSpecSchema),
+  TalosExtensions: kind<Specs.TalosExtensionsSpec>("TalosExtensions", (specs) => specs.TalosExtensionsSpecSchema),
   TalosUpgradeStatus: kind<Specs.TalosUpgradeStatusSpec>(
     "TalosUpgradeStatuses",
     (specs) => specs.TalosUpgradeStatusSpecSchema
@@ -142,7 +143,13 @@ export const Kinds = {
     "ControlPlaneStatuses",
     (specs) => specs.ControlPlaneStatusSpecSchema
   ),
-  Link: kind<Specs.LinkSpec>("Links", (specs) => specs.LinkSpecSchema)
+  Link: kind<Specs.LinkSpec>("Links", (specs) => specs.LinkSpecSchema),
+  /** The release of the server, as the resource `current`. */
+  SysVersion: {
+    type: "SysVersions.system.sidero.dev",
+    namespace: "ephemeral",
+    schema: (specs) => specs.SysVersionSpecSchema
+  } as Kind<Specs.SysVersionSpec>
 } as const
 
 // -----------------------------------------------------------------------------
@@ -185,6 +192,39 @@ export const decode = <Spec extends Message>(
   spec: protobuf.fromBinary(kind.schema(specs), spec?.protoSpec ?? noSpec),
   yaml: spec?.yamlSpec ?? ""
 })
+
+/** What an error calls a resource: `ConfigPatch 200-cluster-dev-dns`. */
+export const subjectName = (kind: Kind<never>, id: string): string => {
+  const known = Object.entries(Kinds).find(([, each]) => each.type === kind.type)
+  return `${known?.[0] ?? kind.type} ${id}`
+}
+
+type Fields = Readonly<Record<string, unknown>>
+
+/** Copies what a message has beyond this version's fields, in the message and in those inside of it. */
+const copyUnknown = (schema: DescMessage, from: Fields, to: Record<string, unknown>): void => {
+  if (Array.isArray(from.$unknown) && from.$unknown.length > 0) to.$unknown = from.$unknown
+  for (const field of schema.fields) {
+    const [old, next] = [from[field.localName], to[field.localName]]
+    if (field.fieldKind !== "message" || typeof old !== "object" || old === null) continue
+    if (typeof next === "object" && next !== null) {
+      copyUnknown(field.message, old as Fields, next as Record<string, unknown>)
+    }
+  }
+}
+
+/** A spec that replaces another one and keeps what a newer server has stored in fields that are unknown here. */
+export const replacing = <Spec extends Message>(
+  { protobuf, specs }: Protos,
+  kind: Kind<Spec>,
+  old: Spec,
+  next: SpecInit<Spec>
+): SpecInit<Spec> => {
+  const schema = kind.schema(specs)
+  const message = protobuf.create(schema, next)
+  copyUnknown(schema, old as unknown as Fields, message as unknown as Record<string, unknown>)
+  return message as SpecInit<Spec>
+}
 
 /** The bytes of a resource as it is to be stored. */
 export const encode = <Spec extends Message>(

@@ -148,7 +148,7 @@ describe("configurations", () => {
 describe("an upgrade over the wire", () => {
   it.live("is through when the versions are, though all looks done before", () =>
     Effect.gen(function*() {
-      const { fake, omni } = yield* world({ fake: { machines: 1 } })
+      const { fake, omni } = yield* world({ fake: { machines: [{ talosVersion: "v1.10.7" }] } })
       const template = (talos: string) => ({
         cluster: { name: "dev", kubernetes: { version: "v1.33.0" }, talos: { version: talos } },
         controlPlane: { machineClass: { name: "small", size: 1 } }

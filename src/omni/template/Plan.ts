@@ -6,6 +6,7 @@
  */
 import * as Effect from "effect/Effect"
 import type { InvalidSpec } from "../../ProviderError.ts"
+import type { ServerVersion } from "../ServerVersion.ts"
 import type { CallFailure, State } from "../State.ts"
 import { type Change, diff } from "./Diff.ts"
 import { invalid } from "./Issue.ts"
@@ -15,6 +16,7 @@ import { loadYaml } from "./Parse.ts"
 import { abilities, abilityIssues, preflight } from "./Preflight.ts"
 import { read } from "./Read.ts"
 import { clashes, translate } from "./Translate.ts"
+import { bare } from "./Versions.ts"
 
 /**
  * @category models
@@ -26,6 +28,17 @@ export interface SyncOptions extends LoadOptions {
    * are faults.
    */
   readonly allowUnknownMachines?: boolean
+  /**
+   * Takes machine classes with fewer free machines than requested; the cluster waits for the rest. Otherwise that is
+   * `CapacityUnavailable`.
+   */
+  readonly allowMissingMachines?: boolean
+}
+
+/** What the layer adds to the options of a caller. */
+export interface LayerOptions extends SyncOptions {
+  readonly validate?: ((config: string) => Effect.Effect<string | undefined, CallFailure>) | undefined
+  readonly version?: ServerVersion | undefined
 }
 
 /**
@@ -84,21 +97,24 @@ export interface Prepared {
 export const prepare = Effect.fnUntraced(function*(
   state: State,
   loaded: Loaded,
-  options: SyncOptions
+  options: LayerOptions
 ): Effect.fn.Return<Prepared, InvalidSpec | CallFailure> {
   const yaml = yield* loadYaml
   const cluster = loaded.template.cluster.name
-  const can = yield* abilities(state, loaded)
+  const can = yield* abilities(state, loaded, options.version)
   const expected = translate(loaded, can)
   const early = [...abilityIssues(loaded, can), ...clashes(expected)]
   const found = yield* read(state, yaml, cluster, expected)
   const changes = diff(expected, found.actual)
   const checked = yield* preflight(state, {
     cluster,
+    talosVersion: bare(loaded.template.cluster.talos.version),
     changes,
     actual: found.actual,
     nodesIn: found.nodesIn,
-    allowUnknownMachines: options.allowUnknownMachines === true
+    allowUnknownMachines: options.allowUnknownMachines === true,
+    allowMissingMachines: options.allowMissingMachines === true,
+    validate: options.validate
   })
   const issues = [...early, ...found.issues, ...checked.issues]
   if (issues.length > 0) return yield* invalid(issues, loaded.place)
@@ -110,7 +126,7 @@ export const prepare = Effect.fnUntraced(function*(
 export const plan = Effect.fnUntraced(function*(
   state: State,
   template: string | Template,
-  options: SyncOptions = {}
+  options: LayerOptions = {}
 ): Effect.fn.Return<TemplateChanges, InvalidSpec | CallFailure> {
   const loaded = yield* load(template, options)
   const { changes, cluster } = yield* prepare(state, loaded, options)

@@ -8,12 +8,13 @@ import * as Effect from "effect/Effect"
 import { failWith } from "../../internal/Method.ts"
 import { CapacityUnavailable, Locked, Protected } from "../../Reason.ts"
 import * as Labels from "../Labels.ts"
+import { isAtLeast, type ServerVersion } from "../ServerVersion.ts"
 import { type CallFailure, Kinds, type State } from "../State.ts"
 import type { Actual, Change } from "./Diff.ts"
-import { didYouMean, type Issue, visible } from "./Issue.ts"
+import { didYouMean, type Issue, shown, visible } from "./Issue.ts"
 import type { Loaded } from "./Load.ts"
 import { lookUp } from "./Lookup.ts"
-import { freeInWords, type KnownMachine, knownMachine } from "./Machines.ts"
+import { freeInWords, type KnownMachine, knownMachine, whyNotFitting } from "./Machines.ts"
 import { patchesOf, valueAt } from "./Patches.ts"
 import { fitsOneOf } from "./Selector.ts"
 import { type Expected, setsOf } from "./Translate.ts"
@@ -38,23 +39,67 @@ const writesOf = <K extends Expected["kind"]>(changes: ReadonlyArray<Change>, ki
 export interface Abilities {
   readonly knowsInstallDisk: boolean
   readonly knowsKernelArgs: boolean
+  readonly knowsManifests: boolean
+  readonly knowsHealthChecks: boolean
+  /** Whether it can switch off the public discovery service of a cluster. */
+  readonly knowsPublicDiscovery: boolean
 }
 
-/** Asks for what the template needs to be translated. */
-export const abilities = (state: State, { template }: Loaded): Effect.Effect<Abilities, CallFailure> => {
-  const hasKernelArgs = [template.cluster, template.controlPlane, ...template.workers ?? [], ...template.machines ?? []]
+/** Whether a server knows a feature of Omni 1.10: by its release, or by the fields of a cluster that it stores. */
+const knowsPublicDiscovery = Effect.fnUntraced(function*(
+  state: State,
+  cluster: string,
+  version: ServerVersion | undefined
+): Effect.fn.Return<boolean, CallFailure> {
+  const release = version === undefined ? undefined : yield* version
+  if (release !== undefined) return isAtLeast(release, 1, 10)
+  const found = yield* state.get(Kinds.Cluster, cluster)
+  return found === undefined || found.yaml === "" || /\bdisablepublicdiscoveryservice:/.test(found.yaml)
+})
+
+/** Reads what the server can do, as far as the template needs it. */
+export const abilities = (
+  state: State,
+  { template }: Loaded,
+  version: ServerVersion | undefined
+): Effect.Effect<Abilities, CallFailure> => {
+  const { cluster } = template
+  const hasKernelArgs = [cluster, template.controlPlane, ...template.workers ?? [], ...template.machines ?? []]
     .some(({ kernelArgs }) => kernelArgs !== undefined)
   const hasInstall = (template.machines ?? []).some(({ install }) => install !== undefined)
   const hasPatches = patchesOf(template).length > 0
+  const yes = Effect.succeed(true)
   return Effect.all({
     knowsInstallDisk: hasInstall || hasPatches ? state.knows(Kinds.MachineInstallDiskConfig) : Effect.succeed(false),
-    knowsKernelArgs: hasKernelArgs ? state.knows(Kinds.KernelArgs) : Effect.succeed(true)
-  }, { concurrency: 2 })
+    knowsKernelArgs: hasKernelArgs ? state.knows(Kinds.KernelArgs) : yes,
+    knowsManifests: (cluster.kubernetes.manifests ?? []).length > 0 ? state.knows(Kinds.KubernetesManifestGroup) : yes,
+    knowsHealthChecks: (cluster.kubernetes.healthchecks ?? []).length > 0
+      ? state.knows(Kinds.KubernetesHealthCheck)
+      : yes,
+    knowsPublicDiscovery: cluster.features?.disablePublicDiscoveryService === true
+      ? knowsPublicDiscovery(state, cluster.name, version)
+      : yes
+  }, { concurrency: "unbounded" })
 }
 
 /** What the template says and this server cannot. */
 export const abilityIssues = ({ contents, template }: Loaded, can: Abilities): ReadonlyArray<Issue> => {
   const issues: Array<Issue> = []
+  if (!can.knowsPublicDiscovery) {
+    issues.push({
+      path: ["cluster", "features", "disablePublicDiscoveryService"],
+      message: "this server does not know the field; it needs Omni 1.10 or newer"
+    })
+  }
+  if (!can.knowsManifests) {
+    issues.push({ path: ["cluster", "kubernetes", "manifests"], message: "this server is too old for manifests" })
+  }
+  if (!can.knowsHealthChecks) {
+    issues.push({
+      path: ["cluster", "kubernetes", "healthchecks"],
+      message: "this server is too old for health checks"
+    })
+  }
   if (!can.knowsKernelArgs) {
     for (const { path, set } of setsOf(template)) {
       if (set.kernelArgs !== undefined) {
@@ -149,12 +194,10 @@ const versionIssues = Effect.fnUntraced(function*(
 const machines = (state: State): Effect.Effect<ReadonlyArray<KnownMachine>, CallFailure> =>
   Effect.map(state.list(Kinds.MachineStatus), (all) => all.map(knownMachine))
 
-/** Machines that are to join: each has to be there, and in no other cluster. */
+/** Machines that join: each has to be there, in no other cluster, and fit the Talos version of the cluster. */
 const machineIssues = Effect.fnUntraced(function*(
   state: State,
-  changes: ReadonlyArray<Change>,
-  cluster: string,
-  allowUnknown: boolean
+  { allowUnknownMachines, changes, cluster, talosVersion }: PreflightInput
 ): Effect.fn.Return<ReadonlyArray<Issue>, CallFailure> {
   const joining = changes.flatMap((change) =>
     (change.action === "create" || change.action === "recreate") && change.kind === "MachineSetNode"
@@ -162,18 +205,20 @@ const machineIssues = Effect.fnUntraced(function*(
       : []
   )
   const statuses = yield* lookUp(state, Kinds.MachineStatus, joining.map(({ id }) => id))
-  const words = allowUnknown || joining.every(({ id }) => statuses.has(id))
+  const words = allowUnknownMachines || joining.every(({ id }) => statuses.has(id))
     ? ""
-    : freeInWords(yield* machines(state), () => true, "").words
+    : freeInWords(yield* machines(state), { talosVersion }).words
   return joining.flatMap(({ id, path }): ReadonlyArray<Issue> => {
     const status = statuses.get(id)
     if (status === undefined) {
-      return allowUnknown ? [] : [{ path, message: `the account has no machine ${id} (${words})` }]
+      return allowUnknownMachines ? [] : [{ path, message: `the account has no machine ${id} (${words})` }]
     }
     const holder = status.metadata.labels[Labels.cluster]
-    return holder === undefined || holder === cluster
-      ? []
-      : [{ path, message: `machine ${id} is in cluster ${visible(holder)} already` }]
+    if (holder !== undefined && holder !== cluster) {
+      return [{ path, message: `machine ${id} is in cluster ${visible(holder)} already` }]
+    }
+    const why = whyNotFitting(knownMachine(status), talosVersion)
+    return why === undefined ? [] : [{ path, message: `machine ${id} does not fit: ${why}` }]
   })
 })
 
@@ -206,8 +251,7 @@ interface ClassFindings {
 
 const classFindings = Effect.fnUntraced(function*(
   state: State,
-  changes: ReadonlyArray<Change>,
-  nodesIn: ReadonlyMap<string, number>
+  { changes, nodesIn, talosVersion }: PreflightInput
 ): Effect.fn.Return<ClassFindings, CallFailure> {
   const wanted = demands(changes, nodesIn)
   if (wanted.length === 0) return { issues: [], shortages: [] }
@@ -232,11 +276,11 @@ const classFindings = Effect.fnUntraced(function*(
     }
     // Such a class makes its machines when they are needed.
     if (found.spec.autoProvision !== undefined || more === 0) continue
-    const { free, words } = freeInWords(
-      all,
-      ({ labels }) => fitsOneOf(found.spec.matchLabels, labels),
-      `not of the class (${found.spec.matchLabels.join(" or ")})`
-    )
+    const { free, words } = freeInWords(all, {
+      fits: ({ labels }) => fitsOneOf(found.spec.matchLabels, labels),
+      unfit: `not of the class (${found.spec.matchLabels.join(" or ")})`,
+      talosVersion
+    })
     if (free.length < more) {
       shortages.push(`${more} more ${more === 1 ? "machine" : "machines"} of the class ${name} are needed; ${words}`)
     }
@@ -267,8 +311,81 @@ const modeIssues = (
   })
 
 // -----------------------------------------------------------------------------
+// Contents
+// -----------------------------------------------------------------------------
+
+/** How many patches the server validates at once. */
+const patchesAtOnce = 4
+
+/** Patches that are written: the server validates each without storing it. */
+const patchIssues = (
+  { changes, validate }: PreflightInput
+): Effect.Effect<ReadonlyArray<Issue>, CallFailure> =>
+  validate === undefined ? Effect.succeed([]) : Effect.map(
+    Effect.forEach(
+      writesOf(changes, "ConfigPatch").filter(({ labels }) => !Object.hasOwn(labels, Labels.systemPatch)),
+      ({ path, spec }) =>
+        Effect.map(validate(spec.data), (refusal): ReadonlyArray<Issue> =>
+          refusal === undefined ? [] : [{ path, message: `the server refuses the patch: ${refusal}` }]),
+      { concurrency: patchesAtOnce }
+    ),
+    (all) =>
+      all.flat()
+  )
+
+/** System extensions that are written have to exist for the Talos version. */
+const extensionIssues = Effect.fnUntraced(function*(
+  state: State,
+  { changes, talosVersion }: PreflightInput
+): Effect.fn.Return<ReadonlyArray<Issue>, CallFailure> {
+  const written = writesOf(changes, "ExtensionsConfiguration").filter(({ spec }) => spec.extensions.length > 0)
+  if (written.length === 0) return []
+  const known = yield* state.get(Kinds.TalosExtensions, talosVersion)
+  // The server has not read the list, and says so itself where it matters.
+  if (known === undefined || known.spec.items.length === 0) return []
+  const names = known.spec.items.map(({ name }) => name)
+  return written.flatMap(({ path, spec }) =>
+    spec.extensions.flatMap((name, index): ReadonlyArray<Issue> =>
+      names.includes(name) ? [] : [{
+        path: [...path, index],
+        message: `the server has no extension ${shown(name)} for Talos ${talosVersion}${didYouMean(name, names)}`
+      }]
+    )
+  )
+})
+
+/** The disks of a cluster that exists are encrypted or not; that cannot change. */
+const encryptionIssues = (
+  changes: ReadonlyArray<Change>,
+  current: ActualOf<"Cluster"> | undefined
+): ReadonlyArray<Issue> =>
+  writesOf(changes, "Cluster").flatMap(({ spec }): ReadonlyArray<Issue> =>
+    current === undefined || current.isTearingDown ||
+      current.spec.features.diskEncryption === spec.features.diskEncryption
+      ? []
+      : [{
+        path: ["cluster", "features", "diskEncryption"],
+        message: `the cluster exists ${
+          current.spec.features.diskEncryption ? "with" : "without"
+        } disk encryption, and that cannot change`
+      }]
+  )
+
+// -----------------------------------------------------------------------------
 // All of it
 // -----------------------------------------------------------------------------
+
+interface PreflightInput {
+  readonly cluster: string
+  /** Of the template, without `v`. */
+  readonly talosVersion: string
+  readonly changes: ReadonlyArray<Change>
+  readonly actual: ReadonlyArray<Actual>
+  readonly nodesIn: ReadonlyMap<string, number>
+  readonly allowUnknownMachines: boolean
+  readonly allowMissingMachines: boolean
+  readonly validate: ((config: string) => Effect.Effect<string | undefined, CallFailure>) | undefined
+}
 
 /** A machine that is locked stays where it is. */
 const checkLocks = (
@@ -315,29 +432,33 @@ const checkCluster = (
 /** Everything that the server has against the changes. Too few machines of a class fail here; the rest are issues. */
 export const preflight = Effect.fnUntraced(function*(
   state: State,
-  input: {
-    readonly cluster: string
-    readonly changes: ReadonlyArray<Change>
-    readonly actual: ReadonlyArray<Actual>
-    readonly nodesIn: ReadonlyMap<string, number>
-    readonly allowUnknownMachines: boolean
-  }
+  input: PreflightInput
 ): Effect.fn.Return<
   { readonly issues: ReadonlyArray<Issue>; readonly capacity: Effect.Effect<void, CallFailure> },
   CallFailure
 > {
-  const { actual, changes, cluster, nodesIn } = input
+  const { actual, changes, nodesIn } = input
   const current = actual.find((each): each is ActualOf<"Cluster"> => each.kind === "Cluster")
   yield* checkCluster(changes, current)
   yield* checkLocks(changes, actual)
-  const [versions, joining, classes] = yield* Effect.all([
+  const [versions, joining, classes, patches, extensions] = yield* Effect.all([
     versionIssues(state, changes, current),
-    machineIssues(state, changes, cluster, input.allowUnknownMachines),
-    classFindings(state, changes, nodesIn)
-  ], { concurrency: 3 })
+    machineIssues(state, input),
+    classFindings(state, input),
+    patchIssues(input),
+    extensionIssues(state, input)
+  ], { concurrency: "unbounded" })
   return {
-    issues: [...versions, ...joining, ...classes.issues, ...modeIssues(changes, actual, nodesIn)],
-    capacity: classes.shortages.length === 0
+    issues: [
+      ...versions,
+      ...encryptionIssues(changes, current),
+      ...extensions,
+      ...patches,
+      ...joining,
+      ...classes.issues,
+      ...modeIssues(changes, actual, nodesIn)
+    ],
+    capacity: classes.shortages.length === 0 || input.allowMissingMachines
       ? Effect.void
       : failWith(new CapacityUnavailable({ detail: classes.shortages.join(". ") }))
   }

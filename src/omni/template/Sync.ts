@@ -13,17 +13,19 @@ import { failWith } from "../../internal/Method.ts"
 import { retrying, within } from "../../internal/Retry.ts"
 import type { Policy } from "../../Policy.ts"
 import type { InvalidSpec } from "../../ProviderError.ts"
-import { Conflict, RequestTimeout } from "../../Reason.ts"
+import * as Reasons from "../../Reason.ts"
+import { BackendError, Conflict, RequestTimeout } from "../../Reason.ts"
 import * as Labels from "../Labels.ts"
 import { type CallFailure, isReason, type Kind, type Resource, type State } from "../State.ts"
 import { annotationsFor, type Change, differences } from "./Diff.ts"
+import type { Place } from "./Issue.ts"
 import { load } from "./Load.ts"
 import type { Template } from "./Model.ts"
 import { loadYaml } from "./Parse.ts"
 import {
   inPlanOrder,
+  type LayerOptions,
   prepare,
-  type SyncOptions,
   type TemplateChange,
   type TemplateChanges,
   toTemplateChange
@@ -43,8 +45,9 @@ interface Context {
   readonly policy: Policy
   readonly yaml: typeof Yaml
   readonly cluster: string
-  /** Annotations that what is made here gets beside its own: whose it is. */
+  /** Annotations of ownership that each created resource gets. */
   readonly marks: Labels.Labels
+  readonly place: Place
 }
 
 // The kinds of a template differ in their specs only; what is read and written here are their common parts.
@@ -152,6 +155,7 @@ const remove = (context: Context, kind: KindName, id: string): Effect.Effect<voi
               detail: `${kind} ${id} is not gone after ${Duration.format(limit)}${
                 holds.length === 0 ? "" : `; held by ${holds.join(", ")}`
               }`,
+              hint: "It may still go; wait longer with Policy.nodeTimeout.delete.",
               durationMillis: Math.round(Duration.toMillis(limit))
             })
           )
@@ -196,6 +200,23 @@ const write = (context: Context, change: Change): Effect.Effect<Step, CallFailur
 const logged = (change: Change, step: Effect.Effect<Step, CallFailure>) =>
   Effect.andThen(Effect.logDebug(`${change.action} ${change.kind} ${change.id}`), step)
 
+/** Adds the place of the template to an error of a write. */
+const located = <A>(
+  { place }: Context,
+  change: Change,
+  step: Effect.Effect<A, CallFailure>
+): Effect.Effect<A, CallFailure> =>
+  Effect.mapError(step, (error) => {
+    if (error._tag !== "BackendError" || !("expected" in change)) return error
+    const Reason = Reasons[error.reason._tag] as new(fields: object) => Reasons.Reason
+    const detail = `${place(change.expected.path).text}: ${error.reason.detail}`
+    return new BackendError({
+      subject: { kind: "resource", name: `${change.kind} ${change.id}` },
+      ...error,
+      reason: new Reason({ ...error.reason, detail })
+    })
+  })
+
 /** All creates, all updates, then what is to go: machines and sets first, the rest when they are gone. */
 const execute = (
   context: Context,
@@ -205,7 +226,11 @@ const execute = (
   const { concurrency } = context.policy
   const having = (...actions: ReadonlyArray<Change["action"]>) =>
     changes.filter(({ action }) => actions.includes(action))
-  const run = (change: Change) => Effect.map(logged(change, write(context, change)), (step) => journal(change, step))
+  const run = (change: Change) =>
+    Effect.map(
+      located(context, change, logged(change, write(context, change))),
+      (step) => journal(change, step)
+    )
   const isOfSets = ({ kind }: Change) => kind === "MachineSet" || kind === "MachineSetNode"
   const destroys = having("destroy")
   const phase = (some: ReadonlyArray<Change>) =>
@@ -230,7 +255,7 @@ export interface SyncContext {
 export const sync = Effect.fnUntraced(function*(
   { policy, state }: SyncContext,
   template: string | Template,
-  options: SyncOptions & { readonly marks?: Labels.Labels } = {}
+  options: LayerOptions & { readonly marks?: Labels.Labels } = {}
 ): Effect.fn.Return<TemplateChanges, InvalidSpec | CallFailure> {
   const loaded = yield* load(template, options)
   const cluster = loaded.template.cluster.name
@@ -239,7 +264,8 @@ export const sync = Effect.fnUntraced(function*(
     policy: yield* policy,
     yaml: yield* loadYaml,
     cluster,
-    marks: options.marks ?? {}
+    marks: options.marks ?? {},
+    place: loaded.place
   }
   const done: Array<TemplateChange> = []
   for (let round = 0; round < rounds; round++) {

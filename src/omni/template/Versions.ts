@@ -42,12 +42,14 @@ const isRelease = (version: string): boolean => {
 export const latestRelease = (versions: ReadonlyArray<string>): string | undefined =>
   newestFirst(versions.filter(isRelease))[0]
 
-/** The newest Talos that is no pre-release, not deprecated and supported. */
-export const latestTalos = (known: ReadonlyArray<KnownTalos>): KnownTalos | undefined => {
-  const latest = latestRelease(
-    known.filter(({ deprecated, unsupported }) => !deprecated && unsupported !== true).map(({ version }) => version)
+/** The releases of Talos that a new cluster may have, the newest first: supported, not deprecated, not a pre-release. */
+export const usableTalos = (known: ReadonlyArray<KnownTalos>): ReadonlyArray<KnownTalos> => {
+  const usable = known.filter(({ deprecated, unsupported, version }) =>
+    !deprecated && unsupported !== true && isRelease(version)
   )
-  return known.find(({ version }) => version === latest)
+  return newestFirst(usable.map(({ version }) => version)).flatMap((version) =>
+    usable.find((each) => each.version === version) ?? []
+  )
 }
 
 /** The newest Kubernetes release that a Talos version takes. */

@@ -54,9 +54,11 @@ const heldState = (): Held => {
   const keyOf = (kind: Kind<never>, id: string) => `${short(kind)}/${id}`
   const defaults: Readonly<Record<string, object>> = {
     ConfigPatches: { data: "", compressedData: new Uint8Array() },
+    KubernetesManifestGroups: { data: "", compressedData: new Uint8Array(), mode: 0 },
+    KubernetesHealthChecks: { job: "" },
     MachineSetNodes: {},
     MachineClasses: { matchLabels: [] },
-    MachineStatuses: { connected: true },
+    MachineStatuses: { connected: true, talosVersion: "" },
     TalosVersions: { deprecated: false, unsupported: false, compatibleKubernetesVersions: [] }
   }
   const specOf = (type: string, spec: object) => ({ ...defaults[type], ...spec }) as never

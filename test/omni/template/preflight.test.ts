@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type { Template } from "../../../src/omni/template/Model.ts"
-import { plan, type SyncOptions } from "../../../src/omni/template/Plan.ts"
+import { type LayerOptions as SyncOptions, plan } from "../../../src/omni/template/Plan.ts"
 import { sync } from "../../../src/omni/template/Sync.ts"
 import * as Policy from "../../../src/Policy.ts"
 import { account, type Held } from "./heldState.ts"
@@ -204,5 +204,173 @@ describe("what a server is too old or too new for", () => {
       assert.deepStrictEqual(yield* refusal(held, template), [
         "cluster.kernelArgs: this server has no kernel arguments"
       ])
+    }))
+})
+
+describe("machines of a Talos version", () => {
+  const status = (held: Held, number: number, talosVersion: string, labels: Record<string, string> = {}) =>
+    held.put("MachineStatuses", machine(number), {
+      labels: { "omni.sidero.dev/available": "", "omni.sidero.dev/connected": "", ...labels },
+      spec: { talosVersion }
+    })
+  const installed = { "omni.sidero.dev/installed": "" }
+  const listed = (talos: string, ids: ReadonlyArray<string>): Template => ({
+    cluster: { ...cluster, talos: { version: talos } },
+    controlPlane: { machines: ids }
+  })
+
+  it.effect("that run from a boot image fit their own minor version only (O6)", () =>
+    Effect.gen(function*() {
+      const held = account()
+      status(held, 1, "v1.11.2")
+      status(held, 2, "v1.12.0")
+      status(held, 3, "v1.13.0")
+      assert.deepStrictEqual(yield* refusal(held, listed("v1.12.1", [machine(1), machine(2), machine(3)])), [
+        `controlPlane.machines[0]: machine ${machine(1)} does not fit: Talos 1.11.2, the cluster needs 1.12`,
+        `controlPlane.machines[2]: machine ${machine(3)} does not fit: Talos 1.13.0, the cluster needs 1.12`
+      ])
+    }))
+
+  it.effect("that are installed fit their own minor version and newer ones (O8)", () =>
+    Effect.gen(function*() {
+      const held = account()
+      status(held, 1, "v1.10.0", installed)
+      status(held, 2, "v1.11.9", installed)
+      status(held, 3, "v1.12.1", installed)
+      assert.deepStrictEqual(yield* refusal(held, listed("v1.11.5", [machine(1), machine(2), machine(3)])), [
+        `controlPlane.machines[2]: machine ${machine(3)} does not fit: Talos 1.12.1 installed, the cluster has 1.11.5`
+      ])
+    }))
+
+  it.effect("of a static infra provider, or of an unknown version, fit every cluster", () =>
+    Effect.gen(function*() {
+      const held = account()
+      status(held, 1, "v1.9.0", { "omni.sidero.dev/is-managed-by-static-infra-provider": "" })
+      status(held, 2, "")
+      yield* plan(held.state, listed("v1.12.1", [machine(1), machine(2)]))
+    }))
+
+  it.effect("are counted for a class, with the versions of those that do not fit (O7)", () =>
+    Effect.gen(function*() {
+      const held = account()
+      for (let number = 1; number <= 12; number++) status(held, number, number < 3 ? "v1.12.1" : "v1.11.5")
+      const template: Template = { cluster, controlPlane: { machineClass: { name: "any", size: 3 } } }
+      assert.deepStrictEqual(yield* refusal(held, template), [
+        "CapacityUnavailable: 3 more machines of the class any are needed; " +
+        "2 of 12 machines are free; the others: 10 Talos 1.11.5, the cluster needs 1.12"
+      ])
+    }))
+})
+
+describe("what the server would refuse", () => {
+  it.effect("is a patch that it does not accept, at its place, before the first write (O11)", () =>
+    Effect.gen(function*() {
+      const held = account()
+      const asked: Array<string> = []
+      const validate = (config: string) =>
+        Effect.sync(() => {
+          asked.push(config)
+          return config.includes("foo") ? "unknown keys found during decoding: machine: foo: 1" : undefined
+        })
+      const bad = { name: "bad", inline: { machine: { foo: 1 } } }
+      const good = { name: "good", inline: { machine: { sysctls: { a: "1" } } } }
+      const template: Template = {
+        cluster: { ...cluster, patches: [good, bad] },
+        controlPlane: { machines: [machine(1)], patches: [bad] },
+        workers: [{ machines: [machine(2)], patches: [bad] }],
+        machines: [{ name: machine(2), patches: [bad], install: { disk: "/dev/sda" } }]
+      }
+      const lines = yield* refusal(held, template, { validate } as SyncOptions)
+      assert.deepStrictEqual(
+        lines.sort(),
+        ["cluster.patches[1]", "controlPlane.patches[0]", "machines[0].patches[0]", "workers[0].patches[0]"].map((
+          path
+        ) => `${path}: the server refuses the patch: unknown keys found during decoding: machine: foo: 1`)
+      )
+      // The system patch of the install disk is not a user's.
+      assert.isFalse(asked.some((config) => config.includes("disk")))
+    }))
+
+  it.effect("is not asked about patches that are stored already", () =>
+    Effect.gen(function*() {
+      const held = account()
+      const template: Template = {
+        cluster: { ...cluster, patches: [{ name: "p", inline: { machine: { a: 1 } } }] },
+        controlPlane: { machines: [machine(1)] }
+      }
+      yield* sync({ state: held.state, policy }, template)
+      const planned = yield* plan(held.state, template, { validate: () => Effect.succeed("no") })
+      assert.deepStrictEqual(planned.changes, [])
+    }))
+
+  it.effect("is another encryption of a cluster that exists, and an extension that the Talos version lacks (O12)", () =>
+    Effect.gen(function*() {
+      const held = account()
+      held.put("TalosExtensions", "1.12.1", { spec: { items: [{ name: "siderolabs/gvisor" }] } })
+      yield* sync({ state: held.state, policy }, { cluster, controlPlane: {} })
+      held.calls.length = 0
+      assert.deepStrictEqual(
+        yield* refusal(held, {
+          cluster: {
+            ...cluster,
+            features: { diskEncryption: true },
+            systemExtensions: ["siderolabs/gvisor", "siderolabs/gvizor"]
+          },
+          controlPlane: { systemExtensions: ["siderolabs/nope"] }
+        }),
+        [
+          "cluster.features.diskEncryption: the cluster exists without disk encryption, and that cannot change",
+          "cluster.systemExtensions[1]: the server has no extension \"siderolabs/gvizor\" for Talos 1.12.1; " +
+          "did you mean siderolabs/gvisor?",
+          "controlPlane.systemExtensions[0]: the server has no extension \"siderolabs/nope\" for Talos 1.12.1"
+        ]
+      )
+    }))
+
+  it.effect("is a feature of a newer release (O23)", () =>
+    Effect.gen(function*() {
+      const template: Template = {
+        cluster: { ...cluster, features: { disablePublicDiscoveryService: true } },
+        controlPlane: {}
+      }
+      const line = [
+        "cluster.features.disablePublicDiscoveryService: this server does not know the field; it needs Omni 1.10 or newer"
+      ]
+      const version = (release: string | undefined) => ({ version: Effect.succeed(release) }) as unknown as SyncOptions
+      for (const old of ["1.9.3", "0.50.0"]) {
+        assert.deepStrictEqual(yield* refusal(account(), template, version(old)), line)
+      }
+      for (const newer of ["1.10.0", "1.10.0-beta.0", "2.0.0"]) {
+        yield* plan(account().state, template, version(newer))
+      }
+      // A server that does not say its release: a stored cluster has the fields that it knows.
+      const withYaml = (yaml: string) => {
+        const held = account()
+        held.put("Clusters", "dev", {
+          annotations: { "omni.sidero.dev/managed-by-cluster-templates": "" },
+          spec: { talosVersion: "1.12.1", kubernetesVersion: "1.34.1" }
+        })
+        const found = held.resources.get("Clusters/dev")
+        held.resources.set("Clusters/dev", { ...found, yaml } as never)
+        return held
+      }
+      assert.deepStrictEqual(
+        yield* refusal(withYaml("features:\n    diskencryption: false\n"), template, version(undefined)),
+        line
+      )
+      yield* plan(withYaml("features:\n    disablepublicdiscoveryservice: false\n").state, template, version(undefined))
+    }))
+})
+
+describe("a class with too few machines", () => {
+  it.effect("is accepted with an option, so that machines can boot later (O22)", () =>
+    Effect.gen(function*() {
+      const held = account()
+      const template: Template = { cluster, controlPlane: { machineClass: { name: "any", size: 13 } } }
+      assert.match((yield* refusal(held, template)).join(), /^CapacityUnavailable/)
+      const planned = yield* plan(held.state, template, { allowMissingMachines: true })
+      assert.strictEqual(planned.changes.length, 2)
+      const done = yield* sync({ state: held.state, policy }, template, { allowMissingMachines: true })
+      assert.strictEqual(done.changes.length, 2)
     }))
 })

@@ -10,7 +10,7 @@ import { kindOf } from "../../../src/omni/template/Specs.ts"
 import { sync } from "../../../src/omni/template/Sync.ts"
 import { writeOrder } from "../../../src/omni/template/Translate.ts"
 import * as Policy from "../../../src/Policy.ts"
-import { Transport } from "../../../src/Reason.ts"
+import { InvalidInput, Transport } from "../../../src/Reason.ts"
 import { Seed, templateOf } from "./generated.ts"
 import { account, failure, type Held } from "./heldState.ts"
 import { cluster, machine, plainTemplate } from "./support.ts"
@@ -228,6 +228,60 @@ describe("syncing a template", () => {
         assert.strictEqual(error._tag === "BackendError" ? error.reason._tag : error._tag, reason)
         assert.deepStrictEqual(writes(held), [])
       }
+    }))
+
+  it.effect("takes the lock of a cluster for no difference, and keeps it (O21)", () =>
+    Effect.gen(function*() {
+      const held = account()
+      yield* syncTo(held, plainTemplate)
+      const found = held.resources.get("Clusters/dev")
+      const annotations = { ...found?.metadata.annotations, "omni.sidero.dev/cluster-locked": "" }
+      held.put("Clusters", "dev", { ...found?.metadata, annotations, spec: found?.spec as unknown as object } as never)
+      held.calls.length = 0
+      assert.deepStrictEqual((yield* plan(held.state, plainTemplate)).changes, [])
+      assert.deepStrictEqual((yield* syncTo(held, plainTemplate)).changes, [])
+      assert.deepStrictEqual(writes(held), [])
+      assert.deepStrictEqual(held.resources.get("Clusters/dev")?.metadata.annotations, annotations)
+    }))
+
+  it.effect("shows manifests and health checks of the cluster before it removes them (O18)", () =>
+    Effect.gen(function*() {
+      const held = account()
+      const labels = { "omni.sidero.dev/cluster": "dev" }
+      yield* syncTo(held, plainTemplate)
+      held.put("KubernetesManifestGroups", "200-cluster-dev-ns", { labels, spec: { data: "a: 1\n", mode: 1 } })
+      held.put("KubernetesHealthChecks", "cluster-dev-hc", { labels, spec: { job: "a: 1\n" } })
+      held.put("KubernetesHealthChecks", "cluster-other-hc", {
+        labels: { "omni.sidero.dev/cluster": "other" },
+        spec: { job: "a: 1\n" }
+      })
+      const { changes } = yield* plan(held.state, plainTemplate)
+      assert.deepStrictEqual(changes.map(({ action, id, kind }) => `${action} ${kind} ${id}`), [
+        "destroy KubernetesManifestGroup 200-cluster-dev-ns",
+        "destroy KubernetesHealthCheck cluster-dev-hc"
+      ])
+      assert.deepStrictEqual(held.ids("KubernetesHealthChecks"), ["cluster-dev-hc", "cluster-other-hc"])
+      yield* syncTo(held, plainTemplate)
+      assert.deepStrictEqual(held.ids("KubernetesManifestGroups"), [])
+      assert.deepStrictEqual(held.ids("KubernetesHealthChecks"), ["cluster-other-hc"])
+    }))
+
+  it.effect("names the resource and its place in the template where a write is refused (O13)", () =>
+    Effect.gen(function*() {
+      const held = account()
+      held.before = ({ id, method }) =>
+        method === "create" && id === "201-cluster-dev-bad"
+          ? Effect.fail(failure(new InvalidInput({ detail: "failed to validate: no" })))
+          : Effect.void
+      const patch = (name: string) => ({ name, inline: { machine: { sysctls: { a: name } } } })
+      const error = yield* syncTo(held, {
+        ...plainTemplate,
+        cluster: { ...cluster, patches: [patch("good"), patch("bad")] }
+      }).pipe(Effect.flip)
+      assert.match(
+        error.message,
+        /of resource ConfigPatch 201-cluster-dev-bad: InvalidInput: cluster\.patches\[1\]: failed to validate: no/
+      )
     }))
 })
 
