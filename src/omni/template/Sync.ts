@@ -13,7 +13,7 @@ import { failWith } from "../../internal/Method.ts"
 import { retrying, within } from "../../internal/Retry.ts"
 import type { Policy } from "../../Policy.ts"
 import type { InvalidSpec } from "../../ProviderError.ts"
-import * as Reasons from "../../Reason.ts"
+import type * as Reasons from "../../Reason.ts"
 import { BackendError, Conflict, RequestTimeout } from "../../Reason.ts"
 import * as Labels from "../Labels.ts"
 import { type CallFailure, isReason, type Kind, type Resource, type State } from "../State.ts"
@@ -208,7 +208,7 @@ const located = <A>(
 ): Effect.Effect<A, CallFailure> =>
   Effect.mapError(step, (error) => {
     if (error._tag !== "BackendError" || !("expected" in change)) return error
-    const Reason = Reasons[error.reason._tag] as new(fields: object) => Reasons.Reason
+    const Reason = error.reason.constructor as new(fields: object) => Reasons.Reason
     const detail = `${place(change.expected.path).text}: ${error.reason.detail}`
     return new BackendError({
       subject: { kind: "resource", name: `${change.kind} ${change.id}` },
