@@ -1,7 +1,7 @@
 /**
  * Measures what kubelayer promises to cost:
  *
- *   node scripts/bench.ts [--only <id>,<id>] [--json <file>] [--engine private|found|none]
+ *   node scripts/bench.ts [--only <id>,<id>] [--json <file>] [--engine private|podman|found|none]
  *
  * One line for each row as it is measured, then the table. `--only` takes ids and beginnings of ids.
  * A row that does not hold is said so, and is no failure: times on a machine that does other things as well prove

@@ -2,7 +2,7 @@
  * The quickstart: makes a cluster of one control plane and three workers, lists it, shows its status, stops it, starts
  * it, watches a change and deletes it.
  *
- *   npm run quickstart -- [--engine found|private|none] [--plain]
+ *   npm run quickstart -- [--engine found|private|podman|none] [--plain]
  *   npm run quickstart -- --backend omni|hetzner [--yes-this-costs-money] [--plain]
  *
  * On Docker where an engine answers (or a private one is started), else on Memory; on another backend against its fake
@@ -41,7 +41,7 @@ const readArguments = Effect.try({
   try: () => parseArgs({ options, args: process.argv.slice(2) }).values,
   catch: (error) => ({
     message: `${(error as Error).message}\nKnown: --backend ${Object.keys(backends).join("|")}, ` +
-      "--engine found|private|none, --yes-this-costs-money, --plain."
+      "--engine found|private|podman|none, --yes-this-costs-money, --plain."
   })
 })
 

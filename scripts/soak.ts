@@ -1,7 +1,7 @@
 /**
  * Soak: many small clusters through a proxy that lets calls go wrong, each decided by a seed.
  *
- *   npm run soak -- [--seeds 500] [--from 1] [--parallel 4] [--verbose] [--engine found|private|none]
+ *   npm run soak -- [--seeds 500] [--from 1] [--parallel 4] [--verbose] [--engine found|private|podman|none]
  *
  * One line for each seed that fails, with the command that plays it again; with `--verbose` the whole story of each that
  * fails. The seed decides the world, the operations and the faults; what the engine does meanwhile is its own.

@@ -1,7 +1,7 @@
 /**
  * Runs every check of the project:
  *
- *   node scripts/verify.ts [--engine private|found|none] [--verbose] [--only <step>,<step>]
+ *   node scripts/verify.ts [--engine private|podman|found|none] [--verbose] [--only <step>,<step>]
  *
  * One line for each; the output of those that pass is hidden. The last line
  * counts tests and steps. Fails if any failed, or if nothing ran. Without a
@@ -65,7 +65,7 @@ const verify = Effect.gen(function*() {
     print(`Engine: ${engine.why}`)
     yield* runSteps({
       steps: chosen,
-      engineRequired: onCi() || mode === "private" || mode === "found",
+      engineRequired: onCi() || mode === "private" || mode === "podman" || mode === "found",
       context: { directory, engine, ...(verbose && { onOutput: (text) => process.stdout.write(text) }) },
       onResult: (result) => {
         results.push(result)

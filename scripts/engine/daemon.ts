@@ -1,5 +1,5 @@
 /**
- * Runs dockerd for a private engine, shut into mount and pid namespaces.
+ * Runs the program of a private engine, shut into mount and pid namespaces; Podman has its own network too.
  *
  * The kernel then does the hard part of the clean-up: when the first process in
  * there ends, all others end with it, containers included, and every mount goes.
@@ -8,7 +8,7 @@
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import { type ChildProcess, spawn } from "node:child_process"
-import { chmodSync, closeSync, copyFileSync, openSync, readFileSync, writeFileSync } from "node:fs"
+import { closeSync, openSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { request } from "./api.ts"
 import { type Home, updateOwner } from "./home.ts"
@@ -29,9 +29,22 @@ export class DaemonNotReady extends Data.TaggedError("DaemonNotReady")<{
   }
 }
 
-const configOf = (home: Home, network: Network) => {
+/** How the program of an engine is started. */
+export interface Program {
+  /** Files in the engine's directory, by name. Those that end in `.sh` are scripts. */
+  readonly files: Readonly<Record<string, string>>
+  /** The script that is the first process in the namespaces; its argument is the engine's directory. */
+  readonly main: string
+  /** Namespaces beside those of mounts and processes. */
+  readonly unshare: ReadonlyArray<string>
+}
+
+/** A script of this folder. */
+const script = (name: string): string => readFileSync(join(import.meta.dirname, name), "utf8")
+
+export const dockerProgram = (home: Home, network: Network): Program => {
   const files = (name: string) => join(home.directory, name)
-  return {
+  const config = {
     "hosts": [`unix://${home.socketPath}`],
     "data-root": files("data"),
     "exec-root": files("exec"),
@@ -51,20 +64,67 @@ const configOf = (home: Home, network: Network) => {
       ? {}
       : { "runtimes": { "kubelayer": { path: files("oci-runtime.sh") } }, "default-runtime": "kubelayer" })
   }
+  return {
+    files: {
+      "daemon.json": JSON.stringify(config, null, 2),
+      "namespace.sh": script("namespace.sh"),
+      "oci-runtime.sh": script("oci-runtime.sh")
+    },
+    main: "namespace.sh",
+    unshare: []
+  }
+}
+
+/**
+ * Podman sets up firewall rules and bridges that outlive it, so it gets a network of its own. That has no way out: its
+ * images are imported. Its socket is reached all the same.
+ */
+export const podmanProgram = (home: Home): Program => {
+  const files = (name: string) => join(home.directory, name)
+  const wrapped = !hasCapability(CAP_SYS_RESOURCE)
+  return {
+    files: {
+      "containers.conf": [
+        "[containers]",
+        "log_size_max = 10485760",
+        "[engine]",
+        "cgroup_manager = \"cgroupfs\"",
+        "events_logger = \"file\"",
+        `network_config_dir = "${files("networks")}"`,
+        `runtime = "${wrapped ? "kubelayer" : "crun"}"`,
+        "[engine.runtimes]",
+        `kubelayer = ["${files("oci-runtime.sh")}"]`,
+        "[network]",
+        "network_backend = \"netavark\"",
+        ""
+      ].join("\n"),
+      "storage.conf": [
+        "[storage]",
+        "driver = \"overlay\"",
+        `graphroot = "${files("data")}"`,
+        "runroot = \"/run/containers/storage\"",
+        ""
+      ].join("\n"),
+      "namespace.sh": script("podman.sh"),
+      "oci-runtime.sh": script("oci-runtime.sh").replace("exec runc", "exec crun")
+    },
+    main: "namespace.sh",
+    unshare: ["--net"]
+  }
 }
 
 const environment = (): NodeJS.ProcessEnv => {
-  const own = Object.entries(process.env).filter(([name]) => !name.startsWith("DOCKER_"))
+  const own = Object.entries(process.env).filter(([name]) => !/^(?:DOCKER|CONTAINER|CONTAINERS)_/.test(name))
   return { ...Object.fromEntries(own), PATH }
 }
 
-const launch = (home: Home): ChildProcess => {
+const launch = (home: Home, program: Program): ChildProcess => {
   const log = openSync(home.logFile, "a", 0o600)
   try {
     return spawn(
       "setpriv",
       ["--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
-        .concat("sh", join(home.directory, "namespace.sh"), home.directory),
+        .concat(program.unshare, "sh", join(home.directory, program.main), home.directory),
       // Detached: a Ctrl-C in the terminal must not reach dockerd before our clean-up does.
       { cwd: "/", env: environment(), stdio: ["ignore", log, log], detached: true }
     )
@@ -73,7 +133,7 @@ const launch = (home: Home): ChildProcess => {
   }
 }
 
-/** The lines of dockerd's log that say why; its last lines where none does. */
+/** The lines of the engine's log that say why; its last lines where none does. */
 const logTail = (home: Home): string => {
   try {
     const lines = readFileSync(home.logFile, "utf8").trimEnd().split("\n")
@@ -89,14 +149,12 @@ export interface Daemon {
   readonly ended: Promise<string>
 }
 
-export const startDaemon = Effect.fnUntraced(function*(home: Home, network: Network) {
-  for (const script of ["namespace.sh", "oci-runtime.sh"]) {
-    copyFileSync(join(import.meta.dirname, script), join(home.directory, script))
-    chmodSync(join(home.directory, script), 0o755)
+export const startDaemon = Effect.fnUntraced(function*(home: Home, program: Program) {
+  for (const [name, text] of Object.entries(program.files)) {
+    writeFileSync(join(home.directory, name), text, { mode: name.endsWith(".sh") ? 0o755 : 0o644 })
   }
-  writeFileSync(home.configFile, JSON.stringify(configOf(home, network), null, 2))
 
-  const child = launch(home)
+  const child = launch(home, program)
   let end: string | undefined
   const ended = new Promise<string>((resolve) => {
     child.on("error", (error) => resolve(end = `could not be started: ${error.message}`))

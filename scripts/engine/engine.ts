@@ -7,11 +7,14 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { createInterface } from "node:readline/promises"
 import { type Attempt, findEngine, type Search } from "./find.ts"
-import { whyNotHere } from "./packages.ts"
-import { privateEngine, type PrivateEngineError } from "./private.ts"
+import { type EngineKind, whyNotHere } from "./packages.ts"
+import { engineNames, privateEngine, type PrivateEngineError } from "./private.ts"
 
-/** `ask`: take what is found, else start a private one if the user says so (or on CI, where nobody can). */
-export type Mode = "found" | "private" | "none" | "ask"
+/**
+ * `private` starts a private Docker engine, `podman` a private Podman engine. `ask` takes an engine that answers, else
+ * starts a private Docker engine if the user agrees, or on CI.
+ */
+export type Mode = "found" | "private" | "podman" | "none" | "ask"
 
 export interface Engine {
   readonly kind: "found" | "private" | "none"
@@ -32,7 +35,7 @@ export class NoEngineFound extends Data.TaggedError("NoEngineFound")<{ readonly 
 
 export class BadEngineOption extends Data.TaggedError("BadEngineOption")<{ readonly given: string }> {
   override get message(): string {
-    return `--engine takes private, found or none, not "${this.given}".`
+    return `--engine takes private, podman, found or none, not "${this.given}".`
   }
 }
 
@@ -49,7 +52,7 @@ export const engineMode = (args: ReadonlyArray<string>): Effect.Effect<Mode, Bad
   const index = args.findIndex((arg) => arg === "--engine" || arg.startsWith("--engine="))
   if (index < 0) return Effect.succeed("ask")
   const given = args[index]?.split("=")[1] ?? args[index + 1] ?? ""
-  return given === "private" || given === "found" || given === "none"
+  return given === "private" || given === "podman" || given === "found" || given === "none"
     ? Effect.succeed(given)
     : Effect.fail(new BadEngineOption({ given }))
 }
@@ -71,12 +74,17 @@ const confirm = (question: string): Effect.Effect<boolean> =>
 
 const none = (why: string, search: Search): Engine => ({ kind: "none", dockerHost: "", why, tried: search.tried })
 
-const startPrivate = Effect.fnUntraced(function*(reason: string, search: Search, say: (line: string) => void) {
-  const { dockerHost, ended } = yield* privateEngine({ say })
+const startPrivate = Effect.fnUntraced(function*(
+  reason: string,
+  search: Search,
+  say: (line: string) => void,
+  kind: EngineKind = "docker"
+) {
+  const { dockerHost, ended } = yield* privateEngine({ kind, say })
   const engine: Engine = {
     kind: "private",
     dockerHost,
-    why: `A private Docker engine, ${reason}.`,
+    why: `A private ${engineNames[kind]} engine, ${reason}.`,
     tried: search.tried,
     ended
   }
@@ -87,7 +95,8 @@ export const withEngine = Effect.fnUntraced(function*(
   { mode, say = (line) => process.stderr.write(`${line}\n`) }: EngineOptions
 ): Effect.fn.Return<Engine, NoEngineFound | PrivateEngineError, Scope.Scope> {
   if (mode === "none") return none("No Docker engine, as asked.", { tried: [] })
-  if (mode === "private") return yield* startPrivate("as asked", { tried: [] }, say)
+  if (mode === "private") return yield* startPrivate("as requested", { tried: [] }, say)
+  if (mode === "podman") return yield* startPrivate("as requested", { tried: [] }, say, "podman")
 
   const search = yield* findEngine()
   if (search.found !== undefined) {

@@ -14,7 +14,6 @@ const PREFIX = "kubelayer-engine-"
 export interface Home {
   readonly directory: string
   readonly socketPath: string
-  readonly configFile: string
   readonly logFile: string
   /** A device name has at most 15 bytes. */
   readonly bridge: string
@@ -39,8 +38,7 @@ const homeAt = (directory: string): Home => {
   return {
     directory,
     socketPath: join(directory, "docker.sock"),
-    configFile: join(directory, "daemon.json"),
-    logFile: join(directory, "dockerd.log"),
+    logFile: join(directory, "engine.log"),
     bridge: `kl-${id}`,
     cgroup: `kubelayer-${id}`,
     mark: `kubelayer-${id}`

@@ -104,8 +104,8 @@ export interface ImportOptions {
 export const importBusybox = Effect.fnUntraced(function*(
   { init, socketPath, tag }: ImportOptions
 ): Effect.fn.Return<void, NoBusybox | EngineApiError> {
-  const colon = tag.lastIndexOf(":")
-  const query = new URLSearchParams({ fromSrc: "-", repo: tag.slice(0, colon), tag: tag.slice(colon + 1) })
+  // Podman 4 ignores the parameter `tag`, and would name every image `latest`.
+  const query = new URLSearchParams({ fromSrc: "-", repo: tag })
   // An entry point, not a command: the tools give their nodes commands, which then do no harm.
   query.append("changes", "ENTRYPOINT [\"/sbin/kubelayer-init\"]")
   query.append("changes", "ENV PATH=/bin:/sbin:/usr/bin")

@@ -33,29 +33,50 @@ export interface Need {
   readonly present: () => boolean
 }
 
-const NEEDS: ReadonlyArray<Need> = [
-  { package: "docker.io", present: () => hasCommand("dockerd") && hasCommand("runc") && hasCommand("containerd") },
+/** The engines that can be started privately. */
+export type EngineKind = "docker" | "podman"
+
+const COMMON: ReadonlyArray<Need> = [
   { package: "iptables", present: () => hasCommand("iptables") },
   { package: "iproute2", present: () => hasCommand("ip") },
   { package: "busybox-static", present: () => existsSync(BUSYBOX) }
 ]
 
+const isHelper = (name: string): boolean =>
+  ["/usr/libexec/podman", "/usr/lib/podman"].some((folder) => isExecutable(join(folder, name)))
+
+const NEEDS: Readonly<Record<EngineKind, ReadonlyArray<Need>>> = {
+  docker: [
+    { package: "docker.io", present: () => hasCommand("dockerd") && hasCommand("runc") && hasCommand("containerd") },
+    ...COMMON
+  ],
+  podman: [
+    { package: "podman", present: () => hasCommand("podman") && hasCommand("conmon") },
+    { package: "crun", present: () => hasCommand("crun") },
+    { package: "netavark", present: () => isHelper("netavark") },
+    { package: "aardvark-dns", present: () => isHelper("aardvark-dns") },
+    // The init of nodes; the package of Podman only recommends it.
+    { package: "catatonit", present: () => hasCommand("catatonit") || isHelper("catatonit") },
+    ...COMMON
+  ]
+}
+
 export const missingOf = (needs: ReadonlyArray<Need>): ReadonlyArray<string> =>
   needs.filter((need) => !need.present()).map((need) => need.package)
 
-const missingPackages = () => missingOf(NEEDS)
+export const missingPackages = (kind: EngineKind) => missingOf(NEEDS[kind])
 
 const CAP_NET_ADMIN = 12
 const CAP_SYS_ADMIN = 21
 
 /** Why no private engine can be started here; undefined where it can. */
-export const whyNotHere = (): string | undefined => {
+export const whyNotHere = (kind: EngineKind = "docker"): string | undefined => {
   if (process.platform !== "linux") return "it needs Linux"
   if (process.getuid?.() !== 0) return "it needs root"
   if (!hasCapability(CAP_SYS_ADMIN) || !hasCapability(CAP_NET_ADMIN)) {
     return "root may not mount and make bridges here (an unprivileged container?)"
   }
-  return whyNotInstalled(missingPackages())
+  return whyNotInstalled(missingPackages(kind))
 }
 
 /** Why these packages cannot be installed here; undefined where they can, or where there are none. */
@@ -90,7 +111,7 @@ const apt = (...args: ReadonlyArray<string>) =>
     env: { DEBIAN_FRONTEND: "noninteractive", PATH }
   }] as const
 
-export const installMissing = (say: (line: string) => void) => install(missingPackages(), say)
+export const installMissing = (kind: EngineKind, say: (line: string) => void) => install(missingPackages(kind), say)
 
 /** Cannot be interrupted: a package manager that is stopped half-way leaves a broken system. */
 export const install = (

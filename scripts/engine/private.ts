@@ -1,5 +1,5 @@
 /**
- * A private Docker engine for as long as a scope lives: beside any other
+ * A private Docker or Podman engine for as long as a scope lives: beside any other
  * engine, and with nothing left of it afterwards.
  */
 import * as Cause from "effect/Cause"
@@ -10,15 +10,21 @@ import type * as Scope from "effect/Scope"
 import { readdirSync, rmdirSync, rmSync } from "node:fs"
 import { join } from "node:path"
 import type { CommandFailed, CommandNotStarted } from "../lib/exec.ts"
-import { type Daemon, type DaemonNotReady, killDaemon, startDaemon } from "./daemon.ts"
+import { type Daemon, type DaemonNotReady, dockerProgram, killDaemon, podmanProgram, startDaemon } from "./daemon.ts"
 import { type Home, makeHome, readOwner, staleHomes } from "./home.ts"
 import { locked, type LockNotTaken } from "./lock.ts"
 import { returnNetwork, takeNetwork } from "./network.ts"
-import { installMissing, whyNotHere } from "./packages.ts"
+import { type EngineKind, installMissing, whyNotHere } from "./packages.ts"
 
-class PrivateEngineImpossible extends Data.TaggedError("PrivateEngineImpossible")<{ readonly why: string }> {
+/** The engines' names for people. */
+export const engineNames: Readonly<Record<EngineKind, string>> = { docker: "Docker", podman: "Podman" }
+
+class PrivateEngineImpossible extends Data.TaggedError("PrivateEngineImpossible")<{
+  readonly kind: EngineKind
+  readonly why: string
+}> {
   override get message(): string {
-    return `No private Docker engine can be started here: ${this.why}.`
+    return `No private ${engineNames[this.kind]} engine can be started here: ${this.why}.`
   }
 }
 
@@ -36,6 +42,8 @@ export interface PrivateEngine {
 }
 
 export interface PrivateEngineOptions {
+  /** Docker by default. */
+  readonly kind?: EngineKind
   /** Receives plain lines about what takes time or goes wrong. */
   readonly say: (line: string) => void
 }
@@ -49,6 +57,20 @@ const removeTree = (directory: string): void => {
   rmdirSync(directory)
 }
 
+/** Where Podman puts the groups of its containers, those of every engine on the machine. Only empty ones are removed. */
+const PODMAN_CGROUP = "libpod_parent"
+
+const removeEmpty = (directory: string): void => {
+  for (const entry of readdirSync(directory, { withFileTypes: true })) {
+    if (entry.isDirectory()) removeEmpty(join(directory, entry.name))
+  }
+  try {
+    rmdirSync(directory)
+  } catch {
+    // A container of another engine runs in it.
+  }
+}
+
 /** Under version 1 each controller has its own tree, under version 2 there is one. */
 const removeCgroups = (home: Home): void => {
   const roots = [
@@ -57,7 +79,9 @@ const removeCgroups = (home: Home): void => {
       .filter((entry) => entry.isDirectory()).map((entry) => join(CGROUPS, entry.name))
   ]
   for (const root of roots) {
-    if (readdirSync(root).includes(home.cgroup)) removeTree(join(root, home.cgroup))
+    const present = readdirSync(root)
+    if (present.includes(home.cgroup)) removeTree(join(root, home.cgroup))
+    if (present.includes(PODMAN_CGROUP)) removeEmpty(join(root, PODMAN_CGROUP))
   }
 }
 
@@ -100,19 +124,23 @@ const release = Effect.fnUntraced(function*(home: Home, say: (line: string) => v
 })
 
 export const privateEngine = Effect.fnUntraced(function*(
-  { say }: PrivateEngineOptions
+  { kind = "docker", say }: PrivateEngineOptions
 ): Effect.fn.Return<PrivateEngine, PrivateEngineError, Scope.Scope> {
-  const why = whyNotHere()
-  if (why !== undefined) return yield* new PrivateEngineImpossible({ why })
+  const why = whyNotHere(kind)
+  if (why !== undefined) return yield* new PrivateEngineImpossible({ kind, why })
 
   yield* locked(eraseStale(say))
-  yield* locked(installMissing(say))
+  yield* locked(installMissing(kind, say))
   const home = yield* Effect.acquireRelease(Effect.sync(makeHome), (made) => release(made, say))
+  if (kind === "podman") {
+    const { ended } = yield* startDaemon(home, podmanProgram(home))
+    return { dockerHost: `unix://${home.socketPath}`, socketPath: home.socketPath, ended }
+  }
   const network = yield* locked(takeNetwork(home))
   if (network === undefined) {
-    return yield* new PrivateEngineImpossible({ why: "every address block it could use is taken" })
+    return yield* new PrivateEngineImpossible({ kind, why: "every address block it could use is taken" })
   }
   if (network.warning !== undefined) say(`Private engine: ${network.warning}`)
-  const { ended } = yield* startDaemon(home, network)
+  const { ended } = yield* startDaemon(home, dockerProgram(home, network))
   return { dockerHost: `unix://${home.socketPath}`, socketPath: home.socketPath, ended }
 })

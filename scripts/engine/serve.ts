@@ -1,7 +1,7 @@
 /**
- * Runs a private Docker engine until Ctrl-C, for work on the engine tests:
+ * Runs a private Docker or Podman engine until Ctrl-C, for work on the engine tests:
  *
- *   node scripts/engine/serve.ts [--socket <path>] [--images]
+ *   node scripts/engine/serve.ts [--podman] [--socket <path>] [--images]
  *
  * Prints its DOCKER_HOST on the first line of its output. `--socket` makes a
  * link to the engine's socket at a fixed place; `--images` imports the node
@@ -34,10 +34,20 @@ const link = (path: string, target: string) =>
 
 const serve = Effect.gen(function*() {
   const { values } = yield* Effect.try({
-    try: () => parseArgs({ options: { socket: { type: "string" }, images: { type: "boolean", default: false } } }),
+    try: () =>
+      parseArgs({
+        options: {
+          podman: { type: "boolean", default: false },
+          socket: { type: "string" },
+          images: { type: "boolean", default: false }
+        }
+      }),
     catch: (error) => new ServeFailed({ message: (error as Error).message })
   })
-  const engine = yield* privateEngine({ say: (line) => process.stderr.write(`${line}\n`) })
+  const engine = yield* privateEngine({
+    kind: values.podman ? "podman" : "docker",
+    say: (line) => process.stderr.write(`${line}\n`)
+  })
   const socketPath = values.socket === undefined ? engine.socketPath : resolve(values.socket)
   if (socketPath !== engine.socketPath) yield* link(socketPath, engine.socketPath)
   if (values.images) yield* importNodeImages(engine.socketPath)

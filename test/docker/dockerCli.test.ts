@@ -108,9 +108,10 @@ describe.skipIf(cliVersion === undefined)("compared with the docker CLI", () => 
         [{ DOCKER_HOST: one.host, DOCKER_CONTEXT: "two" }, "one"],
         [{ DOCKER_CONTEXT: "one" }, "one"],
         // Before version 23 of the CLI an empty variable counts as set.
-        ...((cliVersion ?? 0) >= 23 ? [[{ DOCKER_HOST: "", DOCKER_CONTEXT: "one" }, "one"] as const] : []),
+        ...((cliVersion ?? 0) >= 23
+          ? [[{ DOCKER_HOST: "", DOCKER_CONTEXT: "one" }, "one"], [{ DOCKER_CONTEXT: "" }, "two"]] as const
+          : []),
         [{}, "two"],
-        [{ DOCKER_CONTEXT: "" }, "two"],
         [{ DOCKER_CONTEXT: "gone" }, "neither"]
       ]
       for (const [env, expected] of environments) {
