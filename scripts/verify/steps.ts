@@ -7,6 +7,7 @@ import { withNodeImages } from "../engine/image.ts"
 import { CommandFailed, run, type RunOptions } from "../lib/exec.ts"
 import { pack, ROOT } from "../lib/pack.ts"
 import { stockClients } from "./clients.ts"
+import { onPodman } from "./podman.ts"
 import type { Outcome, Step, StepContext } from "./step.ts"
 import { runTests } from "./vitest.ts"
 
@@ -118,5 +119,6 @@ export const steps: ReadonlyArray<Step> = [
         DOCKER_HOST: context.engine.dockerHost,
         DOCKER_CONTEXT: undefined
       })
-  }
+  },
+  { name: "quickstart and laws on Podman", alone: true, run: onPodman }
 ]

@@ -15,8 +15,9 @@ interface Report {
   }>
 }
 
-const countTests = (report: Report): TestCounts => {
-  const skippedNames = (report.testResults ?? []).flatMap((file) => file.assertionResults ?? [])
+/** Tests that a selection leaves out are not counted as skipped. */
+const countTests = (report: Report, selected: boolean): TestCounts => {
+  const skippedNames = selected ? [] : (report.testResults ?? []).flatMap((file) => file.assertionResults ?? [])
     .filter(({ status }) => status !== "passed" && status !== "failed")
     .map(({ fullName }) => fullName ?? "?")
   return {
@@ -48,16 +49,26 @@ const CANARIES = [
 export const runTests = Effect.fnUntraced(function*(
   project: "unit" | "engine",
   context: StepContext,
-  env: Readonly<Record<string, string | undefined>> = {}
+  env: Readonly<Record<string, string | undefined>> = {},
+  /** Which files and tests; all of the project by default. */
+  selection: ReadonlyArray<string> = []
 ) {
-  const reportFile = join(context.directory, `${project}.json`)
+  const reportFile = join(context.directory, `${project}${selection.length === 0 ? "" : "-selection"}.json`)
   const finished = yield* run(
     join(ROOT, "node_modules/.bin/vitest"),
-    ["run", "--project", project, "--reporter=default", "--reporter=json", `--outputFile.json=${reportFile}`],
+    [
+      "run",
+      "--project",
+      project,
+      "--reporter=default",
+      "--reporter=json",
+      `--outputFile.json=${reportFile}`,
+      ...selection
+    ],
     { cwd: ROOT, env, graceMillis: 30_000, ...(context.onOutput && { onOutput: context.onOutput }) }
   )
   const report = readReport(reportFile)
-  const tests = report && countTests(report)
+  const tests = report && countTests(report, selection.length > 0)
   const shown = CANARIES.filter((canary) => `${finished.output}${JSON.stringify(report)}`.includes(canary))
   const status = finished.code === 0 && tests !== undefined && tests.passed > 0 && shown.length === 0 ? "ok" : "failed"
   const told = shown.map((canary) => `\nA credential with ${canary} stands in this output.\n`).join("")

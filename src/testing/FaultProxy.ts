@@ -109,6 +109,9 @@ const ofTheHop = new Set(["connection", "keep-alive", "proxy-connection", "trans
 const passedOn = (raw: ReadonlyArray<string>, dropped: ReadonlySet<string> = ofTheHop): Array<string> =>
   raw.filter((_, index) => !dropped.has(raw[index - index % 2]?.toLowerCase() ?? ""))
 
+/** Bytes up to which the body of a request is read whole before it is passed on. */
+const smallBody = 1 << 20
+
 /** Resolves when a request has come in whole; undefined where its client left before. */
 const bodyOf = (request: IncomingMessage): Promise<Buffer | undefined> =>
   new Promise((resolve) => {
@@ -292,8 +295,15 @@ export const make = Effect.fnUntraced(function*(
       return settle(record)
     }
     if (fault === undefined || fault._tag === "CutStream") {
+      // An engine may answer and close as soon as it has the head. A body in a write of its own would then fail, and
+      // the answer with it, so a small one is sent together with the head.
+      const small = request.headers["transfer-encoding"] === undefined &&
+        Number(request.headers["content-length"] ?? 0) <= smallBody
+      const whole = small ? await bodyOf(request) : undefined
+      if (small && (whole === undefined || record.kind === "stream" && response.destroyed)) return settle(record)
       const sent = send(request, (answer) => relay(record, answer, response))
-      request.pipe(sent)
+      if (small) sent.end(whole)
+      else request.pipe(sent)
       // A client that leaves before its request is whole has asked nothing; afterwards the engine is let finish.
       return void response.on("close", () => {
         if (!request.complete || record.kind === "stream") sent.destroy()
