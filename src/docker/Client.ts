@@ -31,6 +31,7 @@ import {
   reasonOf,
   type Refusal
 } from "./Errors.ts"
+import { registryAuth, type RegistryOptions } from "./Registry.ts"
 import {
   type Answer,
   type CallFailure,
@@ -136,6 +137,7 @@ const engineGraceSeconds = 10
 
 export const make = Effect.fnUntraced(function*(options: {
   readonly connection: ConnectionOptions
+  readonly registry: RegistryOptions
   readonly environment: Environment
   readonly policy: Effect.Effect<Policy>
 }): Effect.fn.Return<Client> {
@@ -347,15 +349,23 @@ export const make = Effect.fnUntraced(function*(options: {
         ({ status }) => status === 200
       ),
     pullImage: (image) =>
-      Stream.unwrap(openingLines({ method: "POST", path: "/images/create", query: reference(image) }, pullReasonOf))
-        .pipe(
-          Stream.mapEffect((line) => pullLine("POST /images/create", line)),
-          Stream.mapEffect((line) =>
-            typeof line.error === "string" && line.error !== ""
-              ? failWith(pullReasonOf({ status: 200, text: line.error }))
-              : Effect.succeed(line)
-          )
-        ),
+      Stream.unwrap(Effect.flatMap(
+        registryAuth(image, options.registry, options.environment),
+        (auth) =>
+          openingLines({
+            method: "POST",
+            path: "/images/create",
+            query: reference(image),
+            ...(auth === undefined ? {} : { registryAuth: auth })
+          }, pullReasonOf)
+      )).pipe(
+        Stream.mapEffect((line) => pullLine("POST /images/create", line)),
+        Stream.mapEffect((line) =>
+          typeof line.error === "string" && line.error !== ""
+            ? failWith(pullReasonOf({ status: 200, text: line.error }))
+            : Effect.succeed(line)
+        )
+      ),
     events: (filters) =>
       Stream.unwrap(Effect.map(
         openingLines({ method: "GET", path: "/events", query: { filters: JSON.stringify(filters) } }),

@@ -13,6 +13,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
+import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -43,6 +44,8 @@ export interface Request {
   readonly path: string
   readonly query?: Readonly<Record<string, string>>
   readonly body?: unknown
+  /** The header `X-Registry-Auth`: a login for a registry. */
+  readonly registryAuth?: Redacted.Redacted<string>
 }
 
 /** The part of dockerode that carries a request: its modem. */
@@ -151,7 +154,10 @@ const open = (connected: Connected, request: Request): Effect.Effect<IncomingMes
         // Every status is an answer here; `Errors.ts` tells them apart.
         statusCodes: new Proxy({}, { get: () => true }),
         options: { _query: request.query ?? {}, _body: request.body ?? {} },
-        ...(request.body === undefined ? {} : { allowEmpty: true })
+        ...(request.body === undefined ? {} : { allowEmpty: true }),
+        ...(request.registryAuth === undefined
+          ? {}
+          : { headers: { "X-Registry-Auth": Redacted.value(request.registryAuth) } })
       }, (error, response) => {
         if (response === null || error !== null && error !== undefined) {
           resume(failure(connected.address, error))

@@ -21,6 +21,7 @@ import type { ExecEvent, ExecOptions } from "../docker/Exec.ts"
 import type { LogLine, LogOptions } from "../docker/Logs.ts"
 import { clusters, members } from "../docker/Members.ts"
 import * as Power from "../docker/Power.ts"
+import type { RegistryOptions } from "../docker/Registry.ts"
 import type { AddNodes } from "../docker/Scale.ts"
 import type { SchemeChoice } from "../docker/Scheme.ts"
 import { chosenSchemes, schemeChoices } from "../docker/Schemes.ts"
@@ -59,6 +60,7 @@ import type { OperationReport } from "../Report.ts"
 export type { ExecEvent, ExecOptions } from "../docker/Exec.ts"
 export type { Piece } from "../docker/Frames.ts"
 export type { LogLine, LogOptions } from "../docker/Logs.ts"
+export type { RegistryLogin, RegistryOptions } from "../docker/Registry.ts"
 export type { AddNodes } from "../docker/Scale.ts"
 export type { PortMapping, SchemeChoice, SchemeName } from "../docker/Scheme.ts"
 export type { DockerClusterSpec, NodeDefaults, NodeSpec } from "../docker/Spec.ts"
@@ -73,7 +75,7 @@ export type { PublishedPort } from "../docker/Translate.ts"
  * @category models
  * @since 0.1.0
  */
-export interface Options extends ConnectionOptions, NodeDefaults {
+export interface Options extends ConnectionOptions, RegistryOptions, NodeDefaults {
   /**
    * How nodes are marked; `kubelayer`, our own, by default. `auto` finds the clusters of every scheme in one call, and
    * makes nodes in our own.
@@ -205,7 +207,7 @@ export const make = Effect.fnUntraced(function*(
   const schemes = chosenSchemes(scheme)
   if (schemes === undefined) return yield* new UnknownLabelScheme({ scheme: String(scheme), known: schemeChoices })
   const policy = Effect.map(Policy.Current, (context) => Policy.make(backendPolicy, options.policy, context))
-  const client = yield* Client.make({ connection: options, environment: yield* environment, policy })
+  const client = yield* Client.make({ connection: options, registry: options, environment: yield* environment, policy })
 
   const listNodes = (cluster: Parameters<typeof members>[2]) =>
     Effect.map(members(client, schemes, cluster), (found) => found.map((member) => member.node))

@@ -24,6 +24,8 @@ export interface Heard {
   readonly query: Readonly<Record<string, string>>
   /** The JSON that was sent; undefined where nothing was. */
   readonly body: unknown
+  /** The header `X-Registry-Auth`, decoded, where there was one. */
+  readonly registryAuth?: unknown
 }
 
 /** What is done with a request. A reply that never ends its response leaves the request open. */
@@ -142,6 +144,7 @@ export const temporaryFolder: Effect.Effect<string, never, Scope.Scope> = Effect
 
 const readHeard = (request: http.IncomingMessage, body: string): Heard => {
   const url = new URL(request.url ?? "/", "http://engine")
+  const auth = request.headers["x-registry-auth"]
   const [, version, below] = /^\/v(\d+\.\d+)(\/.*)$/.exec(url.pathname) ?? []
   const entries = [...url.searchParams]
   if (new Set(entries.map(([key]) => key)).size < entries.length) throw new Error("a query key stands there twice")
@@ -153,7 +156,8 @@ const readHeard = (request: http.IncomingMessage, body: string): Heard => {
     version,
     path: below ?? url.pathname,
     query: Object.fromEntries(entries),
-    body: body === "" ? undefined : JSON.parse(body)
+    body: body === "" ? undefined : JSON.parse(body),
+    ...(typeof auth === "string" ? { registryAuth: JSON.parse(Buffer.from(auth, "base64url").toString()) } : {})
   }
 }
 
