@@ -117,7 +117,10 @@ describe("the login that a pull sends", () => {
     Effect.gen(function*() {
       const env = configured(yield* makeHome, { auths: { "r.example": { auth: base64("me:word") } } })
       const registries = { "r.example": { username: "you", password: Redacted.make("other") } }
-      assert.deepInclude(yield* loginFor("r.example/node:v1", env, { registries }), { username: "you", password: "other" })
+      assert.deepInclude(yield* loginFor("r.example/node:v1", env, { registries }), {
+        username: "you",
+        password: "other"
+      })
     }))
 
   const broken: Readonly<Record<string, readonly [config: unknown, script: string, said: RegExp | undefined]>> = {
