@@ -15,6 +15,7 @@ import type { DockerService, SchemeChoice } from "../layers/Docker.ts"
 import type { OmniService } from "../layers/Omni.ts"
 import type { NodeCreatorService, ProviderService } from "../Provider.ts"
 import { InvalidSpec, ProviderUnavailable, type UnknownLabelScheme } from "../ProviderError.ts"
+import type { BackendError } from "../Reason.ts"
 import type { BackendName } from "./Settings.ts"
 
 /** Which backend, and how it is reached. */
@@ -35,6 +36,11 @@ export interface Connection {
   readonly creator: NodeCreatorService
   readonly docker?: DockerService
   readonly omni?: OmniService
+  /** Docker: reads of the engine's API, for what no method gives. */
+  readonly engine?: {
+    readonly address: Effect.Effect<string | undefined>
+    readonly get: (path: string) => Effect.Effect<unknown, ProviderUnavailable | BackendError>
+  }
   /** Hetzner: a request of its API, for what no method gives. */
   readonly request?: Request
 }
@@ -102,7 +108,35 @@ const openDocker = Effect.fnUntraced(function*(address: Address) {
     ...(host === undefined ? {} : { host }),
     ...(image === undefined ? {} : { nodes: { image } })
   }).pipe(Effect.provideService(ConfigProvider.ConfigProvider, provider))
-  return { provider: docker.provider, creator: docker.creator, docker }
+  return { provider: docker.provider, creator: docker.creator, docker, engine: engineOf(docker) }
+})
+
+/** What dockerode needs for a request of one's own. */
+interface Modem {
+  readonly dial: (options: object, done: (error: unknown, body: unknown) => void) => void
+  readonly socketPath?: string
+  readonly protocol?: string
+  readonly host?: string
+  readonly port?: number | string
+}
+
+const engineOf = (docker: DockerService): NonNullable<Connection["engine"]> => ({
+  address: Effect.orElseSucceed(
+    docker.client(({ modem }) => {
+      const { host, port, protocol, socketPath } = modem as unknown as Modem
+      return Promise.resolve(socketPath === undefined ? `${protocol}://${host}:${port}` : `unix://${socketPath}`)
+    }),
+    () => undefined
+  ),
+  get: (path) =>
+    docker.client(({ modem }, abortSignal) =>
+      new Promise((resolve, reject) =>
+        (modem as unknown as Modem).dial(
+          { path, method: "GET", statusCodes: { 200: true }, abortSignal },
+          (error, body) => error === null || error === undefined ? resolve(body) : reject(error as Error)
+        )
+      )
+    )
 })
 
 const openHetzner = Effect.fnUntraced(function*(address: Address) {

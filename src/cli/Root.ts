@@ -285,6 +285,11 @@ const exec = Command.make(
   }])
 )
 
+const doctor = Command.make("doctor", {}, body(() => import("./commands/doctor.ts"), ({ doctor }) => () => doctor))
+  .pipe(
+    Command.withDescription("Check the backend: connection, versions, credentials, quota, disk, clock, leftovers")
+  )
+
 const schema = Command.make("schema", {}, body(() => import("./commands/schema.ts"), ({ schema }) => () => schema))
   .pipe(
     Command.withDescription("Write the JSON Schema of documents, for editors")
@@ -309,7 +314,7 @@ export const root = Command.make("kubelayer").pipe(
     { group: "Change", commands: [create, start, stop, restart, remove] },
     { group: "Desired state", commands: [plan, apply, schema] },
     { group: "Nodes", commands: [logs, exec] },
-    { group: "Care", commands: [sweep, completion] }
+    { group: "Care", commands: [doctor, sweep, completion] }
   ]),
   Command.withGlobalFlags(globalFlags)
 )
