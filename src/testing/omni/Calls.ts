@@ -95,3 +95,5 @@ export const makeCalls = () => {
     }
   }
 }
+
+export type Calls = ReturnType<typeof makeCalls>

@@ -1,131 +1,205 @@
 /**
- * The service `management.ManagementService` of a fake Omni: configurations for a cluster, and the power of machines.
+ * The service `management.ManagementService` of a fake Omni, but for configurations: power and logs of machines, service
+ * accounts, and checks that write nothing.
  *
- * The cluster is named by the metadata `cluster`, or else `context`. The tokens are made up and open nothing.
+ * Source: Omni 1.9.3 as recorded. Power of managed machines, shutdowns that succeed, and logs with lines were not recorded.
  */
-import type { Metadata } from "@grpc/grpc-js"
+import type { Message } from "@bufbuild/protobuf"
 import type {
-  KubeconfigRequest,
+  CreateServiceAccountRequest,
+  DestroyServiceAccountRequest,
+  KubernetesUpgradePreChecksRequest,
+  LogLine,
+  MachineLogsRequest,
   MachinePowerOffRequest,
   MachinePowerOnRequest,
-  TalosconfigRequest
+  RenewServiceAccountRequest,
+  ValidateConfigRequest
 } from "../../omni/proto/management_pb.ts"
-import type { Role } from "./Access.ts"
-import type { Machine } from "./Machines.ts"
-import { code, notFound, Refusal } from "./Refusal.ts"
+import { checkRole, typeOf } from "./Access.ts"
+import type { Accounts } from "./Accounts.ts"
+import { patchFaults } from "./ConfigPatchRules.ts"
+import { clusterOf } from "./Kubeconfigs.ts"
+import { isManaged, type Machine } from "./Machines.ts"
+import { code, faultList, missingText, Refusal } from "./Refusal.ts"
+import type { Call, Sink } from "./Service.ts"
 import type { Store } from "./Store.ts"
+import { minorOf, minorSteps } from "./Versions.ts"
 import type { Wire } from "./Wire.ts"
-
-const account = "fake"
-const longestSeconds = 87_600 * 3600
-
-const base64url = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString("base64url")
 
 const invalid = (message: string) => new Refusal(code.invalidArgument, message)
 
-export const makeManagement = (options: {
+export const makeManagement = ({ accounts, changed, isConnected, machines, store, wire }: {
   readonly wire: Wire
   readonly store: Store
+  readonly accounts: Accounts
   readonly machines: Map<string, Machine>
-  readonly role: () => Role
-  readonly endpoint: () => string
-  readonly now: () => number
-  /** Machines have changed, and the controllers are to see it. */
+  readonly isConnected: (machine: Machine) => boolean
+  /** Tells the controllers that machines have changed. */
   readonly changed: () => void
 }) => {
-  const { machines, store, wire } = options
-  const { management, protobuf, wkt, yaml } = wire
+  const { management, protobuf, specs, wkt } = wire
+  const empty = () => protobuf.create(wkt.EmptySchema, {})
+  /** Who follows the log of a machine. */
+  const followers = new Map<string, Set<(line: string) => void>>()
 
-  const clusterOf = (metadata: Metadata): string | undefined =>
-    (metadata.get("cluster")[0] ?? metadata.get("context")[0])?.toString()
+  // ---------------------------------------------------------------------------
+  // Machines
+  // ---------------------------------------------------------------------------
 
-  const atLeast = (role: "Reader" | "Operator") => {
-    const held = options.role()
-    if (held === "None" || role === "Operator" && held === "Reader") {
-      throw new Refusal(code.permissionDenied, `insufficient role: ${JSON.stringify(held)}`)
-    }
+  const machineOf = (id: string): Machine => {
+    if (id === "") throw invalid("machine id is required")
+    const machine = machines.get(id)
+    if (machine === undefined) throw new Refusal(code.notFound, "machine not found")
+    return machine
   }
 
-  const kubeconfig = (request: KubeconfigRequest, metadata: Metadata) => {
-    atLeast(request.serviceAccount ? "Operator" : "Reader")
-    if (request.breakGlass) throw new Refusal(code.permissionDenied, "not allowed")
-    const cluster = clusterOf(metadata)
-    const name = `${account}-${cluster ?? ""}`
-    if (!request.serviceAccount) {
-      const config = { apiVersion: "v1", kind: "Config", "current-context": name }
-      return protobuf.create(management.KubeconfigResponseSchema, { kubeconfig: Buffer.from(yaml.stringify(config)) })
+  const powerOff = async ({ machineId }: MachinePowerOffRequest, call: Call): Promise<Message> => {
+    checkRole(call.role, "Operator")
+    const machine = machineOf(machineId)
+    if (isManaged(machine)) machine.power = "off"
+    else {
+      // The call goes to the machine, over a connection that is cut.
+      if (machine.cutAt !== undefined && isConnected(machine)) {
+        return new Promise((_, reject) => call.onCancel(() => reject(new Refusal(code.cancelled, "context canceled"))))
+      }
+      if (!isConnected(machine)) {
+        throw new Refusal(
+          code.unavailable,
+          "failed to shutdown machine: rpc error: code = Unavailable desc = connection error: desc = \"transport: Error while dialing: dial tcp: i/o timeout\""
+        )
+      }
+      if (machine.emulated) {
+        throw new Refusal(
+          code.unimplemented,
+          "failed to shutdown machine: rpc error: code = Unimplemented desc = method Shutdown not implemented"
+        )
+      }
+      machine.shutDown = true
     }
-    const ttl = Number(request.serviceAccountTtl?.seconds ?? 0n)
-    if (cluster === undefined) throw invalid("cluster name is not in context")
-    if (request.serviceAccountUser === "") throw invalid("service account user name is not set")
-    if (request.serviceAccountTtl === undefined) throw invalid("service account ttl is not set")
-    if (ttl > longestSeconds) throw invalid("service account ttl is too long (max allowed: 87600h0m0s)")
-    if (store.get({ namespace: "default", type: "Clusters.omni.sidero.dev", id: cluster }) === undefined) {
+    changed()
+    return empty()
+  }
+
+  const powerOn = ({ machineId }: MachinePowerOnRequest, { role }: Call) => {
+    checkRole(role, "Operator")
+    const machine = machineOf(machineId)
+    if (!isManaged(machine)) {
       throw new Refusal(
-        code.unknown,
-        `failed to get cluster UUID: ${
-          notFound({ namespace: "default", type: "ClusterUUIDs.omni.sidero.dev", id: cluster }).message
+        code.failedPrecondition,
+        "machine is not managed by a static infra provider, power on the machine manually"
+      )
+    }
+    machine.power = "on"
+    changed()
+    return empty()
+  }
+
+  const machineLogs = ({ follow, machineId, tailLines }: MachineLogsRequest, sink: Sink<LogLine>, { role }: Call) => {
+    checkRole(role, "Reader")
+    const machine = machines.get(machineId)
+    if (machine === undefined) {
+      throw new Refusal(
+        code.notFound,
+        `failed to get log store for machine ${JSON.stringify(machineId)}: log store not found: ${machineId}`
+      )
+    }
+    const send = (line: string) =>
+      sink.send(protobuf.create(management.LogLineSchema, { bytes: Buffer.from(line) }))
+    const lines = tailLines > 0 ? machine.logs.slice(-tailLines) : machine.logs
+    for (const line of lines) send(line)
+    if (!follow) return sink.end()
+    const all = followers.get(machineId) ?? new Set()
+    followers.set(machineId, all.add(send))
+    sink.onCancel(() => all.delete(send))
+  }
+
+  // ---------------------------------------------------------------------------
+  // Checks
+  // ---------------------------------------------------------------------------
+
+  const validateConfig = ({ config }: ValidateConfigRequest, { role }: Call) => {
+    checkRole(role, "Reader")
+    const { decoding, faults } = patchFaults(wire, config)
+    if (faults.length > 0) throw invalid(decoding ? faults.join("; ") : faultList(faults))
+    return empty()
+  }
+
+  const preChecks = ({ newVersion }: KubernetesUpgradePreChecksRequest, call: Call) => {
+    checkRole(call.role, "Reader")
+    const key = { namespace: "default", type: typeOf("KubernetesUpgradeStatuses"), id: clusterOf(call) ?? "" }
+    const found = store.get(key)
+    if (found === undefined) throw new Refusal(code.unknown, `failed to get: ${missingText(key)}`)
+    const { lastUpgradeVersion } = protobuf.fromBinary(specs.KubernetesUpgradeStatusSpecSchema, found.spec)
+    const steps = minorSteps(lastUpgradeVersion, newVersion)
+    if (steps === undefined) {
+      throw invalid(
+        `invalid upgrade path: error parsing to version: Invalid character(s) found in major number ${
+          JSON.stringify(newVersion)
         }`
       )
     }
-    const issued = Math.floor(options.now() / 1000)
-    const token = [
-      base64url({ alg: "RS256", kid: "fake", typ: "JWT" }),
-      base64url({
-        iat: issued,
-        exp: issued + ttl,
-        iss: `omni-${account}-service-account-issuer`,
-        sub: request.serviceAccountUser,
-        groups: request.serviceAccountGroups,
-        cluster,
-        cluster_uuid: "00000000-0000-4000-8000-000000000000"
-      }),
-      "no-signature"
-    ].join(".")
-    const context = `${name}-${request.serviceAccountUser}`
-    const config = {
-      apiVersion: "v1",
-      kind: "Config",
-      clusters: [{ name: context, cluster: { server: options.endpoint() } }],
-      contexts: [{ name: context, context: { cluster: context, namespace: "default", user: context } }],
-      users: [{ name: context, user: { token } }],
-      "current-context": context
+    if (steps < 0 || steps > 1) {
+      throw invalid(`unsupported upgrade path: ${minorOf(lastUpgradeVersion)}->${minorOf(newVersion)}`)
     }
-    return protobuf.create(management.KubeconfigResponseSchema, { kubeconfig: Buffer.from(yaml.stringify(config)) })
+    return protobuf.create(management.KubernetesUpgradePreChecksResponseSchema, { ok: true, reason: "" })
   }
 
-  const talosconfig = (request: TalosconfigRequest, metadata: Metadata, identity: string) => {
-    atLeast("Reader")
-    if (request.raw || request.breakGlass) throw new Refusal(code.permissionDenied, "not allowed")
-    const cluster = clusterOf(metadata)
-    const name = cluster === undefined ? account : `${account}-${cluster}`
-    const config = {
-      context: name,
-      contexts: {
-        [name]: {
-          endpoints: [options.endpoint()],
-          auth: { siderov1: { identity: `${identity}@serviceaccount.omni.sidero.dev` } },
-          ...(cluster === undefined ? {} : { cluster })
-        }
-      }
-    }
-    return protobuf.create(management.TalosconfigResponseSchema, { talosconfig: Buffer.from(yaml.stringify(config)) })
+  // ---------------------------------------------------------------------------
+  // Service accounts
+  // ---------------------------------------------------------------------------
+
+  const createServiceAccount = async (request: CreateServiceAccountRequest, { role }: Call) => {
+    checkRole(role, "Admin")
+    const publicKeyId = await accounts.create(
+      request.name,
+      request.useUserRole ? role : request.role,
+      request.armoredPgpPublicKey
+    )
+    return protobuf.create(management.CreateServiceAccountResponseSchema, { publicKeyId })
   }
 
-  const power = (request: MachinePowerOffRequest | MachinePowerOnRequest, to: "on" | "off") => {
-    atLeast("Operator")
-    if (request.machineId === "") throw invalid("machine id is required")
-    const machine = machines.get(request.machineId)
-    if (machine === undefined) throw new Refusal(code.notFound, "machine not found")
-    if (machine.power === "unsupported") {
-      throw to === "on"
-        ? new Refusal(code.failedPrecondition, "machine is not managed by an infra provider")
-        : new Refusal(code.unimplemented, "API is not implemented in the mode")
-    }
-    machine.power = to
-    options.changed()
-    return protobuf.create(wkt.EmptySchema, {})
+  const renewServiceAccount = async (request: RenewServiceAccountRequest, { role }: Call) => {
+    checkRole(role, "Admin")
+    const publicKeyId = await accounts.renew(request.name, request.armoredPgpPublicKey)
+    return protobuf.create(management.RenewServiceAccountResponseSchema, { publicKeyId })
   }
 
-  return { kubeconfig, talosconfig, power }
+  const listServiceAccounts = ({ role }: Call) => {
+    checkRole(role, "Admin")
+    return protobuf.create(management.ListServiceAccountsResponseSchema, {
+      serviceAccounts: accounts.list().map(({ keys, name, role: held }) => ({
+        name,
+        role: held,
+        pgpPublicKeys: keys.map(({ armored, expires, id }) => ({
+          id,
+          armored,
+          ...(expires === undefined ? {} : { expiration: wkt.timestampFromDate(expires) })
+        }))
+      }))
+    })
+  }
+
+  const destroyServiceAccount = ({ name }: DestroyServiceAccountRequest, { role }: Call) => {
+    checkRole(role, "Admin")
+    accounts.destroy(name)
+    return empty()
+  }
+
+  return {
+    powerOff,
+    powerOn,
+    machineLogs,
+    validateConfig,
+    preChecks,
+    createServiceAccount,
+    renewServiceAccount,
+    listServiceAccounts,
+    destroyServiceAccount,
+    /** Adds a line to the log of a machine. */
+    log: (id: string, line: string) => {
+      machines.get(id)?.logs.push(line)
+      for (const send of Array.from(followers.get(id) ?? [])) send(line)
+    }
+  }
 }

@@ -1,7 +1,7 @@
 /**
- * What a fake Omni answers in place of a result: a gRPC status, and the words of the server.
+ * The refusals of a fake Omni: a gRPC status and a text.
  *
- * The numbers are those of the gRPC specification; the words are as a server of release 1.9 says them.
+ * Source: status codes of the gRPC specification; texts as recorded from Omni 1.9.3.
  */
 
 /** gRPC status codes. */
@@ -37,13 +37,17 @@ interface Named {
 const named = ({ id, namespace, type }: Named, version: number | undefined): string =>
   `resource ${type}(${namespace}/${id}@${version ?? "undefined"})`
 
-export const notFound = (what: Named): Refusal => new Refusal(code.notFound, `${named(what, undefined)} doesn't exist`)
+/** The text of NOT_FOUND; other refusals quote it. */
+export const missingText = (what: Named): string => `${named(what, undefined)} doesn't exist`
 
-export const exists = (what: Named, version: number): Refusal =>
-  new Refusal(code.alreadyExists, `${named(what, version)} already exists`)
+export const notFound = (what: Named): Refusal => new Refusal(code.notFound, missingText(what))
 
-// A server prints versions as characters of that number.
-const shown = (version: number): string => JSON.stringify(String.fromCodePoint(version))
+/** The server names the version that was sent, and a new resource has none. */
+export const exists = (what: Named): Refusal =>
+  new Refusal(code.alreadyExists, `failed to create: ${named(what, undefined)} already exists`)
+
+// The server prints a version as the character of that number.
+const shown = (version: number): string => `'${String.fromCodePoint(version)}'`
 
 export const versionConflict = (what: Named, expected: number, actual: number): Refusal =>
   new Refusal(
@@ -56,21 +60,38 @@ export const versionConflict = (what: Named, expected: number, actual: number): 
 export const pendingFinalizers = (what: Named, version: number, finalizers: ReadonlyArray<string>): Refusal =>
   new Refusal(
     code.failedPrecondition,
-    `failed to destroy: ${named(what, version)} has pending finalizers [${finalizers.join(" ")}]`
+    `failed to destroy: ${named(what, version)} has pending finalizers &[${finalizers.join(" ")}]`
   )
 
-/** Unmapped on Teardown, so UNKNOWN there; INVALID_ARGUMENT on Update. */
+/** UNKNOWN for TeardownAndDestroy, INVALID_ARGUMENT for Update. */
 export const wrongPhase = (what: Named, version: number, on: "update" | "teardown", phase = "running"): Refusal =>
-  new Refusal(on === "update" ? code.invalidArgument : code.unknown, `${named(what, version)} is not in phase ${phase}`)
-
-export const owned = (what: Named, version: number, owner: string): Refusal =>
-  new Refusal(code.permissionDenied, `${named(what, version)} is owned by ${JSON.stringify(owner)}`)
-
-/** Validation speaks in lists of several lines, with blank ones at the end. */
-export const invalid = (...faults: ReadonlyArray<string>): Refusal =>
   new Refusal(
-    code.invalidArgument,
-    `failed to validate: ${faults.length} error${faults.length === 1 ? "" : "s"} occurred:\n${
-      faults.map((fault) => `\t* ${fault}\n`).join("")
-    }\n`
+    on === "update" ? code.invalidArgument : code.unknown,
+    `${on === "update" ? "failed to update: " : ""}${named(what, version)} is not in phase ${phase}`
   )
+
+/** A teardown is an update for the store, and says so. */
+export const owned = (what: Named, version: number, owner: string, on: "update" | "destroy"): Refusal =>
+  new Refusal(
+    code.permissionDenied,
+    `failed to ${on}: ${named(what, version)} is owned by ${JSON.stringify(owner)}`
+  )
+
+/** Faults as the server lists them: several lines, with blank ones at the end. */
+export const faultList = (faults: ReadonlyArray<string>): string =>
+  `${faults.length} error${faults.length === 1 ? "" : "s"} occurred:\n${
+    faults.map((fault) => `\t* ${fault}\n`).join("")
+  }\n`
+
+export const invalid = (...faults: ReadonlyArray<string>): Refusal =>
+  new Refusal(code.invalidArgument, `failed to validate: ${faultList(faults)}`)
+
+/** The access checks of resources run among the validations, and look like one. */
+export const denied = (text: string): Refusal =>
+  new Refusal(
+    code.permissionDenied,
+    `failed to validate: ${faultList([`rpc error: code = PermissionDenied desc = ${text}`])}`
+  )
+
+export const insufficientRole = (role: string): string =>
+  `unauthorized: access denied: insufficient role: ${JSON.stringify(role)}`

@@ -1,68 +1,43 @@
 /**
- * The service `cosi.resource.State` of a fake Omni over its store: reads, writes, teardowns and watches.
+ * The service `cosi.resource.State` of a fake Omni: reads, writes and teardowns. Watches are in `Watch.ts`.
  *
- * Each call has been let in already; here stand what it does and what it refuses. A watch that is cut or whose bookmark is
- * too old fails as a real server's does.
+ * Source: COSI resource API; Omni 1.9.3 as recorded.
  */
-import type { ServerWritableStream } from "@grpc/grpc-js"
 import type {
   CreateRequest,
   DestroyRequest,
   GetRequest,
-  LabelQuery,
   ListRequest,
   TeardownAndDestroyRequest,
   TeardownRequest,
-  UpdateRequest,
-  WatchRequest,
-  WatchResponse
+  UpdateRequest
 } from "../../omni/proto/cosi_pb.ts"
-import { check, type Role } from "./Access.ts"
-import { fits, idTest, lacksValue } from "./Query.ts"
-import { code, notFound, Refusal, wrongPhase } from "./Refusal.ts"
-import type { Change, Key, Store, Stored } from "./Store.ts"
-import { checkRemoval, checkWrite } from "./Validation.ts"
-import { fromWire, tombstone, toWire, type Wire } from "./Wire.ts"
+import { checkAccess, kindOf, type Role, type Verb } from "./Access.ts"
+import { checkQueries, idTest, matches } from "./Query.ts"
+import { code, missingText, notFound, Refusal, wrongPhase } from "./Refusal.ts"
+import type { Call } from "./Service.ts"
+import type { Key, Store, Stored } from "./Store.ts"
+import type { Throttle } from "./Throttle.ts"
+import type { Validation } from "./Validation.ts"
+import { fromWire, toWire, type Wire } from "./Wire.ts"
 
 export interface StateOptions {
   readonly wire: Wire
   readonly store: Store
-  readonly role: () => Role
-  /** Kinds that this server is too old to know. */
+  readonly validation: Validation
+  readonly throttle: Throttle
+  /** Types that this server does not know. */
   readonly absent: ReadonlySet<string>
   readonly violated: (what: string) => void
-  /** Whether the next event of a watch cuts it instead. */
-  readonly cutsNow: () => boolean
 }
 
-/** A watch that is open, as far as it can be cut from outside. */
-export interface OpenWatch {
-  readonly cut: () => void
-}
+const phases: ReadonlySet<string> = new Set(["running", "tearingDown"])
 
-const eventType = { created: 0, updated: 1, destroyed: 2, bootstrapped: 3, noop: 5 } as const
-
-const bookmarkOf = (revision: number): Uint8Array => {
-  const bytes = Buffer.alloc(8)
-  bytes.writeBigUInt64BE(BigInt(revision))
-  return bytes
-}
-
-/** As a client of gRPC sees it when a server goes. */
-const cuts = [
-  { code: code.internal, details: "Received RST_STREAM with code 0 (Call ended without gRPC status)" },
-  { code: code.unavailable, details: "Connection dropped" }
-] as const
-
-export const makeState = (options: StateOptions) => {
-  const { store, violated, wire } = options
+export const makeState = ({ absent, store, throttle, validation, violated, wire }: StateOptions) => {
   const { cosi, protobuf } = wire
-  const watches = new Set<OpenWatch>()
-  let ownDestroyerWins = false
-  let phaseRace = false
-  let cutCount = 0
+  let destroyerWins = false
 
-  const allowed = (type: string, verb: Parameters<typeof check>[1]) => check(type, verb, options.role(), options.absent)
+  const allow = (type: string, verb: Verb, role: Role) => checkAccess(type, verb, role, absent)
   const keyOf = ({ id, namespace, type }: Key): Key => ({ namespace, type, id })
   const needed = (key: Key): Stored => {
     const found = store.get(key)
@@ -70,47 +45,47 @@ export const makeState = (options: StateOptions) => {
     return found
   }
 
-  const asked = (what: string, queries: ReadonlyArray<LabelQuery>): ReadonlyArray<LabelQuery> => {
-    for (const key of lacksValue(queries)) violated(`${what}: a term on the label ${key} lacks its value`)
-    return queries
-  }
-
-  const get = (request: GetRequest) => {
-    allowed(request.type, "read")
+  const get = (request: GetRequest, { role }: Call) => {
+    allow(request.type, "read", role)
     return protobuf.create(cosi.GetResponseSchema, { resource: toWire(wire, needed(keyOf(request))) })
   }
 
-  const list = (request: ListRequest) => {
-    allowed(request.type, "read")
-    const queries = asked(`List ${request.type}`, request.options?.labelQuery ?? [])
+  const list = (request: ListRequest, { role }: Call) => {
+    allow(request.type, "read", role)
+    const queries = checkQueries(request.options?.labelQuery ?? [])
     const wanted = idTest(request.options?.idQuery)
     return store.list(request.type, request.namespace)
-      .filter(({ metadata }) => wanted(metadata.id) && fits(queries, metadata.labels))
+      .filter(({ metadata }) => wanted(metadata.id) && matches(queries, metadata.labels))
       .map((stored) => protobuf.create(cosi.ListResponseSchema, { resource: toWire(wire, stored) }))
   }
 
-  const create = (request: CreateRequest) => {
+  const create = async (request: CreateRequest, { role }: Call) => {
     const { metadata, spec } = fromWire(wire, request.resource, "create")
-    allowed(metadata.type, "create")
-    if (metadata.updated === 0) violated(`Create ${metadata.type}: no time of the update, which is then 1970`)
-    if (store.get(metadata) === undefined) checkWrite(wire, store, { metadata, spec }, "create")
+    allow(metadata.type, "create", role)
+    if (metadata.updated === 0) violated(`Create ${metadata.type}: without the time of the update, which is then 1970`)
+    validation.checkWrite({ metadata, spec }, "create")
     const owner = request.options?.owner ?? ""
-    if (owner !== "") violated(`Create ${metadata.type}: with the owner ${owner}, which shuts the caller out`)
+    if (owner !== "") violated(`Create ${metadata.type}: with the owner ${owner}, which locks the caller out`)
+    await throttle(metadata.type, spec.length)
     return protobuf.create(cosi.CreateResponseSchema, {
       resource: toWire(wire, store.create({ metadata: { ...metadata, owner }, spec }))
     })
   }
 
-  const update = (request: UpdateRequest) => {
+  const update = async (request: UpdateRequest, { role }: Call) => {
     if (request.options === undefined) {
-      violated("Update: without options, over which a server falls")
+      violated("Update: without options, which a server does not survive")
       throw new Refusal(code.internal, "runtime error: invalid memory address or nil pointer dereference")
     }
     const resource = fromWire(wire, request.newResource, "update")
-    allowed(resource.metadata.type, "update")
-    if (resource.metadata.owner !== "") violated(`Update ${resource.metadata.type}: with an owner`)
-    if (store.get(resource.metadata) !== undefined) checkWrite(wire, store, resource, "update")
+    allow(resource.metadata.type, "update", role)
     const { expectedPhase, owner } = request.options
+    if (expectedPhase !== undefined && !phases.has(expectedPhase)) {
+      throw new Refusal(code.unknown, `unknown phase: ${expectedPhase}`)
+    }
+    if (resource.metadata.owner !== owner) violated(`Update ${resource.metadata.type}: with an owner`)
+    if (store.get(resource.metadata) !== undefined) validation.checkWrite(resource, "update")
+    await throttle(resource.metadata.type, resource.spec.length)
     return protobuf.create(cosi.UpdateResponseSchema, {
       resource: toWire(
         wire,
@@ -119,184 +94,72 @@ export const makeState = (options: StateOptions) => {
     })
   }
 
-  const removing = (request: { readonly namespace: string; readonly type: string; readonly id: string }): Key => {
-    allowed(request.type, "destroy")
-    checkRemoval(wire, store, request)
+  const removing = (request: Key, { role }: Call): Key => {
+    allow(request.type, "destroy", role)
+    validation.checkRemoval(request)
     return keyOf(request)
   }
 
-  /** A controller of Omni's own owns what users may delete, such as links; that is no matter to them. */
+  /** Links belong to a controller, and users may delete them all the same. */
   const ownerFor = (key: Key, owner: string): string =>
-    key.type.startsWith("Links.") ? store.get(key)?.metadata.owner ?? owner : owner
+    kindOf(key.type) === "Links" ? store.get(key)?.metadata.owner ?? owner : owner
 
-  const teardown = (request: TeardownRequest) => {
-    const key = removing(request)
+  const teardown = async (request: TeardownRequest, call: Call) => {
+    const key = removing(request, call)
+    await throttle(key.type, store.get(key)?.spec.length ?? 0)
     return protobuf.create(cosi.TeardownResponseSchema, {
       destroyReady: store.teardown(key, ownerFor(key, request.options?.owner ?? ""))
     })
   }
 
-  const destroy = (request: DestroyRequest) => {
-    const key = removing(request)
+  const destroy = (request: DestroyRequest, call: Call) => {
+    const key = removing(request, call)
     store.destroy(key, ownerFor(key, request.options?.owner ?? ""))
     return protobuf.create(cosi.DestroyResponseSchema, {})
   }
 
-  /** Waits until nothing holds a resource any more; gives whether it is still there. */
-  const released = (key: Key, cancelled: (f: () => void) => void): Promise<boolean> =>
+  /** Waits until a resource has no finalizers; gives whether it still exists. */
+  const released = (key: Key, { onCancel }: Call): Promise<boolean> =>
     new Promise((resolve, reject) => {
-      const look = (): boolean => {
+      const check = (): void => {
         const found = store.get(key)
-        if (found !== undefined && found.metadata.finalizers.length > 0) return false
+        if (found !== undefined && found.metadata.finalizers.length > 0) return
         leave()
         resolve(found !== undefined)
-        return true
       }
       const leave = store.subscribe((change) => {
-        if (change.resource.metadata.id === key.id && change.resource.metadata.type === key.type) look()
+        if (change.resource.metadata.id === key.id && change.resource.metadata.type === key.type) check()
       })
-      cancelled(() => {
+      onCancel(() => {
         leave()
         reject(new Refusal(code.cancelled, "context canceled"))
       })
-      look()
+      check()
     })
 
-  const teardownAndDestroy = async (request: TeardownAndDestroyRequest, cancelled: (f: () => void) => void) => {
-    const key = removing(request)
+  const teardownAndDestroy = async (request: TeardownAndDestroyRequest, call: Call) => {
+    const key = removing(request, call)
     const owner = ownerFor(key, request.options?.owner ?? "")
+    const read = needed(key)
+    // The server reads, then updates: of calls that read at once, one wins.
+    await Promise.resolve()
     const found = needed(key)
-    if (found.metadata.phase === "tearingDown") {
-      phaseRace = !phaseRace
-      if (phaseRace) throw wrongPhase(key, found.metadata.version, "teardown")
+    if (read.metadata.phase === "running" && found.metadata.phase !== "running") {
+      throw wrongPhase(key, found.metadata.version, "teardown")
     }
+    await throttle(key.type, found.spec.length)
     store.teardown(key, owner)
-    const there = await released(key, cancelled)
-    if (there) {
-      ownDestroyerWins = !ownDestroyerWins
-      // For what nothing holds, the server's own destroyer is about as fast.
-      if (ownDestroyerWins && !key.type.startsWith("Clusters.")) {
+    if (await released(key, call)) {
+      // The server's own destroyer is about as fast.
+      destroyerWins = !destroyerWins
+      if (destroyerWins || store.get(key) === undefined) {
         store.drop(key)
-        throw new Refusal(code.notFound, `failed to destroy: ${notFound(key).message}`)
+        throw new Refusal(code.notFound, `failed to destroy: ${missingText(key)}`)
       }
-      if (store.get(key) !== undefined) store.destroy(key, owner)
+      store.destroy(key, owner)
     }
     return protobuf.create(cosi.TeardownAndDestroyResponseSchema, {})
   }
 
-  // ---------------------------------------------------------------------------
-  // Watch
-  // ---------------------------------------------------------------------------
-
-  const watch = (call: ServerWritableStream<WatchRequest, WatchResponse>): void => {
-    const { request } = call
-    allowed(request.type, "read")
-    const { options: how } = request
-    const queries = asked(`Watch ${request.type}`, how?.labelQuery ?? [])
-    const wanted = idTest(how?.idQuery)
-    if ((how?.tailEvents ?? 0) !== 0) throw new Refusal(code.unknown, "tail events is not supported")
-    if (request.id !== undefined && (how?.bootstrapContents === true || queries.length > 0)) {
-      throw new Refusal(code.unimplemented, "watching a resource by id has neither a bootstrap nor a label query")
-    }
-    const bookmark = how?.startFromBookmark
-    if (bookmark !== undefined && how?.bootstrapContents === true) {
-      throw new Refusal(code.unknown, "bookmark and bootstrap cannot be used together")
-    }
-    if (request.apiVersion < 1) violated(`Watch ${request.type}: with API version 0, which is told of no bootstrap`)
-
-    let from = store.revision()
-    let missed: ReadonlyArray<Change> = []
-    if (bookmark !== undefined) {
-      const dead = new Refusal(code.failedPrecondition, "failed to watch: invalid watch bookmark")
-      if (bookmark.length !== 8) throw dead
-      from = Number(Buffer.from(bookmark).readBigUInt64BE())
-      const since = store.since(from)
-      if (since === undefined) throw dead
-      missed = since
-    }
-
-    const send = (events: ReadonlyArray<object>) =>
-      void call.write(protobuf.create(cosi.WatchResponseSchema, { event: [...events] as never }))
-    const concerns = ({ metadata }: Stored): boolean =>
-      metadata.type === request.type && metadata.namespace === request.namespace &&
-      (request.id === undefined || metadata.id === request.id) && wanted(metadata.id)
-
-    let open = true
-    const end = () => {
-      open = false
-      leave()
-      watches.delete(entry)
-    }
-    const cut = () => {
-      if (!open) return
-      end()
-      call.emit("error", cuts[cutCount++ % cuts.length])
-    }
-    const entry: OpenWatch = { cut }
-
-    const tell = ({ old, resource, revision, what }: Change) => {
-      if (!open || !concerns(resource)) return
-      const now = what !== "destroyed" && fits(queries, resource.metadata.labels)
-      const before = what === "destroyed"
-        ? fits(queries, resource.metadata.labels)
-        : old !== undefined && fits(queries, old.metadata.labels)
-      if (!now && !before) return
-      // An event that a cut swallows comes again with the bookmark of the one before.
-      if (options.cutsNow()) return cut()
-      send([{
-        resource: toWire(wire, resource),
-        eventType: now ? before ? eventType.updated : eventType.created : eventType.destroyed,
-        ...(now && before && old !== undefined ? { old: toWire(wire, old) } : {}),
-        bookmark: bookmarkOf(revision)
-      }])
-    }
-
-    let leave: () => void = () => undefined
-    // That the watch is established is said by a message without events.
-    send([])
-    if (bookmark === undefined) {
-      if (request.id !== undefined) {
-        const key = { namespace: request.namespace, type: request.type, id: request.id }
-        const found = store.get(key)
-        send([{
-          resource: found === undefined ? tombstone(wire, key) : toWire(wire, found),
-          eventType: found === undefined ? eventType.destroyed : eventType.created,
-          bookmark: bookmarkOf(from)
-        }])
-      } else if (how?.bootstrapContents === true) {
-        const contents = store.list(request.type, request.namespace)
-          .filter(({ metadata }) => wanted(metadata.id) && fits(queries, metadata.labels))
-          .map((stored) => ({ resource: toWire(wire, stored), eventType: eventType.created }))
-        if (how.aggregated && contents.length > 0) send(contents)
-        else for (const event of contents) send([event])
-        const nothing = tombstone(wire, { namespace: request.namespace, type: request.type, id: "" })
-        if (request.apiVersion >= 1) {
-          send([{ resource: nothing, eventType: eventType.bootstrapped, bookmark: bookmarkOf(from) }])
-        }
-        if (how.bootstrapBookmark) {
-          send([{ resource: nothing, eventType: eventType.noop, bookmark: bookmarkOf(from) }])
-        }
-      }
-    }
-    watches.add(entry)
-    leave = store.subscribe(tell)
-    for (const change of missed) tell(change)
-    call.on("cancelled", end)
-    call.on("close", end)
-  }
-
-  return {
-    get,
-    list,
-    create,
-    update,
-    teardown,
-    destroy,
-    teardownAndDestroy,
-    watch,
-    watches,
-    cutAll: () => {
-      for (const each of Array.from(watches)) each.cut()
-    }
-  }
+  return { get, list, create, update, teardown, destroy, teardownAndDestroy }
 }

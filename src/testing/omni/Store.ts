@@ -1,11 +1,10 @@
 /**
- * The resources of a fake Omni: a store with versions, owners, phases and finalizers, and a log of what changed.
+ * The resources of a fake Omni: a store with versions, owners, phases and finalizers, and a log of changes.
  *
- * The rules are those of the COSI resource API: a key is namespace, type and id; each change counts the version up by
- * one; a destroy needs a teardown before, and no finalizer. What is stored is never changed in place. It does not know who
- * calls, nor what Omni makes of a resource.
+ * A key is namespace, type and id. Each change raises the version by one. A stored resource is never changed in place.
+ * Source: COSI resource API; Omni 1.9.3 as recorded.
  */
-import { code, exists, notFound, owned, pendingFinalizers, Refusal, versionConflict, wrongPhase } from "./Refusal.ts"
+import { exists, notFound, owned, pendingFinalizers, versionConflict, wrongPhase } from "./Refusal.ts"
 
 type Phase = "running" | "tearingDown"
 
@@ -51,94 +50,104 @@ export interface Store {
   ) => Stored
   /** Replaces labels, annotations, finalizers, phase and spec. */
   readonly update: (resource: Stored, options: { readonly owner: string; readonly expectedPhase?: string }) => Stored
-  /** Whether it can be destroyed now. */
+  /** Gives whether the resource can be destroyed now. */
   readonly teardown: (key: Key, owner: string) => boolean
   readonly destroy: (key: Key, owner: string) => void
-  /** Without any rule: what a controller does, or time. */
+  /** Stores without any rule, as a controller does. */
   readonly put: (resource: Stored) => void
   readonly drop: (key: Key) => void
   readonly revision: () => number
-  /** All changes after a revision; undefined where so old ones are forgotten. */
+  /** All changes after a revision; undefined if some of them are forgotten. */
   readonly since: (revision: number) => ReadonlyArray<Change> | undefined
-  /** Forgets all changes so far: older bookmarks are dead. */
+  /** Forgets all changes so far: older bookmarks become invalid. */
   readonly compact: () => void
   readonly subscribe: (listener: (change: Change) => void) => () => void
 }
 
-const keyOf = ({ id, namespace, type }: Key): string => `${namespace}\0${type}\0${id}`
+const kindKey = ({ namespace, type }: { readonly namespace: string; readonly type: string }): string =>
+  `${namespace}\0${type}`
 
 export const makeStore = (now: () => number): Store => {
-  const resources = new Map<string, Stored>()
+  const kinds = new Map<string, Map<string, Stored>>()
+  /** Lists as they were sorted; a change of the kind drops them. */
+  const sorted = new Map<string, ReadonlyArray<Stored>>()
   const listeners = new Set<(change: Change) => void>()
   let log: Array<Change> = []
   let revision = 1
   let oldest = 1
 
+  const find = (key: Key): Stored | undefined => kinds.get(kindKey(key))?.get(key.id)
+
   const tell = (what: Change["what"], resource: Stored, old: Stored | undefined) => {
     revision++
     const change: Change = { revision, what, resource, old }
     log.push(change)
-    // One that a listener adds is told of later changes only.
+    // A listener that is added now gets later changes only.
     for (const listener of Array.from(listeners)) listener(change)
   }
 
   const put = (resource: Stored) => {
-    const key = keyOf(resource.metadata)
-    const old = resources.get(key)
-    resources.set(key, resource)
+    const { metadata } = resource
+    const kind = kindKey(metadata)
+    const old = find(metadata)
+    const resources = kinds.get(kind) ?? new Map<string, Stored>()
+    kinds.set(kind, resources.set(metadata.id, resource))
+    sorted.delete(kind)
     tell(old === undefined ? "created" : "updated", resource, old)
   }
 
   const drop = (key: Key) => {
-    const old = resources.get(keyOf(key))
+    const old = find(key)
     if (old === undefined) return
-    resources.delete(keyOf(key))
+    kinds.get(kindKey(key))?.delete(key.id)
+    sorted.delete(kindKey(key))
     tell("destroyed", old, undefined)
   }
 
   const needed = (key: Key): Stored => {
-    const found = resources.get(keyOf(key))
+    const found = find(key)
     if (found === undefined) throw notFound(key)
     return found
   }
 
-  const ofOwner = (found: Stored, owner: string) => {
-    if (found.metadata.owner !== owner) throw owned(found.metadata, found.metadata.version, found.metadata.owner)
+  const checkOwner = (found: Stored, owner: string, on: "update" | "destroy") => {
+    if (found.metadata.owner !== owner) throw owned(found.metadata, found.metadata.version, found.metadata.owner, on)
   }
 
   return {
-    get: (key) => resources.get(keyOf(key)),
-    list: (type, namespace) =>
-      [...resources.values()]
-        .filter(({ metadata }) => metadata.type === type && metadata.namespace === namespace)
-        .sort((a, b) => a.metadata.id < b.metadata.id ? -1 : 1),
+    get: find,
+    list: (type, namespace) => {
+      const kind = kindKey({ namespace, type })
+      const found = sorted.get(kind) ??
+        [...kinds.get(kind)?.values() ?? []].sort((a, b) => a.metadata.id < b.metadata.id ? -1 : 1)
+      sorted.set(kind, found)
+      return found
+    },
     create: ({ metadata, spec }) => {
-      const there = resources.get(keyOf(metadata))
-      if (there !== undefined) throw exists(metadata, there.metadata.version)
-      const made: Stored = { metadata: { ...metadata, version: 1, created: now() }, spec }
-      put(made)
-      return made
+      if (find(metadata) !== undefined) throw exists(metadata)
+      const created: Stored = { metadata: { ...metadata, version: 1, created: now() }, spec }
+      put(created)
+      return created
     },
     update: ({ metadata, spec }, { expectedPhase, owner }) => {
       const found = needed(metadata)
-      // An update that names an owner takes the resource over; only what has another owner is refused.
-      if (found.metadata.owner !== "" && found.metadata.owner !== owner) ofOwner(found, owner)
+      checkOwner(found, owner, "update")
       if (found.metadata.version !== metadata.version) {
         throw versionConflict(metadata, metadata.version, found.metadata.version)
       }
       if (expectedPhase !== undefined && found.metadata.phase !== expectedPhase) {
         throw wrongPhase(metadata, found.metadata.version, "update", expectedPhase)
       }
-      const made: Stored = {
+      const updated: Stored = {
         metadata: { ...metadata, version: found.metadata.version + 1, created: found.metadata.created },
         spec
       }
-      put(made)
-      return made
+      put(updated)
+      return updated
     },
     teardown: (key, owner) => {
       const found = needed(key)
-      ofOwner(found, owner)
+      checkOwner(found, owner, "update")
       if (found.metadata.phase === "running") {
         put({
           ...found,
@@ -149,15 +158,9 @@ export const makeStore = (now: () => number): Store => {
     },
     destroy: (key, owner) => {
       const found = needed(key)
-      ofOwner(found, owner)
+      checkOwner(found, owner, "destroy")
       if (found.metadata.finalizers.length > 0) {
         throw pendingFinalizers(key, found.metadata.version, found.metadata.finalizers)
-      }
-      if (found.metadata.phase !== "tearingDown") {
-        throw new Refusal(
-          code.unknown,
-          `failed to destroy: ${wrongPhase(key, found.metadata.version, "teardown", "tearingDown").message}`
-        )
       }
       drop(key)
     },

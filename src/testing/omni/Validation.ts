@@ -1,125 +1,134 @@
 /**
- * What a fake Omni refuses to store, beside what the store itself refuses: names, versions, locks, and what has to be
- * there already.
+ * What a fake Omni refuses to store or remove, beside the rules of the store itself: one rule a kind.
  *
- * Source: Omni's validations as measured on release 1.9. Config patches are taken as they are.
+ * Source: Omni 1.9.3 as recorded.
  */
-import { invalid } from "./Refusal.ts"
-import type { Store, Stored } from "./Store.ts"
+import { kindOf, typeOf } from "./Access.ts"
+import { makeClusterRules } from "./ClusterRules.ts"
+import { patchFaults } from "./ConfigPatchRules.ts"
+import { label } from "./Labels.ts"
+import type { Machine } from "./Machines.ts"
+import { makeMachineSetRules } from "./MachineSetRules.ts"
+import { invalid, missingText } from "./Refusal.ts"
+import { selectorFault } from "./Selector.ts"
+import type { Key, Store, Stored } from "./Store.ts"
 import type { Wire } from "./Wire.ts"
 
-const prefix = "omni.sidero.dev/"
-const locked = `${prefix}cluster-locked`
-const inDefault = (type: string, id: string) => ({ namespace: "default", type: `${type}.omni.sidero.dev`, id })
+export interface Validation {
+  /** Throws a refusal where a resource may not be stored. */
+  readonly checkWrite: (resource: Stored, on: "create" | "update") => void
+  /** Throws a refusal where a resource may not be torn down or destroyed. */
+  readonly checkRemoval: (key: Key) => void
+}
 
-const clusterFaults = (wire: Wire, store: Store, resource: Stored): ReadonlyArray<string> => {
-  const { id } = resource.metadata
-  const spec = wire.protobuf.fromBinary(wire.specs.ClusterSpecSchema, resource.spec)
-  const faults: Array<string> = []
-  if (!/^[\p{L}\p{N}_-]+$/u.test(id)) faults.push("name should only contain letters, digits, dashes and underscores")
-  const version = store.get(inDefault("TalosVersions", spec.talosVersion))
-  const known = version === undefined
-    ? undefined
-    : wire.protobuf.fromBinary(wire.specs.TalosVersionSpecSchema, version.spec)
-  if (known === undefined) faults.push(`invalid talos version ${JSON.stringify(spec.talosVersion)}`)
-  else if (known.deprecated) faults.push(`talos version ${JSON.stringify(spec.talosVersion)} is no longer supported`)
-  else if (!known.compatibleKubernetesVersions.includes(spec.kubernetesVersion)) {
-    faults.push(
-      `invalid kubernetes version ${JSON.stringify(spec.kubernetesVersion)}: is not compatible with talos version ${
-        JSON.stringify(spec.talosVersion)
-      }`
+interface Rules {
+  readonly createFaults: (resource: Stored) => ReadonlyArray<string>
+  readonly updateFaults: (resource: Stored, old: Stored) => ReadonlyArray<string>
+  readonly removalFaults?: (found: Stored) => ReadonlyArray<string>
+}
+
+const quoted = (text: string): string => JSON.stringify(text)
+
+export const makeValidation = (options: {
+  readonly wire: Wire
+  readonly store: Store
+  readonly machines: ReadonlyMap<string, Machine>
+  /** The system extensions that the server's image factory offers. */
+  readonly extensions: ReadonlySet<string>
+}): Validation => {
+  const { extensions, machines, store, wire } = options
+  const { fromBinary } = wire.protobuf
+  const find = (kind: string, id: string) => store.get({ namespace: "default", type: typeOf(kind), id })
+
+  const tearingDown = ({ metadata }: Stored): ReadonlyArray<string> => {
+    const cluster = metadata.labels[label.cluster] ?? ""
+    return find("Clusters", cluster)?.metadata.phase === "tearingDown"
+      ? [`cluster ${quoted(cluster)} is tearing down`]
+      : []
+  }
+
+  const ofPatch = ({ spec }: Stored): ReadonlyArray<string> =>
+    patchFaults(wire, fromBinary(wire.specs.ConfigPatchSpecSchema, spec).data).faults
+
+  const ofExtensions = ({ metadata, spec }: Stored): ReadonlyArray<string> => {
+    const wanted = fromBinary(wire.specs.ExtensionsConfigurationSpecSchema, spec).extensions
+    if (wanted.length === 0) return []
+    const cluster = metadata.labels[label.cluster]
+    if (cluster === undefined) {
+      return ["extensions configuration with a non-empty extensions list must target a cluster via the cluster label"]
+    }
+    const stored = find("Clusters", cluster)
+    if (stored === undefined) return [`cluster ${quoted(cluster)} does not exist`]
+    const { talosVersion } = fromBinary(wire.specs.ClusterSpecSchema, stored.spec)
+    return wanted.flatMap((name, index) =>
+      extensions.has(name)
+        ? []
+        : [`extension ${quoted(name)} (entry ${index}) is not available for Talos version ${quoted(talosVersion)}`]
     )
   }
-  return faults
-}
 
-const setFaults = (wire: Wire, store: Store, resource: Stored): ReadonlyArray<string> => {
-  const { id, labels } = resource.metadata
-  const cluster = labels[`${prefix}cluster`]
-  const faults: Array<string> = []
-  if (cluster === undefined) return ["cluster label is missing"]
-  if (!id.startsWith(`${cluster}-`)) {
-    faults.push(
-      `machine set of cluster ${JSON.stringify(cluster)} ID must have ${JSON.stringify(`${cluster}-`)} as prefix`
+  const ofClass = ({ spec }: Stored): ReadonlyArray<string> => {
+    const { autoProvision, matchLabels } = fromBinary(wire.specs.MachineClassSpecSchema, spec)
+    if (autoProvision === undefined && matchLabels.length === 0) {
+      return ["machine class should either have auto provision or match labels set"]
+    }
+    if (autoProvision !== undefined && matchLabels.length > 0) {
+      return ["can't set both auto provision and match labels at the same time"]
+    }
+    if (autoProvision !== undefined) {
+      const key = {
+        namespace: "infra-provider",
+        type: typeOf("InfraProviderStatuses"),
+        id: autoProvision.providerId
+      }
+      return store.get(key) === undefined ? [`failed to get provider: failed to get: ${missingText(key)}`] : []
+    }
+    return matchLabels.flatMap((selector) => {
+      const fault = selectorFault(selector)
+      return fault === undefined
+        ? []
+        : [`failed to parse matchLabels: rpc error: code = InvalidArgument desc = ${fault}`]
+    })
+  }
+
+  const classRemoval = ({ metadata }: Stored): ReadonlyArray<string> => {
+    const users = store.list(typeOf("MachineSets"), "default").filter(({ spec }) =>
+      fromBinary(wire.specs.MachineSetSpecSchema, spec).machineAllocation?.name === metadata.id
     )
-  }
-  const controlPlane = `${prefix}role-controlplane` in labels
-  if (controlPlane === `${prefix}role-worker` in labels) faults.push("machine set must have either role label")
-  if (controlPlane !== (id === `${cluster}-control-planes`)) {
-    faults.push(`control plane machine set must have ID ${JSON.stringify(`${cluster}-control-planes`)}`)
-  }
-  if (store.get(inDefault("Clusters", cluster)) === undefined) {
-    faults.push(`cluster ${JSON.stringify(cluster)} does not exist`)
-  }
-  const spec = wire.protobuf.fromBinary(wire.specs.MachineSetSpecSchema, resource.spec)
-  const machineClass = spec.machineAllocation?.name ?? ""
-  if (machineClass !== "" && store.get(inDefault("MachineClasses", machineClass)) === undefined) {
-    faults.push(`machine class with name ${JSON.stringify(machineClass)} doesn't exist`)
-  }
-  return faults
-}
-
-const nodeFaults = (wire: Wire, store: Store, { metadata: { labels } }: Stored): ReadonlyArray<string> => {
-  const cluster = labels[`${prefix}cluster`]
-  const set = labels[`${prefix}machine-set`]
-  if (cluster === undefined || set === undefined) return ["cluster or machine set label is missing"]
-  const found = store.get(inDefault("MachineSets", set))
-  if (found === undefined) return [`machine set ${JSON.stringify(set)} does not exist`]
-  if (found.metadata.phase !== "running") return [`machine set ${JSON.stringify(set)} is tearing down`]
-  if (store.get(inDefault("Clusters", cluster)) === undefined) {
-    return [`cluster ${JSON.stringify(cluster)} does not exist`]
-  }
-  const spec = wire.protobuf.fromBinary(wire.specs.MachineSetSpecSchema, found.spec)
-  return (spec.machineAllocation?.name ?? "") === ""
-    ? []
-    : ["adding machine set node to the machine set is not allowed: the machine set is using automatic provisioning"]
-}
-
-/** What is against storing a resource of a user's; throws. */
-export const checkWrite = (wire: Wire, store: Store, resource: Stored, on: "create" | "update"): void => {
-  const type = resource.metadata.type.split(".")[0]
-  // Taking the lock off is the one change that a lock allows.
-  if (on === "update" && type === "Clusters" && locked in resource.metadata.annotations) {
-    checkLock(store, resource.metadata)
-  }
-  const faults = type === "Clusters"
-    ? clusterFaults(wire, store, resource)
-    : type === "MachineSets"
-    ? setFaults(wire, store, resource)
-    : type === "MachineSetNodes" && on === "create"
-    ? nodeFaults(wire, store, resource)
-    : []
-  if (faults.length > 0) throw invalid(...faults)
-}
-
-const checkLock = (store: Store, key: { namespace: string; type: string; id: string }): void => {
-  const found = store.get(key)
-  if (found !== undefined && locked in found.metadata.annotations) {
-    throw invalid("operation is not permitted: the cluster is locked")
-  }
-}
-
-/** What is against tearing a resource down or destroying it; throws. */
-export const checkRemoval = (
-  wire: Wire,
-  store: Store,
-  key: { readonly namespace: string; readonly type: string; readonly id: string }
-): void => {
-  const type = key.type.split(".")[0]
-  if (type === "Clusters") checkLock(store, key)
-  const found = store.get(key)
-  if (type === "MachineSetNodes" && found !== undefined && `${prefix}locked` in found.metadata.annotations) {
-    throw invalid(`machine set node ${JSON.stringify(key.id)} is locked`)
-  }
-  if (type !== "MachineClasses") return
-  const users = store.list("MachineSets.omni.sidero.dev", "default").filter(({ spec }) =>
-    wire.protobuf.fromBinary(wire.specs.MachineSetSpecSchema, spec).machineAllocation?.name === key.id
-  )
-  if (users.length > 0) {
-    throw invalid(
+    return users.length === 0 ? [] : [
       `can not delete the machine class as it is still in use by machine sets: ${
-        users.map(({ metadata }) => metadata.id).join(", ")
+        users.map(({ metadata: { id } }) => id).join(", ")
       }`
-    )
+    ]
+  }
+
+  const { node, set } = makeMachineSetRules(wire, store, machines)
+  const rules = new Map<string, Rules>([
+    ["Clusters", makeClusterRules(wire, store)],
+    ["MachineSets", set],
+    ["MachineSetNodes", node],
+    ["ConfigPatches", {
+      createFaults: (resource) => [...tearingDown(resource), ...ofPatch(resource)],
+      updateFaults: ofPatch
+    }],
+    ["ExtensionsConfigurations", { createFaults: ofExtensions, updateFaults: ofExtensions }],
+    ["MachineClasses", { createFaults: ofClass, updateFaults: ofClass, removalFaults: classRemoval }]
+  ])
+
+  return {
+    checkWrite: (resource, on) => {
+      const rule = rules.get(kindOf(resource.metadata.type))
+      if (rule === undefined) return
+      const old = on === "update" ? store.get(resource.metadata) : undefined
+      // What is torn down is not validated again: its controllers have to let go of it.
+      if (on === "update" && (old === undefined || resource.metadata.phase !== "running")) return
+      const faults = old === undefined ? rule.createFaults(resource) : rule.updateFaults(resource, old)
+      if (faults.length > 0) throw invalid(...faults)
+    },
+    checkRemoval: (key) => {
+      const found = store.get(key)
+      const faults = found === undefined ? [] : rules.get(kindOf(key.type))?.removalFaults?.(found) ?? []
+      if (faults.length > 0) throw invalid(...faults)
+    }
   }
 }

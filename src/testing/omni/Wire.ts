@@ -1,19 +1,19 @@
 /**
- * Between the resources of a fake Omni and the messages of the wire, and the gRPC services that carry them.
+ * Between the resources of a fake Omni and the messages of the wire.
  *
- * Specs are bytes in the store. On reads a server adds the spec as YAML, with the lower-cased names of its own fields;
- * what a client reads of that is the data of config patches.
+ * Specs are bytes in the store. On reads the server adds the spec as YAML, with every field under its lower-cased name.
  */
-import type { DescService, Message } from "@bufbuild/protobuf"
+import type { DescField, DescMessage, Message } from "@bufbuild/protobuf"
 import type { GenMessage } from "@bufbuild/protobuf/codegenv2"
-import type * as Grpc from "@grpc/grpc-js"
+import type { ReflectMessage } from "@bufbuild/protobuf/reflect"
 import type { Metadata as WireMetadata, Resource as WireResource } from "../../omni/proto/cosi_pb.ts"
+import { kindOf } from "./Access.ts"
 import { code, Refusal } from "./Refusal.ts"
 import type { Metadata, Stored } from "./Store.ts"
 
 export interface Wire {
-  readonly grpc: typeof import("@grpc/grpc-js")
   readonly protobuf: typeof import("@bufbuild/protobuf")
+  readonly reflect: typeof import("@bufbuild/protobuf/reflect")
   readonly wkt: typeof import("@bufbuild/protobuf/wkt")
   readonly yaml: typeof import("yaml")
   readonly cosi: typeof import("../../omni/proto/cosi_pb.ts")
@@ -22,72 +22,94 @@ export interface Wire {
 }
 
 export const loadWire = async (): Promise<Wire> => {
-  const [grpc, protobuf, wkt, yaml, cosi, management, specs] = await Promise.all([
-    import("@grpc/grpc-js"),
+  const [protobuf, reflect, wkt, yaml, cosi, management, specs] = await Promise.all([
     import("@bufbuild/protobuf"),
+    import("@bufbuild/protobuf/reflect"),
     import("@bufbuild/protobuf/wkt"),
     import("yaml"),
     import("../../omni/proto/cosi_pb.ts"),
     import("../../omni/proto/management_pb.ts"),
     import("../../omni/proto/specs_pb.ts")
   ])
-  return { grpc, protobuf, wkt, yaml, cosi, management, specs }
+  return { protobuf, reflect, wkt, yaml, cosi, management, specs }
 }
 
-/** What grpc-js wants to know of a service. */
-export const definitionOf = ({ protobuf }: Wire, service: DescService): Grpc.ServiceDefinition =>
-  Object.fromEntries(service.methods.map((method) => [method.name, {
-    path: `/${service.typeName}/${method.name}`,
-    requestStream: method.methodKind === "client_streaming" || method.methodKind === "bidi_streaming",
-    responseStream: method.methodKind === "server_streaming" || method.methodKind === "bidi_streaming",
-    requestSerialize: (message: Message) => Buffer.from(protobuf.toBinary(method.input, message)),
-    requestDeserialize: (bytes: Buffer) => protobuf.fromBinary(method.input, bytes),
-    responseSerialize: (message: Message) => Buffer.from(protobuf.toBinary(method.output, message)),
-    responseDeserialize: (bytes: Buffer) => protobuf.fromBinary(method.output, bytes)
-  }]))
-
+/** The names of spec messages that do not follow from the kind. */
 const schemaNames: Readonly<Record<string, string>> = {
-  Clusters: "ClusterSpec",
-  ClusterStatuses: "ClusterStatusSpec",
-  ClusterDestroyStatuses: "DestroyStatusSpec",
-  MachineSets: "MachineSetSpec",
-  MachineSetStatuses: "MachineSetStatusSpec",
-  MachineSetNodes: "MachineSetNodeSpec",
-  ClusterMachineStatuses: "ClusterMachineStatusSpec",
-  MachineStatuses: "MachineStatusSpec",
-  ConfigPatches: "ConfigPatchSpec",
-  MachineClasses: "MachineClassSpec",
-  TalosVersions: "TalosVersionSpec",
-  ControlPlaneStatuses: "ControlPlaneStatusSpec",
-  TalosUpgradeStatuses: "TalosUpgradeStatusSpec",
-  KubernetesUpgradeStatuses: "KubernetesUpgradeStatusSpec",
-  ExtensionsConfigurations: "ExtensionsConfigurationSpec",
-  KernelArgs: "KernelArgsSpec",
-  MachineInstallDiskConfigs: "MachineInstallDiskConfigSpec",
-  Links: "LinkSpec"
+  ClusterDestroyStatuses: "DestroyStatus",
+  ConfigPatches: "ConfigPatch",
+  KernelArgs: "KernelArgs",
+  MachineClasses: "MachineClass",
+  MachineLabels: "MachineLabels",
+  MachineSetDestroyStatuses: "DestroyStatus",
+  "SysVersions.system.sidero.dev": "SysVersion"
 }
 
-/** The schema of a kind's spec; undefined where the kind is known and its spec is of no interest. */
+/** Namespaces of kinds that are not in `default`. */
+const namespaces: Readonly<Record<string, string>> = {
+  EtcdBackups: "external",
+  EtcdBackupStatuses: "metrics",
+  EtcdManualBackups: "ephemeral",
+  InfraProviderStatuses: "infra-provider",
+  MachineSetDestroyStatuses: "ephemeral",
+  "SysVersions.system.sidero.dev": "ephemeral"
+}
+
+/** The namespace that Omni keeps a kind in. */
+export const namespaceOf = (kind: string): string => namespaces[kind] ?? "default"
+
+/** The schema of a kind's spec; undefined if the kind's spec is of no interest. */
 export const schemaOf = ({ specs }: Wire, type: string): GenMessage<Message> | undefined => {
-  const name = schemaNames[type.split(".")[0] ?? ""]
-  return name === undefined ? undefined : specs[`${name}Schema` as keyof typeof specs] as unknown as GenMessage<Message>
+  const kind = kindOf(type)
+  const name = schemaNames[kind] ?? (kind.endsWith("Statuses") ? kind.slice(0, -2) : kind.replace(/s$/, ""))
+  return specs[`${name}SpecSchema` as keyof typeof specs] as unknown as GenMessage<Message> | undefined
 }
 
-/** A spec's fields under the names that a server writes in YAML. */
+/** A field as the server writes it in YAML: also where it is not set. */
+const yamlValue = (wire: Wire, message: ReflectMessage, field: DescField): unknown => {
+  switch (field.fieldKind) {
+    case "message":
+      return message.isSet(field) ? yamlFields(wire, message.get(field).message) : null
+    case "list":
+      return [...message.get(field)].map((item) =>
+        field.listKind === "message" ? yamlFields(wire, (item as ReflectMessage).message) : item
+      )
+    case "map":
+      return Object.fromEntries(
+        [...message.get(field)].map(([key, value]) => [
+          key,
+          field.mapKind === "message" ? yamlFields(wire, (value as ReflectMessage).message) : value
+        ])
+      )
+    default: {
+      const value = message.get(field)
+      return value instanceof Uint8Array ? [...value] : typeof value === "bigint" ? Number(value) : value
+    }
+  }
+}
+
+const yamlFields = (wire: Wire, message: Message): unknown => {
+  if (wire.protobuf.isMessage(message, wire.wkt.DurationSchema)) {
+    return { seconds: Number(message.seconds), nanos: message.nanos }
+  }
+  const schema: DescMessage | undefined = wire.specs.file_specs.messages
+    .flatMap((each) => [each, ...each.nestedMessages.flatMap((inner) => [inner, ...inner.nestedMessages])])
+    .find(({ typeName }) => typeName === message.$typeName)
+  if (schema === undefined) return wire.protobuf.toJson(wire.wkt.TimestampSchema, message as never)
+  const reflected = wire.reflect.reflect(schema, message as never)
+  return Object.fromEntries(
+    schema.fields.map((field) => [field.name.replaceAll("_", "").toLowerCase(), yamlValue(wire, reflected, field)])
+  )
+}
+
 const yamlOf = (wire: Wire, { metadata, spec }: Stored): string => {
   const schema = schemaOf(wire, metadata.type)
-  if (schema === undefined || spec.length === 0) return "{}\n"
-  const json = wire.protobuf.toJson(schema, wire.protobuf.fromBinary(schema, spec), { enumAsInteger: true })
-  const lowered = (value: unknown): unknown =>
-    Array.isArray(value)
-      ? value.map(lowered)
-      : typeof value === "object" && value !== null
-      ? Object.fromEntries(Object.entries(value).map(([name, each]) => [name.toLowerCase(), lowered(each)]))
-      : value
-  return wire.yaml.stringify(lowered(json), { indent: 4 })
+  return schema === undefined
+    ? "{}\n"
+    : wire.yaml.stringify(yamlFields(wire, wire.protobuf.fromBinary(schema, spec)), { indent: 4 })
 }
 
-/** The metadata without a spec: what stands for a resource that is not there. */
+/** The metadata of a resource that does not exist. */
 export const tombstone = ({ cosi, protobuf }: Wire, key: { namespace: string; type: string; id: string }) =>
   protobuf.create(cosi.ResourceSchema, { metadata: { ...key, version: "undefined", phase: "running" }, spec: {} })
 
@@ -108,11 +130,14 @@ export const toWire = (wire: Wire, stored: Stored): WireResource => {
   })
 }
 
-const versionOf = ({ version }: WireMetadata, on: "create" | "update"): number => {
-  if (on === "create" && version === "undefined") return 1
-  if (on === "update" && version === "undefined") return 0
+/** A new resource may have any number, which is not kept; "undefined" never equals a stored version. */
+const versionOf = ({ version }: WireMetadata): number => {
+  if (version === "undefined") return 0
   if (!/^\d+$/.test(version)) {
-    throw new Refusal(code.unknown, `error parsing version ${JSON.stringify(version)}: strconv.ParseUint`)
+    throw new Refusal(
+      code.unknown,
+      `error parsing version: strconv.ParseInt: parsing ${JSON.stringify(version)}: invalid syntax`
+    )
   }
   return Number(version)
 }
@@ -122,11 +147,20 @@ export const fromWire = (wire: Wire, resource: WireResource | undefined, on: "cr
   const metadata = resource?.metadata
   if (metadata === undefined) throw new Refusal(code.unknown, "metadata is missing")
   if (resource?.spec === undefined) throw new Refusal(code.unknown, "spec is missing")
+  const version = versionOf(metadata)
   if (metadata.phase !== "running" && metadata.phase !== "tearingDown") {
-    throw new Refusal(code.unknown, `unknown phase ${JSON.stringify(metadata.phase)}`)
+    throw new Refusal(code.unknown, `unknown phase: ${metadata.phase}`)
   }
-  if (on === "create" && metadata.owner !== "") throw new Refusal(code.unknown, "owner is already set")
-  const schema = schemaOf(wire, metadata.type)
+  const { id, namespace, owner, type } = metadata
+  if (on === "create" && owner !== "") {
+    throw new Refusal(
+      code.unknown,
+      `failed to set owner on create "${type}(${namespace}/${id}@undefined)": owner is already set to ${
+        JSON.stringify(owner)
+      }`
+    )
+  }
+  const schema = schemaOf(wire, type)
   const spec = resource.spec.protoSpec
   if (schema !== undefined) {
     try {
@@ -136,11 +170,11 @@ export const fromWire = (wire: Wire, resource: WireResource | undefined, on: "cr
     }
   }
   const made: Metadata = {
-    namespace: metadata.namespace,
-    type: metadata.type,
-    id: metadata.id,
-    version: versionOf(metadata, on),
-    owner: metadata.owner,
+    namespace,
+    type,
+    id,
+    version,
+    owner,
     phase: metadata.phase,
     created: 0,
     updated: metadata.updated === undefined ? 0 : wire.wkt.timestampDate(metadata.updated).getTime(),
