@@ -203,15 +203,17 @@ export interface OmniService {
 export class Omni extends Context.Service<Omni, OmniService>()("kubelayer/Omni") {}
 
 /**
- * A connection from outside, for `layerTransport`: a channel of `@grpc/grpc-js`, through whatever tunnel or proxy. Whoever
- * made it closes it.
+ * A way to the server from outside, for `layerTransport`: a channel of `@grpc/grpc-js`, through a tunnel or proxy, or the
+ * calls of an `OmniFake` inside the process. Whoever opened it closes it.
  *
  * @category services
  * @since 0.1.0
  */
-export class Transport extends Context.Service<Transport, { readonly channel: Channel }>()(
-  "kubelayer/layers/Omni/Transport"
-) {}
+export class Transport
+  extends Context.Service<Transport, { readonly channel: Channel } | { readonly calls: Client.Calls }>()(
+    "kubelayer/layers/Omni/Transport"
+  )
+{}
 
 // -----------------------------------------------------------------------------
 // Constructors
@@ -225,10 +227,12 @@ const backendPolicy: Policy.Overrides = {
 
 const makeOn = Effect.fnUntraced(function*(
   options: Options,
-  channel: Channel | undefined
+  transport: Transport["Service"] | undefined
 ): Effect.fn.Return<OmniService, InvalidSpec, Scope.Scope> {
   const policy = Effect.map(Policy.Current, (context) => Policy.make(backendPolicy, options.policy, context))
-  const client = yield* Client.make(options, policy, channel)
+  const client = transport !== undefined && "calls" in transport
+    ? Client.makeOn(transport.calls, policy)
+    : yield* Client.make(options, policy, transport?.channel)
   const protos = yield* Effect.promise(loadProtos)
   const state = State.make(client, protos)
   const management = Management.make(client, protos)
@@ -371,8 +375,8 @@ export const layerTransport = (
   options: Options
 ): Layer.Layer<Provider | NodeCreator | Omni, InvalidSpec, Transport> =>
   Layer.effectContext(
-    Effect.flatMap(Transport, ({ channel }) =>
-      Effect.map(makeOn(options, channel), (service) => everything(Omni, service)))
+    Effect.flatMap(Transport, (transport) =>
+      Effect.map(makeOn(options, transport), (service) => everything(Omni, service)))
   )
 
 /**

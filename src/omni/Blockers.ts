@@ -49,6 +49,9 @@ export const isLocked = (metadata: { readonly annotations: Labels.Labels }): boo
 export const disconnectedMachines = (state: State, cluster: ClusterName) =>
   state.list(Kinds.MachineStatus, { [Labels.cluster]: cluster, [Labels.disconnected]: true })
 
+/** `ClusterMachineStatusSpec.stage` of a machine that runs. */
+const runningStage = 4
+
 const conditionFault = (condition: { readonly type: number; readonly status: number; readonly reason: string }) =>
   condition.status === 2
     ? `${["a condition", "etcd", "its WireGuard connection"][condition.type] ?? "a condition"}: ${condition.reason}`
@@ -100,7 +103,10 @@ export const blockersOf =
       for (const { metadata, spec } of machines) {
         const name = nameOf(metadata.id, metadata.labels)
         if (spec.lastConfigError !== "") say("machine", name, `its configuration was refused: ${spec.lastConfigError}`)
-        else if (!spec.ready || goes) say("machine", name, `it is ${stageOf(spec.stage).raw}`)
+        // Omni reports a machine as ready while it is being configured.
+        else if (goes || !spec.ready || spec.stage !== runningStage) {
+          say("machine", name, `it is ${stageOf(spec.stage).raw}`)
+        } else if (!spec.configUpToDate) say("machine", name, "its configuration is not up to date")
       }
       if (!goes && found.length === 0 && status !== undefined && !isReady(status.spec)) {
         const { healthy = 0, requested = 0, total = 0 } = status.spec.machines ?? {}

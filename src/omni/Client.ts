@@ -177,7 +177,9 @@ export const makeOn = (
           Cause.isDone(error) ? Effect.fail(error) : fail(error))
         let first = true
         return Stream.fromPull(Effect.succeed(Effect.suspend(() => {
-          if (!first) return mapped
+          if (!first) {
+            return mapped
+          }
           first = false
           return deadline(requestTimeout, method.name)(mapped)
         })))

@@ -176,29 +176,35 @@ export const make = Effect.fnUntraced(function*(
     address: endpoint.address,
     credential: signer.credential,
     unary: (method, input, headers) =>
-      Effect.flatMap(prepared(method, input, headers), ({ bytes, metadata, path }) =>
-        sent<MessageShape<typeof method.output>>((client, succeed, fail) =>
-          client.makeUnaryRequest(
-            path,
-            identity,
-            reader(method.output),
-            bytes,
-            metadata,
-            {},
-            (error, answer) =>
-              error !== null || answer === undefined ? fail(error ?? new Error("no answer")) : succeed(answer)
+      Effect.flatMap(
+        prepared(method, input, headers),
+        ({ bytes, metadata, path }) =>
+          sent<MessageShape<typeof method.output>>((client, succeed, fail) =>
+            client.makeUnaryRequest(
+              path,
+              identity,
+              reader(method.output),
+              bytes,
+              metadata,
+              {},
+              (error, answer) =>
+                error !== null || answer === undefined ? fail(error ?? new Error("no answer")) : succeed(answer)
+            )
           )
-        )),
+      ),
     collect: (method, input, headers) =>
-      Effect.flatMap(prepared(method, input, headers), (ready) =>
-        sent<ReadonlyArray<MessageShape<typeof method.output>>>((client, succeed, fail) => {
-          const all: Array<MessageShape<typeof method.output>> = []
-          return opened(client, ready, method.output)
-            .on("data", (message) => all.push(message))
-            .on("error", fail)
-            // A status that is not OK has come before.
-            .on("end", () => succeed(all))
-        })),
+      Effect.flatMap(
+        prepared(method, input, headers),
+        (ready) =>
+          sent<ReadonlyArray<MessageShape<typeof method.output>>>((client, succeed, fail) => {
+            const all: Array<MessageShape<typeof method.output>> = []
+            return opened(client, ready, method.output)
+              .on("data", (message) => all.push(message))
+              .on("error", fail)
+              // A status that is not OK has come before.
+              .on("end", () => succeed(all))
+          })
+      ),
     stream: (method, input, headers) =>
       Stream.unwrap(Effect.gen(function*() {
         const ready = yield* prepared(method, input, headers)

@@ -105,7 +105,7 @@ describe("stopNodes and startNodes", () => {
   it.live("asked to power off always are told what the server says of those that cannot", () =>
     Effect.gen(function*() {
       const { fake, provider } = yield* world({ omni: { powerOff: "always" } })
-      yield* fake.addCluster("dev", { controlPlanes: 1, workers: 0 })
+      yield* fake.addCluster("dev", { controlPlanes: 1, workers: 0, machine: { emulated: true } })
       const error = yield* Effect.flip(provider.stopNodes("dev"))
       assert.match(error.message, /dev-control-plane-1: .+/)
       assert.isTrue((yield* fake.calls).some(({ method }) => method === "MachinePowerOff"))

@@ -30,8 +30,7 @@ const domain = "omni.sidero.dev"
 export const typeOf = (kind: string): string => kind.includes(".") ? kind : `${kind}.${domain}`
 
 /** The kind of a type, without the domain of Omni. */
-export const kindOf = (type: string): string =>
-  type.endsWith(`.${domain}`) ? type.slice(0, -domain.length - 1) : type
+export const kindOf = (type: string): string => type.endsWith(`.${domain}`) ? type.slice(0, -domain.length - 1) : type
 
 const accessOf = new Map<string, Access>([
   ...[

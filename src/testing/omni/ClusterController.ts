@@ -201,17 +201,24 @@ export const makeClusterController = (
     const relevant = first ? all.filter(({ phase: each }) => each !== setPhase.failed) : all
     const ready = phase === clusterPhase.running && relevant.length > 0 && relevant.every((part) => part.ready)
     state.ready = ready ? state.ready + 1 : 0
-    write("ClusterStatuses", id, specs.ClusterStatusSpecSchema, {
-      available: (controlPlane?.count.total ?? 0) > 0,
-      machines: counted,
-      phase,
-      ready,
-      kubernetesAPIReady: apiReady,
-      controlplaneReady: controlPlane?.ready ?? false,
-      hasConnectedControlPlanes: connected,
-      talosVersion: spec.talosVersion,
-      kubernetesVersion: spec.kubernetesVersion
-    }, userLabels(cluster.metadata.labels), statusFinalizers)
+    write(
+      "ClusterStatuses",
+      id,
+      specs.ClusterStatusSpecSchema,
+      {
+        available: (controlPlane?.count.total ?? 0) > 0,
+        machines: counted,
+        phase,
+        ready,
+        kubernetesAPIReady: apiReady,
+        controlplaneReady: controlPlane?.ready ?? false,
+        hasConnectedControlPlanes: connected,
+        talosVersion: spec.talosVersion,
+        kubernetesVersion: spec.kubernetesVersion
+      },
+      userLabels(cluster.metadata.labels),
+      statusFinalizers
+    )
     upgrades.kubernetes(cluster, spec, ready && !first && controlPlane !== undefined)
     controllers.extras.report(cluster, apiReady)
   }
@@ -226,7 +233,7 @@ export const makeClusterController = (
     write("ClusterStatuses", id, specs.ClusterStatusSpecSchema, {
       ...before,
       available: (controlPlane?.count.total ?? 0) > 0,
-      machines: totals(all),
+      machines: wire.protobuf.create(specs.MachinesSchema, totals(all)),
       phase: clusterPhase.destroying,
       ready: false,
       kubernetesAPIReady: before.kubernetesAPIReady && alive,
@@ -285,7 +292,8 @@ export const makeClusterController = (
     destroy,
     sweep,
     /** Whether a gap in the readiness of an API ends without anything else happening. */
-    busy: () => [...known.values()].some(({ api, flaky, ready }) => api === 1 || flaky && ready > 0 && ready <= flakyRounds),
+    busy: () =>
+      [...known.values()].some(({ api, flaky, ready }) => api === 1 || flaky && ready > 0 && ready <= flakyRounds),
     /** A cluster that is put in place running: it has had its first rounds. */
     arrive: (id: string) => {
       const state = knownOf(id)

@@ -48,18 +48,20 @@ export const makeExtrasController = (wire: Wire, resources: Resources, store: St
       groups: Object.fromEntries(groups.map((group) => [group.metadata.id, {
         phase: apiReady ? groupPhase.applied : groupPhase.pending,
         mode: read(specs.KubernetesManifestGroupSpecSchema, group).mode,
-        manifests: Object.fromEntries(manifestsOf(group).map((manifest) => {
-          const kind = text(manifest.kind)
-          const name = text(manifest.metadata?.name)
-          const apiVersion = text(manifest.apiVersion)
-          return [`${kind}/${name}`, {
-            phase: apiReady ? manifestPhase.applied : manifestPhase.pending,
-            kind,
-            name,
-            namespace: text(manifest.metadata?.namespace),
-            group: apiVersion.includes("/") ? apiVersion.split("/")[0] ?? "" : ""
-          }]
-        }))
+        manifests: Object.fromEntries(
+          manifestsOf(group).map((manifest) => {
+            const kind = text(manifest.kind)
+            const name = text(manifest.metadata?.name)
+            const apiVersion = text(manifest.apiVersion)
+            return [`${kind}/${name}`, {
+              phase: apiReady ? manifestPhase.applied : manifestPhase.pending,
+              kind,
+              name,
+              namespace: text(manifest.metadata?.namespace),
+              group: apiVersion.includes("/") ? apiVersion.split("/")[0] ?? "" : ""
+            }]
+          })
+        )
       }])),
       outOfSync: apiReady ? 0 : total,
       total

@@ -140,4 +140,3 @@ export interface OmniFakeService {
   /** Waits until the controllers have nothing to do. */
   readonly settled: Effect.Effect<void>
 }
-

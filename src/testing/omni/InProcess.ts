@@ -39,7 +39,11 @@ export const makeInProcess = ({ address, available, caller, dispatch, wire }: {
     method: DescMethod,
     input: Message,
     headers: SignedHeaders,
-    on: { readonly send: (message: Message) => void; readonly end: () => void; readonly fail: (status: CallStatus) => void }
+    on: {
+      readonly send: (message: Message) => void
+      readonly end: () => void
+      readonly fail: (status: CallStatus) => void
+    }
   ): Effect.Effect<void> => {
     const cancels = new Set<() => void>()
     let cancelled = false
@@ -99,7 +103,6 @@ export const makeInProcess = ({ address, available, caller, dispatch, wire }: {
             ),
             (cancel) => cancel
           )
-          : Queue.fail(queue, away)
-      , { bufferSize: Number.POSITIVE_INFINITY })
+          : Queue.fail(queue, away), { bufferSize: Number.POSITIVE_INFINITY })
   }
 }

@@ -123,7 +123,7 @@ export const makeMachineController = (
     write("MachineStatuses", id, specs.MachineStatusSpecSchema, {
       talosVersion: version,
       hardware: { arch: machine.arch },
-      network: { hostname: isNode ? machine.hostname : id, addresses: [...machine.addresses] },
+      network: { hostname: machine.hostname, addresses: [...machine.addresses] },
       managementAddress: address(id),
       connected,
       maintenance: !isNode,

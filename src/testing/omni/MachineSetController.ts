@@ -148,15 +148,22 @@ export const makeMachineSetController = (
     const phase = phaseOf(set, counted, options.upgrading)
     const ready = phase === setPhase.running && counted.healthy === counted.requested
     const allocation = allocationOf(set)
-    write("MachineSetStatuses", set.metadata.id, specs.MachineSetStatusSpecSchema, {
-      phase,
-      ready,
-      error: phase === setPhase.failed ? "control plane machine set must have at least one node" : "",
-      machines: counted,
-      configHash: "0000000000000000000000000000000000000000000000000000000000000000",
-      lockedUpdates: options.upgrading ? lockedNodes(set) : 0,
-      ...(allocation === undefined ? {} : { machineAllocation: allocation })
-    }, set.metadata.labels, ["ClusterStatusController"])
+    write(
+      "MachineSetStatuses",
+      set.metadata.id,
+      specs.MachineSetStatusSpecSchema,
+      {
+        phase,
+        ready,
+        error: phase === setPhase.failed ? "control plane machine set must have at least one node" : "",
+        machines: counted,
+        configHash: "0000000000000000000000000000000000000000000000000000000000000000",
+        lockedUpdates: options.upgrading ? lockedNodes(set) : 0,
+        ...(allocation === undefined ? {} : { machineAllocation: allocation })
+      },
+      set.metadata.labels,
+      ["ClusterStatusController"]
+    )
     return { set, count: counted, phase, ready }
   }
 

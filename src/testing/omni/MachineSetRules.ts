@@ -109,7 +109,9 @@ export const makeMachineSetRules = (wire: Wire, store: Store, machines: Readonly
             quoted(cluster)
           } is not allowed: the cluster is locked`
       )
-      if (changed.length > 0 || ofCluster.some((fault) => fault.endsWith("is locked"))) return [...changed, ...ofCluster]
+      if (changed.length > 0 || ofCluster.some((fault) => fault.endsWith("is locked"))) {
+        return [...changed, ...ofCluster]
+      }
       return [...modeFaults(resource, old), ...specFaults(resource)]
     },
     removalFaults: (found: Stored): ReadonlyArray<string> => {
@@ -163,9 +165,7 @@ export const makeMachineSetRules = (wire: Wire, store: Store, machines: Readonly
       return [
         ...missingLabels(resource, [label.cluster, label.set]),
         ...(why === undefined ? machineFaults(resource) : [
-          `adding machine set node to the machine set ${
-            quoted(labelOf(resource, label.set))
-          } is not allowed: ${why}`
+          `adding machine set node to the machine set ${quoted(labelOf(resource, label.set))} is not allowed: ${why}`
         ])
       ]
     },

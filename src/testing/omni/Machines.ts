@@ -6,7 +6,6 @@ import { compareVersions, minorOf, withoutV } from "./Versions.ts"
 
 export interface Machine {
   readonly id: string
-  /** Its host name as a node of a cluster. Before that, a machine has its id as host name. */
   readonly hostname: string
   connected: boolean
   /** When its connection was cut, in milliseconds of the Clock. Omni notices later. */

@@ -104,8 +104,7 @@ export const makeManagement = ({ accounts, changed, isConnected, machines, store
         `failed to get log store for machine ${JSON.stringify(machineId)}: log store not found: ${machineId}`
       )
     }
-    const send = (line: string) =>
-      sink.send(protobuf.create(management.LogLineSchema, { bytes: Buffer.from(line) }))
+    const send = (line: string) => sink.send(protobuf.create(management.LogLineSchema, { bytes: Buffer.from(line) }))
     const lines = tailLines > 0 ? machine.logs.slice(-tailLines) : machine.logs
     for (const line of lines) send(line)
     if (!follow) return sink.end()

@@ -33,8 +33,7 @@ export const makeResources = (wire: Wire, store: Store, now: () => number) => {
   const read = <M extends Message>(schema: GenMessage<M>, stored: Stored): M => protobuf.fromBinary(schema, stored.spec)
   const ofCluster = (kind: string, cluster: string) =>
     list(kind).filter(({ metadata }) => metadata.labels[label.cluster] === cluster)
-  const ofSet = (kind: string, set: string) =>
-    list(kind).filter(({ metadata }) => metadata.labels[label.set] === set)
+  const ofSet = (kind: string, set: string) => list(kind).filter(({ metadata }) => metadata.labels[label.set] === set)
 
   const change = (stored: Stored, changes: Partial<Metadata>) =>
     store.put({

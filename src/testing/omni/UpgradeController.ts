@@ -140,7 +140,9 @@ export const makeUpgradeController = (
       return true
     }
     const done = all.length - behind.length
-    const next = arrived ? behind.find((machine) => !isLocked(machine.id) && controller.isConnected(machine)) : undefined
+    const next = arrived
+      ? behind.find((machine) => !isLocked(machine.id) && controller.isConnected(machine))
+      : undefined
     if (next !== undefined && controller.start(next.id, "upgrading")) {
       current.set(id, next.id)
       next.talosVersion = `v${target}`
@@ -158,7 +160,13 @@ export const makeUpgradeController = (
   const writeKubernetes = (
     cluster: Stored,
     spec: ClusterSpec,
-    changes: { phase: number; lastUpgradeVersion: string; currentUpgradeVersion?: string; status?: string; step?: string }
+    changes: {
+      phase: number
+      lastUpgradeVersion: string
+      currentUpgradeVersion?: string
+      status?: string
+      step?: string
+    }
   ) =>
     write("KubernetesUpgradeStatuses", cluster.metadata.id, specs.KubernetesUpgradeStatusSpecSchema, {
       upgradeVersions: [...kubernetesTargets(spec)],

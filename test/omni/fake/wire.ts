@@ -20,6 +20,7 @@ import type * as Scope from "effect/Scope"
 import { createMessage, type PrivateKey, readPrivateKey, sign } from "openpgp"
 import { type Event, EventType, type LabelTerm, type Resource, State } from "../../../src/omni/proto/cosi_pb.ts"
 import { ManagementService } from "../../../src/omni/proto/management_pb.ts"
+import { ConfigPatchSpecSchema } from "../../../src/omni/proto/specs_pb.ts"
 import * as OmniFake from "../../../src/testing/OmniFake.ts"
 
 /** What a call was answered with where it was not answered. */
@@ -201,6 +202,12 @@ type MessageOf<D> = D extends GenMessage<infer M> ? M : never
 const typeOf = (kind: string): string => `${kind}.omni.sidero.dev`
 export const at = (kind: string, id: string) => ({ namespace: "default", type: typeOf(kind), id })
 
+/** A patch that Omni takes: it refuses empty ones. */
+export const patch = toBinary(
+  ConfigPatchSpecSchema,
+  create(ConfigPatchSpecSchema, { data: "machine:\n  sysctls:\n    a: \"1\"\n" })
+)
+
 export const resource = (
   kind: string,
   id: string,
@@ -214,7 +221,7 @@ export const resource = (
     updated: timestampNow(),
     labels: given.labels ?? {}
   },
-  spec: { protoSpec: given.spec ?? new Uint8Array() }
+  spec: { protoSpec: given.spec ?? (kind === "ConfigPatches" ? patch : new Uint8Array()) }
 })
 
 /** A term of a label query; an operation is a number. */

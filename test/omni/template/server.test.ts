@@ -49,7 +49,7 @@ patches:
 const other: Template = {
   cluster: { ...cluster, patches: [{ name: "ntp", inline: { machine: { time: { servers: ["10.0.0.1"] } } } }] },
   controlPlane: { machines: [machine(1)] },
-  workers: [{ name: "gpu", machines: [machine(4), machine(2)] }]
+  workers: [{ name: "gpu", machines: [machine(4), machine(5)] }]
 }
 
 const lines = ({ changes }: TemplateChanges) => changes.map(({ action, id, kind }) => `${action} ${kind} ${id}`)
@@ -134,14 +134,14 @@ describe("a template on a server", () => {
           "create ConfigPatch 200-cluster-dev-ntp",
           "create MachineSet dev-gpu",
           `create MachineSetNode ${machine(4)}`,
+          `create MachineSetNode ${machine(5)}`,
           "update Cluster dev",
-          `update MachineSetNode ${machine(2)}`,
           `release KernelArgs ${machine(2)}`,
           `release KernelArgs ${machine(3)}`
         ])
         yield* omni.sync(other)
         yield* fake.settled
-        assert.deepStrictEqual((yield* fake.resources("MachineSetNodes")).map(({ id }) => id), [1, 2, 4].map(machine))
+        assert.deepStrictEqual((yield* fake.resources("MachineSetNodes")).map(({ id }) => id), [1, 4, 5].map(machine))
         assert.deepStrictEqual((yield* fake.resources("MachineSets")).map(({ id }) => id), [
           "dev-control-planes",
           "dev-gpu"
@@ -418,7 +418,7 @@ describe("sweeping on a server", () => {
       const removed = yield* omni.sweep({ olderThan: 0, remove: true })
       assert.deepStrictEqual(removed.map(({ id, removed }) => [id, removed]), [[machine(9), true]])
       yield* fake.settled
-      assert.deepStrictEqual(yield* ids("MachineSetNodes"), [1, 10, 2, 4].map(machine).sort())
+      assert.deepStrictEqual(yield* ids("MachineSetNodes"), [1, 10, 4, 5].map(machine).sort())
       assert.deepStrictEqual(yield* omni.sweep({ olderThan: 0 }), [])
     }), 30_000)
 })
