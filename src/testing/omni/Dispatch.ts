@@ -4,6 +4,8 @@
  * The handlers are found by the descriptor of the method, so that a call need not come over gRPC.
  */
 import type { DescMethod, Message } from "@bufbuild/protobuf"
+import type { WatchResponse } from "../../omni/proto/cosi_pb.ts"
+import type { LogLine } from "../../omni/proto/management_pb.ts"
 import { lower, type Role } from "./Access.ts"
 import type { Accounts } from "./Accounts.ts"
 import { callOf, type Calls, type OmniCall } from "./Calls.ts"
@@ -40,7 +42,7 @@ export interface DispatchOptions {
 }
 
 type Unary = (request: never, call: Call) => Message | Promise<Message>
-type Streamed = (request: never, sink: Sink<any>, call: Call) => void
+type Streamed = (request: never, sink: Sink<Message>, call: Call) => void
 
 export const pathOf = (method: DescMethod): string => `/${method.parent.typeName}/${method.name}`
 
@@ -80,8 +82,11 @@ export const makeDispatch = (options: DispatchOptions) => {
       for (const item of state.list(request, call)) sink.send(item)
       sink.end()
     }],
-    [pathOf(states.watch), (request, sink, { role }) => watches.watch(request, sink, role)],
-    [pathOf(managements.machineLogs), management.machineLogs]
+    [pathOf(states.watch), (request, sink, { role }) => watches.watch(request, sink as Sink<WatchResponse>, role)],
+    [
+      pathOf(managements.machineLogs),
+      (request, sink, call) => management.machineLogs(request, sink as Sink<LogLine>, call)
+    ]
   ])
 
   /** What every call passes before its handler. */

@@ -55,7 +55,7 @@ export interface Headers {
   readonly payload?: (right: string) => string
 }
 
-const signedHeaders = async (account: Account, path: string, how: Headers = {}): Promise<Metadata> => {
+export const signedHeaders = async (account: Account, path: string, how: Headers = {}): Promise<Metadata> => {
   const metadata = new Metadata()
   const timestamp = String(Math.floor((how.at ?? Date.now()) / 1000))
   const sent = how.sent ?? {}
@@ -81,7 +81,7 @@ const signedHeaders = async (account: Account, path: string, how: Headers = {}):
   return metadata
 }
 
-const pathOf = (method: DescMethod) => `/${method.parent.typeName}/${method.name}`
+export const pathOf = (method: DescMethod) => `/${method.parent.typeName}/${method.name}`
 const encoded = <D extends DescMessage>(schema: D, init: MessageInitShape<D>) =>
   Buffer.from(toBinary(schema, create(schema, init)))
 
