@@ -5,6 +5,7 @@
  */
 import type { DescMethod, Message } from "@bufbuild/protobuf"
 import * as Cause from "effect/Cause"
+import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
@@ -66,7 +67,7 @@ export const makeInProcess = ({ address, available, caller, dispatch, wire }: {
     credential: {
       identity: caller.name,
       fingerprint: "0".repeat(40),
-      createdAt: new Date(0),
+      createdAt: DateTime.makeUnsafe(0),
       expiresAt: undefined
     },
     unary: (method, init, headers) =>
