@@ -94,7 +94,7 @@ export interface DockerFakeService {
   readonly host: string
   /** Makes the Docker layers that are built on it use the fake without a socket. */
   readonly transport: Layer.Layer<never>
-  /** Answers a request. */
+  /** Answers a request without faults and latency. It is not in the log. */
   readonly answer: (request: EngineRequest) => Effect.Effect<Answer>
 
   /** Puts something there, complete and at once, and returns its id. */
@@ -286,7 +286,7 @@ export const make = Effect.fnUntraced(function*(
   return {
     host: listener?.host ?? "",
     transport: Layer.succeed(Transport)(transport),
-    answer: api.answer,
+    answer: api.answerDirectly,
     seed: {
       container: (seed) => Effect.sync(() => Seeds.seedContainer(engine, seed)),
       network: (seed) => Effect.sync(() => Seeds.seedNetwork(engine, seed)),
@@ -352,3 +352,34 @@ export const make = Effect.fnUntraced(function*(
  * @since 0.1.0
  */
 export const layer = (options: Options = {}): Layer.Layer<DockerFake> => Layer.effect(DockerFake, make(options))
+
+/**
+ * A layer that uses the fake without a socket, and the fake.
+ *
+ * **Example** (The laws over Docker, without an engine)
+ *
+ * ```ts
+ * import * as Docker from "kubelayer/layers/Docker"
+ * import { DockerFake, DockerHarness, runLaws } from "kubelayer/testing"
+ *
+ * const images = { "node:1": {} }
+ *
+ * export const report = runLaws({
+ *   name: "docker",
+ *   layer: DockerFake.through(Docker.layer({ nodes: { image: "node:1" } }), { images, listen: "none" }),
+ *   harness: DockerHarness.layerFake({ scheme: "kubelayer", image: "node:1" }),
+ *   capabilities: DockerHarness.capabilities("kubelayer"),
+ *   time: "simulated"
+ * })
+ * ```
+ *
+ * @category layers
+ * @since 0.2.0
+ */
+export const through = <A, E, R>(
+  self: Layer.Layer<A, E, R>,
+  options: Options = {}
+): Layer.Layer<A | DockerFake, E, R> =>
+  Layer.unwrap(Effect.map(DockerFake, ({ transport }) => Layer.provide(self, transport))).pipe(
+    Layer.provideMerge(layer(options))
+  )

@@ -15,9 +15,10 @@ import * as Layer from "effect/Layer"
 import { byRoleThenName } from "../internal/Operation.ts"
 import { randomWord } from "../internal/Session.ts"
 import type { NodeRole } from "../Model.ts"
+import { type HarnessEngine, ofFake, ofTestedEngine } from "./docker/HarnessEngine.ts"
 import { type Marks, marks } from "./docker/Marks.ts"
-import { archive, asking, type Container, type Json, type Resource, states } from "./docker/RawEngine.ts"
-import { type Plan, rateLimited } from "./FaultProxy.ts"
+import { type Container, type Json, type Resource, states } from "./docker/RawEngine.ts"
+import { DockerFake, type DockerFakeService } from "./DockerFake.ts"
 import { type Call, Harness, HarnessError, type HarnessService, make as makeHarness, type TrueNode } from "./Harness.ts"
 import type { Capability } from "./Law.ts"
 import { TestedEngine, type TestedEngineService } from "./TestedEngine.ts"
@@ -74,14 +75,10 @@ export const capabilities = (scheme: Scheme): ReadonlyArray<Capability> => [
 // The harness
 // -----------------------------------------------------------------------------
 
-/** Where a node looks whether it is to exit: the file is there, and empty where not. */
-const exitFile = "kubelayer-harness-exit"
-
-const nodeScript = `if [ -s /${exitFile} ]; then exit 3; fi
+const nodeScript = ({ script }: HarnessEngine) =>
+  `${script}
 trap 'exit 0' TERM
 while :; do sleep 3600 & wait $!; done`
-
-const tooMany = () => rateLimited(1)(Math.random)
 
 /** The call on a container that a request is. */
 const callOf = (
@@ -93,18 +90,11 @@ const callOf = (
   return { call: verb === "start" || verb === "unpause" ? "start" : "stop", id }
 }
 
-/**
- * Makes the harness of an engine.
- *
- * @category constructors
- * @since 0.1.0
- */
-export const make = (engine: TestedEngineService, options: Options): HarnessService => {
+const harnessOf = (engine: HarnessEngine, options: Options): HarnessService => {
   const { image } = options
-  const { proxy } = engine
+  const { ask } = engine
   const scheme: Marks = marks[options.scheme]
-  const ask = asking(engine.engine)
-  const patience = Duration.fromInputUnsafe(options.patience ?? "2 seconds")
+  const patience = patienceOf(options)
   const roleOf = new Map(Object.entries(scheme.roles).map(([role, raw]) => [raw, role as NodeRole]))
   /** Nodes by id, also those that are gone, so that calls can be told. */
   const known = new Map<string, { readonly cluster: string; readonly name: string }>()
@@ -145,7 +135,7 @@ export const make = (engine: TestedEngineService, options: Options): HarnessServ
       ask(action, "POST", `/containers/create?name=${encodeURIComponent(name)}`, {
         body: {
           Image: image,
-          Entrypoint: ["/bin/sh", "-c", nodeScript],
+          Entrypoint: ["/bin/sh", "-c", nodeScript(engine)],
           Cmd: [],
           Labels: labels,
           HostConfig: { NetworkMode: "none" }
@@ -214,32 +204,11 @@ export const make = (engine: TestedEngineService, options: Options): HarnessServ
     )
   }
 
-  const refusals = new Set<{ readonly call: Call["call"]; readonly id: string; readonly name: string }>()
-  /** Calls that are refused once for their rate. */
-  const limited = new Set<{ readonly call: Call["call"]; readonly id: string }>()
-  /** Nodes that exit at once, and whether they have been started. */
-  const exiting = new Map<string, boolean>()
-  const plan: Plan = (request) => {
-    const found = callOf(request)
-    const refusal = [...refusals].find(({ call, id }) => call === found?.call && id === found.id)
-    if (refusal !== undefined) {
-      return {
-        _tag: "Answer",
-        status: 400,
-        headers: { "Content-Type": "application/json" },
-        body: JSON.stringify({ message: `the harness refuses to ${refusal.call} ${refusal.name}` })
-      }
+  const isCallOn =
+    (call: Call["call"], node: TrueNode) => (request: { readonly method: string; readonly path: string }) => {
+      const found = callOf(request)
+      return found?.call === call && found.id === node.id
     }
-    const limit = [...limited].find(({ call, id }) => call === found?.call && id === found.id)
-    if (limit !== undefined) {
-      limited.delete(limit)
-      return tooMany()
-    }
-    if (found?.call === "start" && exiting.has(found.id)) exiting.set(found.id, true)
-    // An engine takes note of the end of a process a moment after it, and a busy one later.
-    const late = request.template === "/containers/json" && [...exiting.values()].includes(true)
-    return late ? { _tag: "Delay", millis: Duration.toMillis(patience) / 2 } : undefined
-  }
 
   const foreign = new Map<string, Effect.Effect<string, HarnessError>>()
   const addForeignNode = (action: string, name: string) =>
@@ -267,7 +236,7 @@ export const make = (engine: TestedEngineService, options: Options): HarnessServ
     seed
   }, {
     calls: Effect.gen(function*() {
-      const requests = yield* proxy.calls
+      const requests = yield* engine.calls
       const containers = yield* list("tell the calls")
       for (const container of containers) {
         const cluster = clusterOf(container)
@@ -285,36 +254,26 @@ export const make = (engine: TestedEngineService, options: Options): HarnessServ
     vanish: (node) => Effect.asVoid(removeContainer(`remove ${node.name}`, node.id)),
     failing: (call, node) =>
       Effect.asVoid(Effect.acquireRelease(
-        Effect.suspend(() => {
-          const refusal = { call, id: node.id, name: node.name }
-          refusals.add(refusal)
-          return Effect.as(proxy.follow(plan), refusal)
+        engine.refuse({
+          on: isCallOn(call, node),
+          times: Infinity,
+          status: 400,
+          message: `the harness refuses to ${call} ${node.name}`
         }),
-        (refusal) => Effect.sync(() => refusals.delete(refusal))
+        (undo) => undo
       )),
     rateLimited: (call, node) =>
-      Effect.suspend(() => {
-        limited.add({ call, id: node.id })
-        return Effect.as(proxy.follow(plan), Duration.seconds(1))
-      }),
-    exitAtOnce: (node) => {
-      const put = (content: string) =>
-        ask(`make ${node.name} exit`, "PUT", `/containers/${node.id}/archive?path=/`, {
-          tar: archive(exitFile, content),
-          fine: [404]
-        })
-      return Effect.asVoid(scoped(
-        Effect.suspend(() => {
-          exiting.set(node.id, false)
-          return Effect.andThen(proxy.follow(plan), put("1"))
+      Effect.as(
+        engine.refuse({
+          on: isCallOn(call, node),
+          times: 1,
+          status: 429,
+          message: "too many requests",
+          headers: { "Retry-After": "1" }
         }),
-        () =>
-          Effect.suspend(() => {
-            exiting.delete(node.id)
-            return put("")
-          })
-      ))
-    },
+        Duration.seconds(1)
+      ),
+    exitAtOnce: engine.exitAtOnce,
     outage: engine.outage,
     cutWatches: engine.cut(/\/events[? ]/),
     addBystanders: (cluster) =>
@@ -357,6 +316,25 @@ export const make = (engine: TestedEngineService, options: Options): HarnessServ
 const listed = (kind: string, name: string, all: ReadonlyArray<Resource>): string =>
   all.some((resource) => resource.Name === name) ? `${kind} ${name}` : ""
 
+const patienceOf = (options: Options) => Duration.fromInputUnsafe(options.patience ?? "2 seconds")
+
+/**
+ * Makes the harness of an engine.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (engine: TestedEngineService, options: Options): HarnessService =>
+  harnessOf(ofTestedEngine(engine, patienceOf(options)), options)
+
+/**
+ * Makes the harness of a fake engine.
+ *
+ * @category constructors
+ * @since 0.2.0
+ */
+export const makeFake = (fake: DockerFakeService, options: Options): HarnessService => harnessOf(ofFake(fake), options)
+
 /**
  * The harness of the engine that the layer under test sees.
  *
@@ -365,3 +343,12 @@ const listed = (kind: string, name: string, all: ReadonlyArray<Resource>): strin
  */
 export const layer = (options: Options): Layer.Layer<Harness, never, TestedEngine> =>
   Layer.effect(Harness, Effect.map(TestedEngine, (engine) => make(engine, options)))
+
+/**
+ * The harness of the fake engine that the layer under test sees.
+ *
+ * @category layers
+ * @since 0.2.0
+ */
+export const layerFake = (options: Options): Layer.Layer<Harness, never, DockerFake> =>
+  Layer.effect(Harness, Effect.map(DockerFake, (fake) => makeFake(fake, options)))

@@ -5,6 +5,7 @@
  * @since 0.1.0
  */
 export * as DockerFake from "./DockerFake.ts"
+export * as DockerHarness from "./DockerHarness.ts"
 export * as FaultProxy from "./FaultProxy.ts"
 export {
   type Call,

@@ -26,7 +26,7 @@ interface Route {
  * @since 0.1.0
  */
 export interface Violation {
-  /** The index of the call. */
+  /** The index of the call; 0 for one that is not in the log. */
   readonly index: number
   readonly call: string
   readonly detail: string
@@ -36,6 +36,8 @@ export interface Violation {
 export interface Api {
   /** Answers a request. The engine goes on with the work when the fiber is interrupted. */
   readonly answer: (request: EngineRequest) => Effect.Effect<Answer>
+  /** The same without faults and latency, and not in the log. */
+  readonly answerDirectly: (request: EngineRequest) => Effect.Effect<Answer>
   readonly log: Array<CallRecord>
   readonly violations: Array<Violation>
 }
@@ -160,13 +162,13 @@ export const makeApi = (options: {
     }
   }
 
-  const process = (request: EngineRequest): Effect.Effect<Answer> =>
+  const process = (request: EngineRequest, isDirect: boolean): Effect.Effect<Answer> =>
     Effect.gen(function*() {
       const parsed = parse(request.target)
       const template = routes.find(({ pattern, route }) => route.method === request.method && pattern.test(parsed.path))
         ?.route.template ?? parsed.path
       const record: CallRecord = {
-        index: ++arrived,
+        index: isDirect ? 0 : ++arrived,
         method: request.method,
         version: parsed.version,
         path: parsed.path,
@@ -175,6 +177,7 @@ export const makeApi = (options: {
         body: jsonOf(request.body),
         status: undefined
       }
+      if (isDirect) return yield* work(request, parsed, record)
       log.push(record)
       const fault = rules.meet(record)
       const instead = yield* faultBefore(engine, fault)
@@ -192,16 +195,19 @@ export const makeApi = (options: {
       return { ...reply(answer.status, "{\"Id\":}", "application/json") }
     })
 
+  const detached = (work: Effect.Effect<Answer>): Effect.Effect<Answer> =>
+    Effect.callback<Answer>((resume) => {
+      const fiber = options.fork(work)
+      fiber.addObserver((exit) =>
+        resume(Exit.isSuccess(exit) ? Effect.succeed(exit.value) : Effect.failCause(exit.cause))
+      )
+    })
+
   return {
     log,
     violations,
-    answer: (request) =>
-      Effect.callback<Answer>((resume) => {
-        const fiber = options.fork(process(request))
-        fiber.addObserver((exit) =>
-          resume(Exit.isSuccess(exit) ? Effect.succeed(exit.value) : Effect.failCause(exit.cause))
-        )
-      })
+    answer: (request) => detached(process(request, false)),
+    answerDirectly: (request) => detached(process(request, true))
   }
 }
 

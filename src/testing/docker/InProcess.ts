@@ -1,4 +1,11 @@
 /** The fake engine as a transport of the Docker layer: no socket and no HTTP, so that simulated time reaches it. */
+// The layer loads these when it needs them. Loaded here, they keep no call waiting while simulated time jumps.
+import "../../docker/Create.ts"
+import "../../docker/Delete.ts"
+import "../../docker/Exec.ts"
+import "../../docker/Logs.ts"
+import "../../docker/Scale.ts"
+import "../../docker/Sweep.ts"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"

@@ -17,13 +17,15 @@ const target = (host: string) => {
   return { host: hostname, port: Number(port) }
 }
 
-/** Asks the engine itself. Statuses from 400 on are an error, but for those that are `fine`. */
-export const asking = (engine: string) =>
-(action: string, method: string, path: string, options: {
+/** Asks an engine. Statuses from 400 on are an error, but for those that are `fine`. */
+export type Ask = (action: string, method: string, path: string, options?: {
   readonly body?: unknown
   readonly tar?: Uint8Array
   readonly fine?: ReadonlyArray<number>
-} = {}): Effect.Effect<unknown, HarnessError> =>
+}) => Effect.Effect<unknown, HarnessError>
+
+/** Asks the engine at an address. */
+export const asking = (engine: string): Ask => (action, method, path, options = {}) =>
   Effect.callback((resume, signal) => {
     const fail = (detail: string) => resume(Effect.fail(new HarnessError({ action, detail })))
     const payload = options.tar ?? (options.body === undefined ? undefined : JSON.stringify(options.body))
