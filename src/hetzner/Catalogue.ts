@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import { nearList } from "../internal/Suggest.ts"
 import type { Candidate } from "./Candidates.ts"
 import type { CallFailure, Client } from "./Client.ts"
+import { isRetired } from "./Deprecation.ts"
 import { type Fault, fieldOfRole, type Role, type ServerSpec } from "./Spec.ts"
 import * as Wire from "./Wire.ts"
 
@@ -63,12 +64,9 @@ export const readCatalogue = Effect.fnUntraced(function*(
   }
 })
 
-const isPast = (time: string | null | undefined, now: number): boolean =>
-  time !== null && time !== undefined && Date.parse(time) <= now
-
 /** Where a type is sold, those with stock before those without. */
 const soldIn = (type: Wire.ServerType, now: number): ReadonlyArray<string> => {
-  const sold = (type.locations ?? []).filter(({ deprecation }) => !isPast(deprecation?.unavailable_after, now))
+  const sold = (type.locations ?? []).filter(({ deprecation }) => !isRetired(deprecation, now))
   return [
     ...sold.filter(({ available }) => available !== false),
     ...sold.filter(({ available }) => available === false)

@@ -124,7 +124,7 @@ const stepsOf = (judge: Judge, world: World, going: ReadonlyArray<Wire.Server>):
     ...world.floatingIps.flatMap((ip) =>
       judged(judge, "floating-ip", ip, ip.name === names.floatingIp, ip.server === null ? [] : [ip.server]).map(
         (step) => {
-          const billed = { kind: "floating_ips", type: ip.type, location: ip.home_location?.name } as const
+          const billed = { kind: "floating-ip", type: ip.type, location: ip.home_location?.name } as const
           return judge.isOurs(ip) && kept(ip) ? keeping(step, billed) : step
         }
       )
@@ -163,7 +163,7 @@ const stepsOf = (judge: Judge, world: World, going: ReadonlyArray<Wire.Server>):
         subject: subjectOf("primary-ip", ip),
         stays: {
           why: "it is kept when its server goes",
-          billed: { kind: "primary_ips", type: ip.type, location: locationOf(ip) }
+          billed: { kind: "primary-ip", type: ip.type, location: locationOf(ip) }
         }
       }))
   ]
@@ -224,8 +224,8 @@ const balancerStep = (balancer: Wire.LoadBalancer): Step => ({
       stays: {
         why: `it is in the cluster's network and not the cluster's (${Labels.holder(balancer.labels)})`,
         billed: {
-          kind: "load_balancer_types",
-          name: balancer.load_balancer_type?.name,
+          kind: "load-balancer",
+          type: balancer.load_balancer_type?.name,
           location: locationOf(balancer)
         }
       }
@@ -329,7 +329,7 @@ export const removeInfrastructure = Effect.fnUntraced(function*(
       subject: subjectOf("node", server),
       stays: {
         why: `it is in the cluster's network and not the cluster's (${Labels.holder(server.labels)})`,
-        billed: { kind: "server_types", name: server.server_type?.name, location: locationOf(server) }
+        billed: { kind: "server", type: server.server_type?.name, location: locationOf(server) }
       }
     })),
     ...(balancers ?? []).filter((balancer) => ourNetworks.some((network) => isIn(network, balancer))).map(balancerStep)

@@ -106,9 +106,19 @@ const Volume = Schema.Struct({
 })
 export type Volume = typeof Volume.Type
 
+const ServerTarget = Schema.Struct({ server: orNull(Schema.Struct({ id: Schema.Number })) })
+
 const LoadBalancer = Schema.Struct({
   ...labelled,
   private_net: Schema.Array(Schema.Struct({ network: Schema.Number })),
+  targets: orNull(Schema.Array(Schema.Struct({
+    type: Schema.String,
+    server: orNull(Schema.Struct({ id: Schema.Number })),
+    label_selector: orNull(Schema.Struct({ selector: Schema.String })),
+    use_private_ip: orNull(Schema.Boolean),
+    /** The servers that a label selector selects. */
+    targets: orNull(Schema.Array(ServerTarget))
+  }))),
   load_balancer_type: orNull(Named),
   location: orNull(Named)
 })
@@ -129,14 +139,20 @@ const SshKey = Schema.Struct({
 })
 export type SshKey = typeof SshKey.Type
 
+const Deprecation = Schema.Struct({ announced: orNull(Schema.String), unavailable_after: orNull(Schema.String) })
+
 /** A snapshot has no name. */
 const Image = Schema.Struct({
   id: Schema.Number,
   name: orNull(Schema.String),
+  description: orNull(Schema.String),
   type: Schema.String,
   status: Schema.optionalKey(Schema.String),
   architecture: Schema.String,
-  disk_size: Schema.Number
+  disk_size: Schema.Number,
+  created: orNull(Schema.String),
+  deprecated: orNull(Schema.String),
+  protection: orNull(Schema.Struct({ delete: orNull(Schema.Boolean) }))
 })
 export type Image = typeof Image.Type
 
@@ -148,10 +164,20 @@ const ServerType = Schema.Struct({
   locations: orNull(Schema.Array(Schema.Struct({
     name: Schema.String,
     available: orNull(Schema.Boolean),
-    deprecation: orNull(Schema.Struct({ unavailable_after: orNull(Schema.String) }))
+    deprecation: orNull(Deprecation)
   })))
 })
 export type ServerType = typeof ServerType.Type
+
+/** An ISO image of the Project's own may have no name; one without an architecture fits every server. */
+const Iso = Schema.Struct({
+  id: Schema.Number,
+  name: orNull(Schema.String),
+  description: orNull(Schema.String),
+  architecture: orNull(Schema.String),
+  deprecation: orNull(Deprecation)
+})
+export type Iso = typeof Iso.Type
 
 const Location = Schema.Struct({ id: Schema.Number, name: Schema.String, network_zone: Schema.String })
 export type Location = typeof Location.Type
@@ -183,6 +209,7 @@ export const loadBalancers = collection("load_balancers", "load_balancer", LoadB
 export const primaryIps = collection("primary_ips", "primary_ip", PrimaryIp)
 export const sshKeys = collection("ssh_keys", "ssh_key", SshKey)
 export const images = collection("images", "image", Image, false)
+export const isos = collection("isos", "iso", Iso, false)
 export const serverTypes = collection("server_types", "server_type", ServerType, false)
 export const locations = collection("locations", "location", Location, false)
 
