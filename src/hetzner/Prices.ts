@@ -49,7 +49,7 @@ export type Billed =
   }
   | { readonly kind: "load-balancer"; readonly type: string | undefined; readonly location: string | undefined }
 
-export interface Amount {
+interface Amount {
   /** Without VAT. */
   readonly net: number
   /** With VAT. */

@@ -1,11 +1,15 @@
 /** Choosing images and ISO images, label values of long texts, dates of retirement, and whom a load balancer serves. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import * as Policy from "kubelayer/Policy"
 import { servesAny, servesWhom } from "../../src/hetzner/BalancerTargets.ts"
+import * as Client from "../../src/hetzner/Client.ts"
 import { deprecationText, isRetired } from "../../src/hetzner/Deprecation.ts"
-import { newestImage, olderThanNewest } from "../../src/hetzner/Images.ts"
-import { findIso } from "../../src/hetzner/Isos.ts"
+import { newestImage, olderThanNewest, readSnapshots } from "../../src/hetzner/Images.ts"
+import { findIso, readIsos } from "../../src/hetzner/Isos.ts"
 import { isLabelValueOf, labelValueOf } from "../../src/hetzner/LabelValues.ts"
+import { makeGovernor } from "../../src/hetzner/Quota.ts"
 import type * as Wire from "../../src/hetzner/Wire.ts"
 import { startFake } from "./fake/support.ts"
 
@@ -89,6 +93,28 @@ describe("findIso", () => {
     assert.strictEqual(found("talos-1.11-arm.iso"), "the ISO talos-1.11-arm.iso is for arm, and the server type is x86")
     assert.strictEqual(found("old.iso"), "the ISO old.iso is not available any more")
   })
+})
+
+describe("the client", () => {
+  it.live("reads the snapshots of a label selector, and all ISO images of however many pages", () =>
+    Effect.gen(function*() {
+      const fake = yield* startFake()
+      const client = yield* Client.make({
+        credential: { token: Redacted.make(fake.token), endpoint: fake.endpoint },
+        http: fake.httpClient,
+        governor: makeGovernor(),
+        policy: Effect.succeed(Policy.make()),
+        isOwned: () => false
+      })
+      const old = yield* fake.seed.snapshot({ description: "old", labels: { os: "talos" }, created: 1_000_000_000_000 })
+      const newest = yield* fake.seed.snapshot({ description: "new", labels: { os: "talos" } })
+      yield* fake.seed.snapshot({ description: "other", labels: { os: "flatcar" } })
+      const snapshots = yield* readSnapshots(client, needs.selector)
+      assert.deepStrictEqual(snapshots.map(({ id }) => id), [old, newest])
+      assert.strictEqual(chosen(snapshots), newest)
+      for (let n = 0; n < 60; n++) yield* fake.seed.iso({ name: `iso-${n}` })
+      assert.isAbove((yield* readIsos(client)).length, 60)
+    }))
 })
 
 describe("labelValueOf", () => {
