@@ -6,6 +6,7 @@
  */
 import * as Effect from "effect/Effect"
 import type { ClusterDocument } from "../Document.ts"
+import * as DockerClient from "../layers/DockerClient.ts"
 import type { NodeInfo } from "../Model.ts"
 import type { Plan } from "../Plan.ts"
 import type { Connection } from "./Backends.ts"
@@ -72,10 +73,11 @@ interface ContainerFacts {
 const readDocker = Effect.fnUntraced(
   function*(docker: NonNullable<Connection["docker"]>, nodes: ReadonlyArray<NodeInfo>) {
     const ids = new Set(nodes.map(({ id }) => id))
-    const containers =
-      (yield* docker.client((client, abortSignal) =>
+    const containers = (yield* DockerClient.use(
+      docker,
+      (client, abortSignal) =>
         client.listContainers({ all: true, abortSignal }) as Promise<ReadonlyArray<ContainerFacts>>
-      )).filter(({ Id }) => ids.has(Id))
+    )).filter(({ Id }) => ids.has(Id))
     const images = new Map(containers.map(({ Id, Image }) => [Id, Image]))
     const keys = new Set(containers.flatMap(({ Labels }) => Object.keys(Labels ?? {})))
     const scheme = docker.scheme === "auto"

@@ -4,7 +4,6 @@
  * Only calls that are safe to repeat are retried; a create never is. An answer 304 is not an error but says that nothing
  * had to be done. How bytes travel is in `Transport.ts`, what a refusal means in `Errors.ts`.
  */
-import type Dockerode from "dockerode"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -89,7 +88,7 @@ export interface Client {
   readonly startExec: (exec: string) => Stream.Stream<Uint8Array, CallFailure>
   readonly inspectExec: (exec: string) => Effect.Effect<{ readonly ExitCode?: number | null }, CallFailure>
   /** dockerode itself, for what has no function here. The signal aborts when the fiber is interrupted. */
-  readonly use: <A>(f: (docker: Dockerode, signal: AbortSignal) => Promise<A>) => Effect.Effect<A, CallFailure>
+  readonly use: <A>(f: (dockerode: unknown, signal: AbortSignal) => Promise<A>) => Effect.Effect<A, CallFailure>
   /**
    * `GET /events`. `"Opened"` comes first: all that happens after it is in the stream. It never ends by itself; it fails
    * with `Transport` where the engine or a proxy closes it, or where nothing has come for `Policy.idleTimeout`.

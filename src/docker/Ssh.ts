@@ -5,7 +5,6 @@
  * Connections are kept for the next request, because a new one costs a handshake. Source: docker CLI,
  * `cli/connhelper`.
  */
-import type { Agent } from "node:http"
 import type { Duplex } from "node:stream"
 
 /** Where `ssh` connects to. */
@@ -40,7 +39,7 @@ const loginsAtOnce = 8
 const loginMillis = 2000
 
 /** An agent whose connections are `ssh` processes. */
-export const sshAgent = async (target: SshTarget): Promise<Agent> => {
+export const sshAgent = async (target: SshTarget): Promise<object> => {
   const [{ spawn }, http, { Duplex }] = await Promise.all([
     import("node:child_process"),
     import("node:http"),

@@ -18,6 +18,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { IncomingMessage } from "node:http"
+import { loadPackage } from "../internal/LoadPackage.ts"
 import { countCall, failWith } from "../internal/Method.ts"
 import { ProviderUnavailable } from "../ProviderError.ts"
 import { type BackendError, InvalidResponse, RequestTimeout, Transport as TransportCut } from "../Reason.ts"
@@ -74,6 +75,8 @@ interface Connected {
   readonly modem: Modem
 }
 
+type DockerodeClass = typeof import("dockerode")
+
 /**
  * dockerode on an endpoint. Its modem would merge the variables of the process under any options, and fail for a
  * DOCKER_HOST that is not a URL. So the modem is built here, with every field, and reads no environment.
@@ -82,8 +85,8 @@ const openDockerode = (endpoint: Endpoint): Effect.Effect<Dockerode, ProviderUna
   Effect.tryPromise({
     try: async () => {
       const [{ default: Dockerode }, { default: Modem }, http, https] = await Promise.all([
-        import("dockerode"),
-        import("docker-modem"),
+        loadPackage<{ readonly default: DockerodeClass }>("dockerode"),
+        loadPackage<{ readonly default: typeof import("docker-modem") }>("docker-modem"),
         import("node:http"),
         import("node:https")
       ])
@@ -399,7 +402,7 @@ export interface Connection {
   /** Opens an answer that comes bit by bit; it is closed with the scope. */
   readonly openStream: (request: Request) => Effect.Effect<Opened, CallFailure, Scope.Scope>
   /** dockerode on the same engine. */
-  readonly dockerode: Effect.Effect<Dockerode, ProviderUnavailable>
+  readonly dockerode: Effect.Effect<unknown, ProviderUnavailable>
 }
 
 const connectionOf = (connected: Connected): Connection => ({

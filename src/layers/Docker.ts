@@ -8,7 +8,6 @@
  *
  * @since 0.1.0
  */
-import type Dockerode from "dockerode"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -131,11 +130,10 @@ export interface DockerService {
   /** Runs a command in a node: its output as it comes, and last its exit code. */
   readonly exec: (cluster: string, node: string, options: ExecOptions) => Stream.Stream<ExecEvent, BackendFailure>
   /**
-   * dockerode on the same engine, for what has no method here. What it rejects with becomes a typed error; hand the
-   * signal on as `abortSignal`, and interruption ends the call.
+   * dockerode on the same engine, untyped. `kubelayer/layers/DockerClient` gives it its types.
    */
   readonly client: <A>(
-    f: (docker: Dockerode, signal: AbortSignal) => Promise<A>
+    f: (dockerode: unknown, signal: AbortSignal) => Promise<A>
   ) => Effect.Effect<A, ProviderUnavailable | BackendError>
   /**
    * What kubelayer made, in any scheme, and is provably nobody's: the process that made it ran here and is dead, and it

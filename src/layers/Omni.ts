@@ -7,7 +7,6 @@
  *
  * @since 0.1.0
  */
-import type { Channel } from "@grpc/grpc-js"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -23,7 +22,7 @@ import type { ClusterName } from "../Model.ts"
 import { type Blocker, blockersOf } from "../omni/Blockers.ts"
 import * as Client from "../omni/Client.ts"
 import { type Kubeconfig, kubeconfig, type KubeconfigOptions, talosconfig } from "../omni/Configs.ts"
-import type { ConnectionOptions } from "../omni/Connection.ts"
+import type { ConnectionOptions, GrpcChannel } from "../omni/ConnectionOptions.ts"
 import { type ClusterDefaults, createCluster } from "../omni/Create.ts"
 import { deleteCluster } from "../omni/Delete.ts"
 import { type AvailableMachine, availableMachines } from "../omni/Machines.ts"
@@ -59,6 +58,7 @@ import type { OperationReport } from "../Report.ts"
 
 export type { Blocker } from "../omni/Blockers.ts"
 export type { Kubeconfig, KubeconfigOptions } from "../omni/Configs.ts"
+export type { ConnectionOptions, GrpcChannel } from "../omni/ConnectionOptions.ts"
 export type { ClusterDefaults } from "../omni/Create.ts"
 export type { AvailableMachine, MachineSelection } from "../omni/Machines.ts"
 export type { PowerOff } from "../omni/Power.ts"
@@ -210,7 +210,7 @@ export class Omni extends Context.Service<Omni, OmniService>()("kubelayer/Omni")
  * @since 0.1.0
  */
 export class Transport
-  extends Context.Service<Transport, { readonly channel: Channel } | { readonly calls: Client.Calls }>()(
+  extends Context.Service<Transport, { readonly channel: GrpcChannel } | { readonly calls: Client.Calls }>()(
     "kubelayer/layers/Omni/Transport"
   )
 {}

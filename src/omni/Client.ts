@@ -12,7 +12,6 @@ import type {
   MessageInitShape,
   MessageShape
 } from "@bufbuild/protobuf"
-import type { Channel } from "@grpc/grpc-js"
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -23,7 +22,7 @@ import { retrying } from "../internal/Retry.ts"
 import type { Policy } from "../Policy.ts"
 import { type InvalidSpec, ProviderUnavailable } from "../ProviderError.ts"
 import { type BackendError, RequestTimeout } from "../Reason.ts"
-import type { ConnectionOptions } from "./Connection.ts"
+import type { ConnectionOptions, GrpcChannel } from "./ConnectionOptions.ts"
 import { connectionFailure, oneLine, reasonOf, type Role } from "./Errors.ts"
 import type { Credential, SignedHeaders } from "./Signing.ts"
 
@@ -191,7 +190,7 @@ export const makeOn = (
 export const make = Effect.fnUntraced(function*(
   options: ConnectionOptions,
   policy: Effect.Effect<Policy>,
-  channel?: Channel
+  channel?: GrpcChannel
 ): Effect.fn.Return<Client, InvalidSpec, Scope.Scope> {
   const grpc = yield* Effect.promise(() => import("./GrpcCalls.ts"))
   return makeOn(yield* grpc.make(options, channel), policy)

@@ -7,25 +7,11 @@
  */
 import type { Channel, ChannelOptions, Client as GrpcClient } from "@grpc/grpc-js"
 import * as Effect from "effect/Effect"
-import type * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import { X509Certificate } from "node:crypto"
+import { loadPackage } from "../internal/LoadPackage.ts"
 import { InvalidSpec, type SpecIssue } from "../ProviderError.ts"
-
-/**
- * @category models
- * @since 0.1.0
- */
-export interface ConnectionOptions {
-  /** `https://account.omni.siderolabs.io`; the port is 443 where none is given. OMNI_ENDPOINT in `layerConfig`. */
-  readonly endpoint: string
-  /** The value that Omni showed when the service account was made. OMNI_SERVICE_ACCOUNT_KEY in `layerConfig`. */
-  readonly serviceAccountKey: Redacted.Redacted<string> | string
-  /** Take an `http://` endpoint also where it is not on loopback. */
-  readonly allowHttp?: boolean
-  /** Certificates of the authorities to trust, PEM, instead of the system's. */
-  readonly ca?: string
-}
+import type { ConnectionOptions, GrpcChannel } from "./ConnectionOptions.ts"
 
 export interface Endpoint {
   /** As in `host:port`. */
@@ -135,16 +121,16 @@ export interface Connection {
 /** A connection of grpc-js, closed with the scope. On a channel from outside it closes and renews nothing. */
 export const open = Effect.fnUntraced(function*(
   endpoint: Endpoint,
-  channel: Channel | undefined
+  channel: GrpcChannel | undefined
 ): Effect.fn.Return<Connection, InvalidSpec, Scope.Scope> {
-  const grpc = yield* Effect.promise(() => import("@grpc/grpc-js"))
+  const grpc = yield* Effect.promise(() => loadPackage<typeof import("@grpc/grpc-js")>("@grpc/grpc-js"))
   const connect = () =>
     new grpc.Client(
       endpoint.target,
       endpoint.tls
         ? grpc.credentials.createSsl(endpoint.ca ?? null)
         : grpc.credentials.createInsecure(),
-      channel === undefined ? channelOptions(endpoint) : { channelOverride: channel }
+      channel === undefined ? channelOptions(endpoint) : { channelOverride: channel as Channel }
     )
   let client = yield* Effect.try({
     try: connect,

@@ -4,23 +4,18 @@
  * A streamed answer is read as fast as it is taken: what nobody takes stays with the server.
  */
 import type { DescMessage, MessageInitShape, MessageShape } from "@bufbuild/protobuf"
-import type {
-  Channel,
-  Client as GrpcClient,
-  ClientReadableStream,
-  ClientUnaryCall,
-  Metadata,
-  ServiceError
-} from "@grpc/grpc-js"
+import type { Client as GrpcClient, ClientReadableStream, ClientUnaryCall, Metadata, ServiceError } from "@grpc/grpc-js"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { loadPackage } from "../internal/LoadPackage.ts"
 import { failWith } from "../internal/Method.ts"
 import { InvalidSpec } from "../ProviderError.ts"
 import { InvalidInput } from "../Reason.ts"
 import type { Calls, CallsFailure } from "./Client.ts"
-import { type ConnectionOptions, open, resolve } from "./Connection.ts"
+import { open, resolve } from "./Connection.ts"
+import type { ConnectionOptions, GrpcChannel } from "./ConnectionOptions.ts"
 import { connectionFailure, oneLine } from "./Errors.ts"
 import { makeSigner, type SignedHeaders } from "./Signing.ts"
 
@@ -91,11 +86,11 @@ const configured = Effect.fnUntraced(function*(options: ConnectionOptions) {
 
 export const make = Effect.fnUntraced(function*(
   options: ConnectionOptions,
-  channel?: Channel
+  channel?: GrpcChannel
 ): Effect.fn.Return<Calls, InvalidSpec, Scope.Scope> {
   const { endpoint, signer } = yield* configured(options)
   const connection = yield* open(endpoint, channel)
-  const grpc = yield* Effect.promise(() => import("@grpc/grpc-js"))
+  const grpc = yield* Effect.promise(() => loadPackage<typeof import("@grpc/grpc-js")>("@grpc/grpc-js"))
   const protobuf = yield* Effect.promise(() => import("@bufbuild/protobuf"))
 
   const failed = (error: unknown, by: GrpcClient, header?: Metadata): Effect.Effect<never, CallsFailure> => {

@@ -2,6 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import Modem from "docker-modem"
 import * as Effect from "effect/Effect"
+import * as DockerClient from "kubelayer/layers/DockerClient"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
@@ -155,7 +156,7 @@ describe("the order", () => {
       ]])
       // dockerode itself reads none of them either.
       const docker = yield* serviceIn({}, { host: unix.host })
-      yield* docker.client((dockerode) => dockerode.ping())
+      yield* DockerClient.use(docker, (dockerode) => dockerode.ping())
       assert.deepStrictEqual(unix.told().slice(2), ["GET /_ping", "GET /_ping"])
       assert.strictEqual(process.env["DOCKER_HOST"], rubbish["DOCKER_HOST"])
     }))
@@ -253,7 +254,7 @@ describe("addresses", () => {
       }, { address: "127.0.0.1" })
       const docker = yield* serviceIn({ DOCKER_HOST: `${engine.host}/some/prefix/` })
       yield* docker.provider.listNodes("dev")
-      yield* docker.client((dockerode) => dockerode.listContainers())
+      yield* DockerClient.use(docker, (dockerode) => dockerode.listContainers())
       assert.deepStrictEqual(heard, [
         "/some/prefix/_ping",
         "/some/prefix/v1.41/containers/json",

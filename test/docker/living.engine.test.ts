@@ -5,6 +5,7 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import * as Docker from "kubelayer/layers/Docker"
+import * as DockerClient from "kubelayer/layers/DockerClient"
 import { Provider } from "kubelayer/Provider"
 import type { OperationReport } from "kubelayer/Report"
 import { spawn } from "node:child_process"
@@ -165,8 +166,10 @@ describe("client", () => {
   it.live("is dockerode on the same engine, with typed errors", () =>
     Effect.gen(function*() {
       const service = yield* Docker.Docker
-      assert.isString((yield* service.client((engine) => engine.version())).ApiVersion)
-      const error = yield* Effect.flip(service.client((engine) => engine.getContainer("no-such-container").inspect()))
+      assert.isString((yield* DockerClient.use(service, (engine) => engine.version())).ApiVersion)
+      const error = yield* Effect.flip(
+        DockerClient.use(service, (engine) => engine.getContainer("no-such-container").inspect())
+      )
       assert.strictEqual(error._tag === "BackendError" && error.reason._tag, "NotFoundError")
     }).pipe(Effect.provide(docker())))
 })
@@ -216,8 +219,8 @@ const container = (name: string, labels: Readonly<Record<string, string>> = {}) 
   Effect.gen(function*() {
     const service = yield* Docker.Docker
     yield* Effect.acquireRelease(
-      service.client((engine) => engine.createContainer({ name, Image: image, Labels: labels })),
-      (made) => Effect.ignore(service.client(() => made.remove({ force: true })))
+      DockerClient.use(service, (engine) => engine.createContainer({ name, Image: image, Labels: labels })),
+      (made) => Effect.ignore(DockerClient.use(service, () => made.remove({ force: true })))
     )
   })
 

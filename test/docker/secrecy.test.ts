@@ -14,6 +14,7 @@ import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
 import * as Cluster from "kubelayer/Cluster"
 import * as Docker from "kubelayer/layers/Docker"
+import * as DockerClient from "kubelayer/layers/DockerClient"
 import * as Provider from "kubelayer/Provider"
 import { inspect } from "node:util"
 import { cutAfter, pieces, refusal, type Script, silence, until } from "./fake/Conversation.ts"
@@ -218,7 +219,7 @@ describe("credentials in addresses", () => {
           docker.provider.startNodes("dev"),
           docker.createNodes({ ...spec, nodes: { image: "node" }, worker: {} }),
           Stream.runDrain(docker.provider.watchCluster("dev")),
-          docker.client((dockerode) => dockerode.info())
+          DockerClient.use(docker, (dockerode) => dockerode.info())
         ]
         for (const call of calls) {
           const shown = yield* shownBy<unknown, unknown>(call)

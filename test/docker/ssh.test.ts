@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as DockerClient from "kubelayer/layers/DockerClient"
 import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as net from "node:net"
@@ -135,7 +136,7 @@ describe.skipIf(!possible)("an engine over ssh", () => {
       const dials = engine.heard.filter(({ method }) => method === "HEAD").length
       assert.isAtMost(dials, 4)
       assert.isAbove(engine.heard.length - dials, 10)
-      yield* docker.client((dockerode) => dockerode.ping())
+      yield* DockerClient.use(docker, (dockerode) => dockerode.ping())
     }), 60_000)
 
   it.live(

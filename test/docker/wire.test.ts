@@ -8,6 +8,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
+import * as DockerClient from "kubelayer/layers/DockerClient"
 import { execFile } from "node:child_process"
 import { fileURLToPath } from "node:url"
 import {
@@ -157,7 +158,7 @@ describe("answers that are none", () => {
       const redirect = text(302, "", { Location: elsewhere.host.replace("tcp://", "http://") })
       const { docker } = yield* kindOver({ script: listIs(redirect) })
       assert.match((yield* failureOf(docker.provider.listNodes("dev"))).message, /answered with a redirect/)
-      const other = yield* failureOf(docker.client((dockerode) => dockerode.listContainers()))
+      const other = yield* failureOf(DockerClient.use(docker, (dockerode) => dockerode.listContainers()))
       assert.strictEqual(reasonTag(other), "InvalidResponse")
       assert.deepStrictEqual(elsewhere.heard, [])
     }))

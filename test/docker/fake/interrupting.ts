@@ -4,6 +4,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
+import * as DockerClient from "kubelayer/layers/DockerClient"
 import * as Docker from "../../../src/layers/Docker.ts"
 
 const inputEnds = Effect.callback<void>((resume) => {
@@ -18,7 +19,7 @@ const program = Effect.gen(function*() {
   })
   const calls = [
     docker.provider.listNodes("dev"),
-    docker.client((dockerode, abortSignal) => dockerode.listNetworks({ abortSignal })),
+    DockerClient.use(docker, (dockerode, abortSignal) => dockerode.listNetworks({ abortSignal })),
     Stream.runDrain(docker.provider.watchCluster("dev"))
   ]
   yield* Effect.raceFirst(Effect.all(calls, { concurrency: "unbounded", discard: true }), inputEnds)

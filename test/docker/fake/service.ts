@@ -5,6 +5,7 @@ import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as Docker from "kubelayer/layers/Docker"
+import * as DockerClient from "kubelayer/layers/DockerClient"
 import { ClusterName } from "kubelayer/Model"
 import type * as Policy from "kubelayer/Policy"
 import type { BackendFailure, ProviderError } from "kubelayer/ProviderError"
@@ -76,7 +77,7 @@ export const clusterless: Readonly<
   listAllClusters: ({ provider }) => provider.listAllClusters,
   checkAvailable: ({ provider }) => provider.checkAvailable,
   sweep: (docker) => docker.sweep({ olderThan: 0 }),
-  client: (docker) => docker.client((dockerode) => dockerode.info())
+  client: (docker) => DockerClient.use(docker, (dockerode) => dockerode.info())
 }
 
 /** The error that an effect fails with. */
