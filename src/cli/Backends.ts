@@ -12,6 +12,7 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import type { DockerService, SchemeChoice } from "../layers/Docker.ts"
+import * as DockerClient from "../layers/DockerClient.ts"
 import type { OmniService } from "../layers/Omni.ts"
 import type { NodeCreatorService, ProviderService } from "../Provider.ts"
 import { InvalidSpec, ProviderUnavailable, type UnknownLabelScheme } from "../ProviderError.ts"
@@ -122,14 +123,14 @@ interface Modem {
 
 const engineOf = (docker: DockerService): NonNullable<Connection["engine"]> => ({
   address: Effect.orElseSucceed(
-    docker.client(({ modem }) => {
+    DockerClient.use(docker, ({ modem }) => {
       const { host, port, protocol, socketPath } = modem as unknown as Modem
       return Promise.resolve(socketPath === undefined ? `${protocol}://${host}:${port}` : `unix://${socketPath}`)
     }),
     () => undefined
   ),
   get: (path) =>
-    docker.client(({ modem }, abortSignal) =>
+    DockerClient.use(docker, ({ modem }, abortSignal) =>
       new Promise((resolve, reject) =>
         (modem as unknown as Modem).dial(
           { path, method: "GET", statusCodes: { 200: true }, abortSignal },
