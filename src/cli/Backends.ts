@@ -130,13 +130,15 @@ const engineOf = (docker: DockerService): NonNullable<Connection["engine"]> => (
     () => undefined
   ),
   get: (path) =>
-    DockerClient.use(docker, ({ modem }, abortSignal) =>
-      new Promise((resolve, reject) =>
-        (modem as unknown as Modem).dial(
-          { path, method: "GET", statusCodes: { 200: true }, abortSignal },
-          (error, body) => error === null || error === undefined ? resolve(body) : reject(error as Error)
+    DockerClient.use(
+      docker,
+      ({ modem }, abortSignal) =>
+        new Promise((resolve, reject) =>
+          (modem as unknown as Modem).dial(
+            { path, method: "GET", statusCodes: { 200: true }, abortSignal },
+            (error, body) => error === null || error === undefined ? resolve(body) : reject(error as Error)
+          )
         )
-      )
     )
 })
 
