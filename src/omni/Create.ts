@@ -271,17 +271,20 @@ const awaitNodes = (context: Context, call: Call, spec: ClusterSpec, before: Rea
     const settled = new Set<string>()
     const enough = (nodes: ReadonlyArray<NodeInfo>) =>
       count(nodes, "control-plane") >= spec.controlPlanes && count(nodes, "worker") >= spec.workers
+    const settle = (nodes: ReadonlyArray<NodeInfo>) =>
+      Effect.forEach(nodes, (node) => {
+        settled.add(node.id)
+        return operation.record(subjectOf(node), before.has(node.id) ? new AlreadyDone({}) : new Done({}))
+      }, { discard: true })
+    // Omni names a machine at about the time when it runs; until then its id is its name.
+    const isNew = (node: NodeInfo) => node.state === "running" && node.name !== node.id && !settled.has(node.id)
     let nodes: ReadonlyArray<NodeInfo> = []
     while (!enough(nodes)) {
       nodes = yield* machines.until((seen) => {
         const all = toNodes(clusterName, seen.values())
-        return enough(all) || all.some((node) => node.state === "running" && !settled.has(node.id)) ? all : undefined
+        return enough(all) || all.some(isNew) ? all : undefined
       })
-      for (const node of nodes) {
-        if (node.state !== "running" || settled.has(node.id)) continue
-        settled.add(node.id)
-        yield* operation.record(subjectOf(node), before.has(node.id) ? new AlreadyDone({}) : new Done({}))
-      }
+      yield* settle(nodes.filter(isNew))
     }
     yield* operation.emit({ _tag: "Waiting", subject: clusterSubject(clusterName), reason: "it is not ready yet" })
     yield* untilStatus(context.waits, clusterName, isReady).pipe(
@@ -290,6 +293,8 @@ const awaitNodes = (context: Context, call: Call, spec: ClusterSpec, before: Rea
         () => Effect.fail(operation.error(new NotFoundError({ detail: "the cluster was deleted meanwhile" })))
       )
     )
+    const last = yield* machines.until((seen) => toNodes(clusterName, seen.values()))
+    yield* settle(last.filter((node) => node.state === "running" && !settled.has(node.id)))
   }))
 
 const carryOut = Effect.fnUntraced(function*(

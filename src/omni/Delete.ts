@@ -90,6 +90,33 @@ const destroyDisconnected = Effect.fnUntraced(function*(
   })
 })
 
+/** Kinds of machines that have no label of their cluster; a template marks those that it manages. */
+const kindsOfMachines = [Kinds.KernelArgs, Kinds.MachineInstallDiskConfig] as const
+
+/** Leaves what a template said of the machines to whoever uses them next: it stays, without the mark of the template. */
+const releaseMachines = (
+  state: State,
+  operation: Operation,
+  nodes: ReadonlyArray<NodeInfo>
+): Effect.Effect<void, CallFailure> =>
+  nodes.length === 0 ? Effect.void : Effect.forEach(kindsOfMachines, (each) =>
+    Effect.gen(function*() {
+      const kind = each as unknown as Kind<never>
+      const ids = new Set(nodes.map(({ id }) => id))
+      const marked = (yield* state.list(kind)).filter(({ metadata }) =>
+        ids.has(metadata.id) && Labels.isUsers(metadata) &&
+        Object.hasOwn(metadata.annotations, Labels.managedByTemplates)
+      )
+      yield* Effect.forEach(marked, ({ metadata: { id } }) =>
+        state.modify(kind, id, (resource) => {
+          const { [Labels.managedByTemplates]: mark, ...annotations } = resource.metadata.annotations
+          return mark === undefined ? undefined : { ...resource, metadata: { ...resource.metadata, annotations } }
+        }).pipe(Effect.catchIf((error) => isReason(error, "NotFoundError"), () => Effect.void)), {
+        concurrency: operation.policy.concurrency.delete,
+        discard: true
+      })
+    }), { concurrency: 2, discard: true })
+
 /** The server refuses a locked cluster as invalid input, in words that may change. */
 const asLocked = (operation: Operation, subject: Subject, cluster: Resource<ClusterSpec>, error: CallFailure) =>
   isLocked(cluster.metadata) && (isReason(error, "InvalidInput") || isReason(error, "Protected"))
@@ -194,6 +221,7 @@ export const deleteCluster = (context: Context) => (operation: Operation): Effec
         } else {
           yield* tellDisconnected(operation, subject, lost)
         }
+        if (!isLocked(cluster.metadata)) yield* releaseMachines(state, operation, nodes)
         yield* accompany(state, operation, subject, nodes, outcome)
         yield* operation.emit({ _tag: "Sent", subject, call: "teardown" })
         yield* Effect.catch(

@@ -28,6 +28,9 @@ const stages: ReadonlyArray<readonly [name: string, state: NodeState]> = [
   ["POWERED_OFF", "stopped"]
 ]
 
+/** The stage of a machine that runs. */
+export const runningStage = 4
+
 /** The phases of a cluster, by their numbers. */
 const phases: ReadonlyArray<readonly [name: string, phase: ClusterPhase]> = [
   ["UNKNOWN", "unknown"],

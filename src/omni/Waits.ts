@@ -18,7 +18,7 @@ import { type Blocker, describe } from "./Blockers.ts"
 import * as Labels from "./Labels.ts"
 import type { ClusterMachineStatusSpec, ClusterStatusSpec, MachineStatusSpec } from "./proto/specs_pb.ts"
 import { type CallFailure, Kinds, type Resource, type State } from "./State.ts"
-import { isReady, nameOf, runningPhase } from "./Translate.ts"
+import { isReady, nameOf, runningPhase, runningStage } from "./Translate.ts"
 import { one, picture, type SharedStatuses } from "./Watches.ts"
 
 type WaitFailure = ClusterNotFound | CallFailure
@@ -147,16 +147,13 @@ export const untilStatus = (
     yield* orNotFound(cluster)(Effect.map(fitting, Option.getOrUndefined))
   })
 
-/** The stage of a machine that runs. */
-const stageRunning = 4
-
 /** Waits until the cluster has all machines that it requests, and each of them runs. */
 export const awaitRunning = (context: WaitContext) => (cluster: ClusterName, options: WaitOptions = {}) =>
   untilStatus(
     context,
     cluster,
     (spec) => spec.phase === runningPhase && spec.machines?.total === spec.machines?.requested,
-    ({ metadata, spec }) => spec.stage === stageRunning && metadata.phase === "running"
+    ({ metadata, spec }) => spec.stage === runningStage && metadata.phase === "running"
   )
     .pipe(withinTimeout(context, cluster, () => `cluster ${cluster} did not run`, options))
 

@@ -109,6 +109,7 @@ export const Kinds = {
     "ClusterMachineStatuses",
     (specs) => specs.ClusterMachineStatusSpecSchema
   ),
+  ClusterMachine: kind<Specs.ClusterMachineSpec>("ClusterMachines", (specs) => specs.ClusterMachineSpecSchema),
   MachineStatus: kind<Specs.MachineStatusSpec>("MachineStatuses", (specs) => specs.MachineStatusSpecSchema),
   MachineClass: kind<Specs.MachineClassSpec>("MachineClasses", (specs) => specs.MachineClassSpecSchema),
   ConfigPatch: kind<Specs.ConfigPatchSpec>("ConfigPatches", (specs) => specs.ConfigPatchSpecSchema),
