@@ -20,12 +20,13 @@ import { InvalidClusterName, InvalidSpec, NodesNotCreated } from "../ProviderErr
 import { NameTaken, NotFoundError } from "../Reason.ts"
 import { AlreadyDone, Done, Failed, type OperationReport } from "../Report.ts"
 import { withBlockers } from "./Blockers.ts"
-import { follow } from "./Follow.ts"
+import { subjectOf, toNodes } from "./ClusterNodes.ts"
 import * as Labels from "./Labels.ts"
+import { latest } from "./Latest.ts"
 import { choose, type MachineSelection, newestFitting, selects } from "./Machines.ts"
 import type { Management } from "./Management.ts"
-import { subjectOf, toNodes } from "./Members.ts"
 import { type Call, makeCall } from "./Rollback.ts"
+import { picture } from "./SharedWatch.ts"
 import { type CallFailure, Kinds, type State } from "./State.ts"
 import { type KnownMachine, knownMachine } from "./template/Machines.ts"
 import { fromCounts, setId, type Template } from "./template/Model.ts"
@@ -36,7 +37,6 @@ import { sync } from "./template/Sync.ts"
 import { bare, latestKubernetes, usableTalos } from "./template/Versions.ts"
 import { isReady } from "./Translate.ts"
 import { untilStatus, type WaitContext } from "./Waits.ts"
-import { picture } from "./Watches.ts"
 
 /**
  * What `createNodes` makes clusters of.
@@ -263,7 +263,7 @@ const awaitNodes = (context: Context, call: Call, spec: ClusterSpec, before: Rea
   Effect.scoped(Effect.gen(function*() {
     const { operation } = call
     const { clusterName } = operation
-    const machines = yield* follow(
+    const machines = yield* latest(
       picture(context.state, Kinds.ClusterMachineStatus, { [Labels.cluster]: clusterName })
     )
     const count = (nodes: ReadonlyArray<NodeInfo>, role: NodeInfo["role"]) =>

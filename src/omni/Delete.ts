@@ -16,11 +16,11 @@ import type { Subject } from "../Progress.ts"
 import { Protected } from "../Reason.ts"
 import { AlreadyDone, Done, Failed, type Outcome } from "../Report.ts"
 import { disconnectedMachines, isLocked, withBlockers } from "./Blockers.ts"
+import { subjectOf, toNodes } from "./ClusterNodes.ts"
 import * as Labels from "./Labels.ts"
-import { subjectOf, toNodes } from "./Members.ts"
 import type { ClusterSpec } from "./proto/specs_pb.ts"
+import { one, picture } from "./SharedWatch.ts"
 import { type CallFailure, isReason, type Kind, Kinds, type Resource, type State } from "./State.ts"
-import { one, picture } from "./Watches.ts"
 
 interface Context {
   readonly state: State

@@ -13,13 +13,13 @@ import type { NodeInfo } from "../Model.ts"
 import { NoNodes } from "../ProviderError.ts"
 import { Conflict, NotFoundError, ServerFault } from "../Reason.ts"
 import { AlreadyDone, Done, Failed, type Outcome, Unsupported } from "../Report.ts"
-import { follow, type Followed } from "./Follow.ts"
+import { listNodes, subjectOf, toNodes } from "./ClusterNodes.ts"
 import * as Labels from "./Labels.ts"
+import { type Latest, latest } from "./Latest.ts"
 import type { Management } from "./Management.ts"
-import { listNodes, subjectOf, toNodes } from "./Members.ts"
 import type { ClusterMachineStatusSpec } from "./proto/specs_pb.ts"
+import { picture } from "./SharedWatch.ts"
 import { type CallFailure, isReason, Kinds, type Resource, type State } from "./State.ts"
-import { picture } from "./Watches.ts"
 
 /**
  * Which machines `stopNodes` powers off: those that Omni can power on again, or all, for who has another way to do so.
@@ -41,7 +41,7 @@ const alreadyDone = new AlreadyDone({})
 const notManaged = "no static infra provider manages this machine, so Omni could not power it on again " +
   "(the layer's option `powerOff: \"always\"` overrides this)"
 
-type Machines = Followed<ReadonlyMap<string, Resource<ClusterMachineStatusSpec>>, CallFailure>
+type Machines = Latest<ReadonlyMap<string, Resource<ClusterMachineStatusSpec>>, CallFailure>
 
 /** The nodes of the operation's cluster, which of them have their power managed, and what becomes of them. */
 const lookAt = Effect.fnUntraced(function*({ state }: Context, operation: Operation) {
@@ -121,7 +121,7 @@ export const stop = (context: Context) => (operation: Operation) =>
     const acts = ({ id, state }: NodeInfo) =>
       state === "stopping" || manageable.has(id) || context.powerOff === "always"
     const machines = nodes.some((node) => !isOff(node) && acts(node))
-      ? yield* followMachines(context, operation)
+      ? yield* latestMachines(context, operation)
       : { until: () => Effect.never }
     for (const wave of waves(nodes).reverse()) {
       yield* operation.wave(
@@ -136,8 +136,8 @@ export const stop = (context: Context) => (operation: Operation) =>
     }
   }))
 
-const followMachines = ({ state }: Context, operation: Operation) =>
-  follow(picture(state, Kinds.ClusterMachineStatus, { [Labels.cluster]: operation.clusterName }))
+const latestMachines = ({ state }: Context, operation: Operation) =>
+  latest(picture(state, Kinds.ClusterMachineStatus, { [Labels.cluster]: operation.clusterName }))
 
 const startNode =
   (context: Context, operation: Operation, machines: Machines, manageable: ReadonlySet<string>) =>
@@ -214,7 +214,7 @@ export const start = (context: Context) => (operation: Operation) =>
     if (nodes.every((node) => node.state === "running")) {
       return yield* Effect.forEach(nodes, (node) => operation.record(subjectOf(node), alreadyDone), { discard: true })
     }
-    const machines = yield* followMachines(context, operation)
+    const machines = yield* latestMachines(context, operation)
     for (const wave of waves(nodes)) {
       yield* operation.wave(
         wave,

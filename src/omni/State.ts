@@ -4,7 +4,7 @@
  * What the server answers on the way is settled here once. A resource that is gone after a teardown is done; one that
  * somebody else tears down is torn down; a type that this server does not know has no resources; a conflict is read
  * again; a server that is too old to tear down gets an update instead. What a watch does when it is cut is in
- * `Resume.ts`.
+ * `Reconnect.ts`.
  * Source: COSI resource API (`cosi.resource.State`), as measured on Omni 1.9.
  */
 import type { Message } from "@bufbuild/protobuf"
@@ -17,7 +17,7 @@ import { BackendError, Conflict, InvalidInput, InvalidResponse, NotFoundError, t
 import type { CallFailure, CallSettings, Client } from "./Client.ts"
 import { codes, oneLine } from "./Errors.ts"
 import type { Resource as WireResource } from "./proto/cosi_pb.ts"
-import { resuming } from "./Resume.ts"
+import { reconnecting } from "./Reconnect.ts"
 import * as Wire from "./Wire.ts"
 import type { Changed, Kind, New, Protos, Resource } from "./Wire.ts"
 
@@ -278,7 +278,7 @@ export const make = (client: Client, protos: Protos): State => {
   const watch: State["watch"] = <S extends Message>(kind: Kind<S>, watched: Watched) => {
     const byId = "id" in watched
     const labels = byId ? {} : watched.labels
-    return resuming<WatchEvent<S>>({
+    return reconnecting<WatchEvent<S>>({
       policy: client.policy,
       open: (bookmark) =>
         client.stream(method.watch, {

@@ -17,9 +17,9 @@ import { RequestTimeout } from "../Reason.ts"
 import { type Blocker, describe } from "./Blockers.ts"
 import * as Labels from "./Labels.ts"
 import type { ClusterMachineStatusSpec, ClusterStatusSpec, MachineStatusSpec } from "./proto/specs_pb.ts"
+import { one, picture, type SharedStatuses } from "./SharedWatch.ts"
 import { type CallFailure, Kinds, type Resource, type State } from "./State.ts"
 import { isReady, nameOf, runningPhase, runningStage } from "./Translate.ts"
-import { one, picture, type SharedStatuses } from "./Watches.ts"
 
 type WaitFailure = ClusterNotFound | CallFailure
 

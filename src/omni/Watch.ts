@@ -12,12 +12,12 @@ import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 import type { ClusterName, ClusterStatus } from "../Model.ts"
 import { ClusterNotFound } from "../ProviderError.ts"
+import { toNodes } from "./ClusterNodes.ts"
 import * as Labels from "./Labels.ts"
-import { toNodes } from "./Members.ts"
 import type { ClusterMachineStatusSpec, ClusterSpec, ClusterStatusSpec } from "./proto/specs_pb.ts"
+import { one, picture, type SharedStatuses } from "./SharedWatch.ts"
 import { type CallFailure, Kinds, type Resource, type State } from "./State.ts"
 import { toStatus } from "./Translate.ts"
-import { one, picture, type SharedStatuses } from "./Watches.ts"
 
 /** What has been told so far; absent until it has. */
 interface Seen {

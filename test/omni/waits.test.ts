@@ -5,9 +5,9 @@ import * as Fiber from "effect/Fiber"
 import { TestClock } from "effect/testing"
 import type { ClusterName } from "kubelayer/Model"
 import { blockersOf } from "../../src/omni/Blockers.ts"
+import { makeSharedStatuses } from "../../src/omni/SharedWatch.ts"
 import { Kinds } from "../../src/omni/State.ts"
 import { awaitReady, awaitRunning, awaitUpgrade } from "../../src/omni/Waits.ts"
-import { makeSharedStatuses } from "../../src/omni/Watches.ts"
 import { makeStore } from "./support/store.ts"
 
 const dev = "dev" as ClusterName

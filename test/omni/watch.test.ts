@@ -6,10 +6,10 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
 import type { ClusterName, ClusterStatus } from "kubelayer/Model"
-import { getStatus, listNodes } from "../../src/omni/Members.ts"
+import { getStatus, listNodes } from "../../src/omni/ClusterNodes.ts"
+import { makeSharedStatuses, picture } from "../../src/omni/SharedWatch.ts"
 import { Kinds } from "../../src/omni/State.ts"
 import { watchCluster } from "../../src/omni/Watch.ts"
-import { makeSharedStatuses, picture } from "../../src/omni/Watches.ts"
 import { makeStore } from "./support/store.ts"
 
 const dev = "dev" as ClusterName

@@ -1,10 +1,10 @@
 /**
- * A watch that goes on when it is cut: by the server's stop, a proxy, a network, or because its bookmark is too old.
+ * Opens a watch again after a cut: a server that stops, a proxy, a network, or a bookmark that is too old.
  *
- * Each event carries a bookmark. After a cut the watch is opened again from the last one, at the pace of `Policy.poll`, so
- * that no change is lost and none is told twice. Where the server does not know the bookmark any more, everything is told
- * anew, after a word of its own. The first opening is repeated as any other read is: by `Policy.retry`, and not at all where
- * no connection could be made.
+ * Each event carries a bookmark. After a cut the watch continues from the last bookmark, at the pace of `Policy.poll`, so
+ * that no change is lost or reported twice. If the server does not know the bookmark any more, all resources are
+ * reported again after a `restarted` event. The first opening is retried by `Policy.retry`, as any other read, and not
+ * at all if no connection can be made.
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -22,32 +22,32 @@ import { BackendError, Transport } from "../Reason.ts"
 import type { CallFailure } from "./Client.ts"
 import type { Event, WatchResponse } from "./proto/cosi_pb.ts"
 
-interface Resuming<A> {
+interface Reconnecting<A> {
   readonly policy: Effect.Effect<Policy>
-  /** Opens the watch: from a bookmark, or else with all that is there first. */
+  /** Opens the watch from a bookmark, or with all that exists first. */
   readonly open: (bookmark: Uint8Array | undefined) => Stream.Stream<WatchResponse, CallFailure>
-  /** None for an event that says nothing. A failure is one of the watch, and cuts it. */
+  /** None for an event without news. A failure cuts the watch. */
   readonly event: (event: Event) => Effect.Effect<Option.Option<A>, BackendError>
-  /** Whether an error means that there never is anything to see; what is told then, once. */
+  /** Whether an error means that there is never anything to see; `empty` is reported then, once. */
   readonly isEmpty: (error: CallFailure) => boolean
   readonly empty: ReadonlyArray<A>
-  /** What is told before everything is told anew. */
+  /** What is reported before all resources are reported again. */
   readonly restarted: ReadonlyArray<A>
-  /** Whether it goes on from the last bookmark at all. */
+  /** Whether the watch continues from the last bookmark. */
   readonly keepsBookmark: boolean
 }
 
 type Messages = Pull.Pull<readonly [WatchResponse, ...Array<WatchResponse>], CallFailure>
 
-/** A watch that lived this long was a good one: the pace of opening starts anew. */
+/** After a watch that lasted this long, the pace of opening starts again. */
 const goodLifeMillis = 1000
 
-/** Whether a watch that failed so may be opened again. */
+/** Whether a watch with this failure may be opened again. */
 const passes = (error: CallFailure): boolean => error._tag === "ProviderUnavailable" || error.isRetryable
 
 const isConflict = (error: CallFailure): boolean => error instanceof BackendError && error.reason._tag === "Conflict"
 
-/** How long a schedule has one wait; none where it is through. */
+/** How long a schedule waits; none if it has ended. */
 const delayOf = (step: Pull.Pull<readonly [unknown, Duration.Duration], never, unknown>) =>
   step.pipe(
     Effect.map(([, delay]) => Option.some(delay)),
@@ -57,22 +57,22 @@ const delayOf = (step: Pull.Pull<readonly [unknown, Duration.Duration], never, u
 const sleepOrFail = (delay: Option.Option<Duration.Duration>, error: CallFailure): Effect.Effect<void, CallFailure> =>
   Option.isNone(delay) ? Effect.fail(error) : Effect.sleep(delay.value)
 
-export const resuming = <A>(options: Resuming<A>): Stream.Stream<A, CallFailure> =>
+export const reconnecting = <A>(options: Reconnecting<A>): Stream.Stream<A, CallFailure> =>
   Stream.unwrap(Effect.gen(function*() {
     const policy = yield* options.policy
     const outer = yield* Effect.scope
 
     let open: { readonly messages: Messages; readonly scope: Scope.Closeable; readonly since: number } | undefined
     let bookmark: Uint8Array | undefined
-    /** Something has been told, so that it would be told twice if everything were told anew. */
-    let told = false
+    /** Something was reported, and would be reported twice if all were reported again. */
+    let reported = false
     let everOpened = false
     let silent = false
     let lastSeen = yield* Clock.currentTimeMillis
     let pace = yield* Schedule.toStep(policy.poll)
     const firstPace = yield* Schedule.toStep(policy.retry)
     const firstUntil = lastSeen + Duration.toMillis(policy.readTimeout)
-    const owed: Array<A> = []
+    const pending: Array<A> = []
 
     const opening = Effect.gen(function*() {
       const scope = yield* Scope.fork(outer)
@@ -89,14 +89,14 @@ export const resuming = <A>(options: Resuming<A>): Stream.Stream<A, CallFailure>
       return scope === undefined ? Effect.void : Scope.close(scope, Exit.void)
     })
 
-    /** What the events of one message say. The bookmark moves with what is told, and not before. */
-    const tell = (messages: ReadonlyArray<WatchResponse>) =>
+    /** Queues the events of messages. The bookmark moves with the events, and not before. */
+    const queue = (messages: ReadonlyArray<WatchResponse>) =>
       Effect.gen(function*() {
         for (const event of messages.flatMap((message) => message.event)) {
-          const said = yield* options.event(event)
-          if (Option.isSome(said)) {
-            owed.push(said.value)
-            told = true
+          const news = yield* options.event(event)
+          if (Option.isSome(news)) {
+            pending.push(news.value)
+            reported = true
           }
           if (event.bookmark !== undefined && event.bookmark.length > 0) bookmark = event.bookmark
         }
@@ -114,10 +114,10 @@ export const resuming = <A>(options: Resuming<A>): Stream.Stream<A, CallFailure>
         )
       }
       if (isConflict(error) || (bookmark === undefined && options.keepsBookmark)) {
-        // The bookmark is not known any more, or none has come yet.
+        // The server does not know the bookmark any more, or none has come yet.
         bookmark = undefined
-        if (told) owed.push(...options.restarted)
-        told = false
+        if (reported) pending.push(...options.restarted)
+        reported = false
       }
       if (lastSeen >= since) lastSeen = now
       else if (now - lastSeen > Duration.toMillis(policy.idleTimeout)) return yield* Effect.fail(error)
@@ -128,7 +128,7 @@ export const resuming = <A>(options: Resuming<A>): Stream.Stream<A, CallFailure>
 
     const next: Effect.Effect<readonly [A, ...Array<A>], CallFailure> = Effect.gen(function*() {
       while (true) {
-        const [first, ...rest] = owed.splice(0)
+        const [first, ...rest] = pending.splice(0)
         if (first !== undefined) return [first, ...rest] as const
         if (silent) return yield* Effect.never
         const current = open ?? (yield* opening)
@@ -136,7 +136,7 @@ export const resuming = <A>(options: Resuming<A>): Stream.Stream<A, CallFailure>
           everOpened = true
           return Effect.flatMap(Clock.currentTimeMillis, (now) => {
             lastSeen = now
-            return tell(messages)
+            return queue(messages)
           })
         }))
         if (result._tag === "Success") continue
@@ -146,7 +146,7 @@ export const resuming = <A>(options: Resuming<A>): Stream.Stream<A, CallFailure>
           const error = yield* Effect.flip(failWith(new Transport({ detail: "the server ended the watch" })))
           yield* afterCut(error, current.since)
         } else if (!everOpened && options.isEmpty(failure)) {
-          owed.push(...options.empty)
+          pending.push(...options.empty)
           silent = true
         } else {
           yield* afterCut(failure, current.since)

@@ -1,9 +1,8 @@
 /**
- * What there is of a kind, kept up to date by a watch; and the one watch of a cluster's status that all who wait for the
- * cluster share.
+ * Keeps the resources of a kind up to date by a watch, and shares one watch of a cluster's status among all callers.
  *
- * Nothing is polled. Events that come together make one picture. Who joins a shared watch gets the present state at once;
- * it is opened with the first and closed with the last.
+ * Nothing is polled. Events that come together give one value. A caller that joins a shared watch gets the present state
+ * at once. The watch opens with its first caller and closes with its last.
  */
 import type { Message } from "@bufbuild/protobuf"
 import * as Effect from "effect/Effect"
@@ -15,7 +14,7 @@ import type { ClusterName } from "../Model.ts"
 import type { ClusterStatusSpec } from "./proto/specs_pb.ts"
 import { type CallFailure, type Kind, Kinds, type LabelQuery, type Resource, type State } from "./State.ts"
 
-/** The resources of a kind whose labels fit, by id: first all that there are, then all after each change. */
+/** The resources of a kind whose labels match, by id: all that exist first, then all of them after each change. */
 export const picture = <S extends Message>(
   state: State,
   kind: Kind<S>,
@@ -50,7 +49,7 @@ export const picture = <S extends Message>(
       return next
     }))
 
-/** One resource as it is, and as it becomes; undefined while it is not there. */
+/** One resource: its present state first, then each change; undefined while it does not exist. */
 export const one = <S extends Message>(
   state: State,
   kind: Kind<S>,
@@ -61,12 +60,12 @@ export const one = <S extends Message>(
     Stream.map((event) => event._tag === "Destroyed" ? undefined : event.resource)
   )
 
-/** The statuses of clusters, each watched once however many listen. */
+/** The statuses of clusters. Each is watched once for any number of callers. */
 export interface SharedStatuses {
   readonly of: (cluster: ClusterName) => Stream.Stream<Resource<ClusterStatusSpec> | undefined, CallFailure>
 }
 
-/** The streams of a layer; they end with its scope. */
+/** Creates the shared watches of a layer; they end with its scope. */
 export const makeSharedStatuses = (state: State): Effect.Effect<SharedStatuses, never, Scope.Scope> =>
   Effect.map(
     RcMap.make({
@@ -76,7 +75,7 @@ export const makeSharedStatuses = (state: State): Effect.Effect<SharedStatuses, 
     (shared) => ({
       of: (cluster) =>
         Stream.unwrap(RcMap.get(shared, cluster)).pipe(
-          // What failed runs for many; who is told is the method of each.
+          // One failure reaches many callers; each gets it as an error of its own method.
           Stream.catchTag("BackendError", ({ reason }) => Stream.fromEffect(failWith(reason)))
         )
     })

@@ -10,7 +10,7 @@ import * as Policy from "kubelayer/Policy"
 import { ProviderUnavailable } from "kubelayer/ProviderError"
 import { BackendError, Conflict, type Reason, Transport, Unauthorized } from "kubelayer/Reason"
 import type { WatchResponse } from "../../src/omni/proto/cosi_pb.ts"
-import { resuming } from "../../src/omni/Resume.ts"
+import { reconnecting } from "../../src/omni/Reconnect.ts"
 import type { CallFailure } from "../../src/omni/State.ts"
 
 const failure = (reason: Reason) => new BackendError({ provider: "omni", operation: "test", reason })
@@ -29,7 +29,7 @@ const established = { event: [] } as unknown as WatchResponse
 const watched = (streams: ReadonlyArray<Stream.Stream<WatchResponse, CallFailure>>, keepsBookmark = true) => {
   const opened: Array<string | undefined> = []
   let closed = 0
-  const stream = resuming<string>({
+  const stream = reconnecting<string>({
     policy: Effect.succeed(Policy.make({ poll: Policy.defaults.poll, idleTimeout: "1 minute" })),
     open: (bookmark) =>
       Stream.suspend(() => {

@@ -1,8 +1,8 @@
 /**
- * Which machines are a cluster's, and how the cluster is: the reads behind every act.
+ * Reads the machines and the status of a cluster.
  *
- * A cluster exists where its `Cluster` resource is; its nodes are the machines that Omni has assigned to it. The server
- * filters by the cluster's label, and what comes back is looked at again.
+ * A cluster exists while its `Cluster` resource exists; its nodes are the machines that Omni assigned to it. The server
+ * filters by the cluster's label, and the client checks the label again.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -29,7 +29,7 @@ export const listNodes =
       (machines) => toNodes(cluster, machines)
     )
 
-/** Two calls at once; a third one where Omni has nothing to say of the cluster yet. */
+/** Reads with two calls at once, and a third while Omni has no status of the cluster. */
 export const getStatus =
   (state: State, endpoint: string) =>
   (cluster: ClusterName): Effect.Effect<Option.Option<ClusterStatus>, CallFailure> =>

@@ -1,7 +1,7 @@
 /**
- * Many who wait for something of the same stream: one listens, and all look at what has come last.
+ * Keeps the latest value of a stream, so that the nodes of an operation wait on one watch.
  *
- * What nodes of one operation wait for is told by one watch. It is closed with the scope.
+ * The stream is closed with the scope.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -9,24 +9,24 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as SubscriptionRef from "effect/SubscriptionRef"
 
-export interface Followed<A, E> {
-  /** The first thing that `f` finds in what is there now or comes later. */
+export interface Latest<A, E> {
+  /** Returns the first result of `f` that is not `undefined`, for the present value or a later one. */
   readonly until: <B>(f: (value: A) => B | undefined) => Effect.Effect<B, E>
 }
 
-type Latest<A, E> = { readonly value: A } | { readonly error: E } | undefined
+type Value<A, E> = { readonly value: A } | { readonly error: E } | undefined
 
-export const follow = <A, E>(stream: Stream.Stream<A, E>): Effect.Effect<Followed<A, E>, never, Scope.Scope> =>
+export const latest = <A, E>(stream: Stream.Stream<A, E>): Effect.Effect<Latest<A, E>, never, Scope.Scope> =>
   Effect.gen(function*() {
-    const latest = yield* SubscriptionRef.make<Latest<A, E>>(undefined)
+    const ref = yield* SubscriptionRef.make<Value<A, E>>(undefined)
     yield* Effect.forkScoped(
-      Stream.runForEach(stream, (value) => SubscriptionRef.set(latest, { value })).pipe(
-        Effect.catch((error) => SubscriptionRef.set(latest, { error }))
+      Stream.runForEach(stream, (value) => SubscriptionRef.set(ref, { value })).pipe(
+        Effect.catch((error) => SubscriptionRef.set(ref, { error }))
       )
     )
     return {
       until: <B>(f: (value: A) => B | undefined): Effect.Effect<B, E> =>
-        SubscriptionRef.changes(latest).pipe(
+        SubscriptionRef.changes(ref).pipe(
           Stream.mapEffect((seen): Effect.Effect<B | undefined, E> =>
             seen === undefined
               ? Effect.succeed(undefined)
