@@ -3,6 +3,11 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as TestClock from "effect/testing/TestClock"
+import * as Policy from "kubelayer/Policy"
+import { makeActions } from "../../src/hetzner/Actions.ts"
+import type { Client } from "../../src/hetzner/Client.ts"
+import { asDelete, CurrentUrgency, makeGovernor, type Urgency } from "../../src/hetzner/Quota.ts"
 import { onFake, ours, type Rig } from "./support/rig.ts"
 
 const seeded = (fake: Rig["fake"], cluster: string, count: number, status: "off" | "running") =>
@@ -51,6 +56,27 @@ describe("a delete", () => {
         yield* Effect.sleep("2 seconds")
         assert.isAtMost(yield* timed("two"), alone * 1.5)
       })))
+
+  it.effect("does not share the polls of actions that a start waits for (H10)", () =>
+    Effect.gen(function*() {
+      const polls: Array<readonly [urgency: Urgency, ids: unknown]> = []
+      const client = {
+        redact: String,
+        read: (_path: string, _reply: unknown, { id }: { readonly id: ReadonlyArray<number> }) =>
+          Effect.map(CurrentUrgency, (urgency) => {
+            polls.push([urgency, id])
+            return { actions: id.map((each) => ({ id: each, command: "x", status: "success" })) }
+          })
+      } as unknown as Client
+      const actions = makeActions(client, makeGovernor(), Effect.succeed(Policy.make()))
+      const running = (id: number) => actions.await([{ id, command: "x", status: "running" }], {})
+      const waits = yield* Effect.forkChild(
+        Effect.all([running(1), asDelete(running(2)), running(3)], { concurrency: "unbounded" })
+      )
+      yield* TestClock.adjust("1 minute")
+      yield* Fiber.join(waits)
+      assert.sameDeepMembers(polls, [["usual", [1, 3]], ["delete", [2]]])
+    }))
 
   it.live("removeNodes has its urgency too (H10)", () =>
     onFake({ fake: { duration: "2 seconds" } }, ({ fake, hetzner }) =>
