@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as HetznerFake from "../../src/testing/HetznerFake.ts"
 import * as OmniFake from "../../src/testing/OmniFake.ts"
-import { converse, empty, json, type Script, text } from "../docker/fake/Conversation.ts"
+import { converse, empty, json, type Script, text } from "../docker/support/Conversation.ts"
 import { command, onMemory, simulator } from "./support/run.ts"
 
 interface Found {

@@ -1,7 +1,7 @@
 /** Which addresses nodes get in a subnet, and which subnets are tried for a network. */
 import { assert, describe, it } from "@effect/vitest"
 import { freeAddresses, subnetsToTry } from "../../src/docker/Plan.ts"
-import { randomOf } from "./fake/random.ts"
+import { randomOf } from "./support/random.ts"
 
 describe("addresses and subnets", () => {
   const toNumber = (address: string): number => address.split(".").reduce((sum, octet) => sum * 256 + Number(octet), 0)

@@ -9,10 +9,10 @@ import * as path from "node:path"
 import { inspect } from "node:util"
 import { resolve } from "../../src/docker/Connection.ts"
 import { modemFields } from "../../src/docker/Transport.ts"
-import { asked, checked, type Env, serviceIn, systemSocket, twoEngines, unavailable } from "./fake/connecting.ts"
-import { converse, json, temporaryFolder, text } from "./fake/Conversation.ts"
-import { pretend } from "./fake/Engine.ts"
-import { type Home, makeHome } from "./fake/home.ts"
+import { asked, checked, type Env, serviceIn, systemSocket, twoEngines, unavailable } from "./support/connecting.ts"
+import { converse, json, temporaryFolder, text } from "./support/Conversation.ts"
+import { type Home, makeHome } from "./support/home.ts"
+import { pretend } from "./support/pretend.ts"
 
 describe("the order", () => {
   it.live("the option `host` beats DOCKER_HOST", () =>

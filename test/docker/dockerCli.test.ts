@@ -5,10 +5,10 @@ import { execFile, execFileSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { resolve } from "../../src/docker/Connection.ts"
-import { type Env, serviceIn } from "./fake/connecting.ts"
-import { temporaryFolder } from "./fake/Conversation.ts"
-import { pretend } from "./fake/Engine.ts"
-import { makeHome } from "./fake/home.ts"
+import { type Env, serviceIn } from "./support/connecting.ts"
+import { temporaryFolder } from "./support/Conversation.ts"
+import { makeHome } from "./support/home.ts"
+import { pretend } from "./support/pretend.ts"
 
 const cliVersion = ((): number | undefined => {
   try {

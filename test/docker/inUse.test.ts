@@ -2,9 +2,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
-import { json, type Reply } from "./fake/Conversation.ts"
-import { type FakeEngine, pretend } from "./fake/Engine.ts"
-import { serviceAt } from "./fake/service.ts"
+import { json, type Reply } from "./support/Conversation.ts"
+import { type FakeEngine, pretend } from "./support/pretend.ts"
+import { serviceAt } from "./support/service.ts"
 import { problems, told } from "./support/told.ts"
 
 const labels = { "kubelayer.owned": "kubelayer/dev" }
@@ -72,14 +72,16 @@ for (const thing of things) {
 
     it.live("something foreign has joined since the look: it is skipped, and the foreign thing is named", () =>
       Effect.gen(function*() {
-        const { docker, engine } = yield* engineThatHolds(thing, 1, ({ containers }) =>
-          containers.push({
-            id: "f1",
-            name: "foreign",
-            labels: {},
-            state: "running",
-            networks: ["kubelayer-dev"],
-            volumes: ["dev-data"]
+        const { docker, engine } = yield* engineThatHolds(thing, 1, (holder) =>
+          holder.add({
+            containers: [{
+              id: "f1",
+              name: "foreign",
+              labels: {},
+              state: "running",
+              networks: ["kubelayer-dev"],
+              volumes: ["dev-data"]
+            }]
           }))
         const report = yield* docker.provider.deleteNodes("dev")
         assert.strictEqual(told(report)[thing.name], "Skipped")

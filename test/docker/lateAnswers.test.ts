@@ -6,22 +6,24 @@ import * as Logger from "effect/Logger"
 import * as Schedule from "effect/Schedule"
 import type { DockerClusterSpec } from "kubelayer/layers/Docker"
 import * as FaultProxy from "kubelayer/testing/FaultProxy"
-import { type Heard, json, type Reply, silence } from "./fake/Conversation.ts"
-import { type FakeEngine, pretend } from "./fake/Engine.ts"
-import { failureOf, kindNode, serviceAt } from "./fake/service.ts"
+import { type Heard, json, type Reply, silence } from "./support/Conversation.ts"
+import { type FakeEngine, pretend } from "./support/pretend.ts"
+import { failureOf, kindNode, serviceAt } from "./support/service.ts"
 
 /** Its one create is silent; the container comes when the engine is asked for the `listing`th time after that. */
 const engineThatIsLate = Effect.fnUntraced(function*(listing: number) {
   let late: Heard | undefined
   let listings = 0
   const make = (at: FakeEngine, { body, query }: Heard) =>
-    at.containers.unshift({
-      id: "l".repeat(64),
-      name: query["name"] ?? "",
-      labels: (body as { readonly Labels: Record<string, string> }).Labels,
-      state: "created",
-      image: "node",
-      networks: []
+    at.add({
+      containers: [{
+        id: "l".repeat(64),
+        name: query["name"] ?? "",
+        labels: (body as { readonly Labels: Record<string, string> }).Labels,
+        state: "created",
+        image: "node",
+        networks: []
+      }]
     })
   const engine: FakeEngine = yield* pretend({
     script: (heard): Reply | undefined => {
@@ -102,7 +104,7 @@ describe("a volume whose first request the engine carries out late, and whose se
           // It comes when the volume of the second request is removed already, and then nobody looks any more.
           if (late !== undefined && removals === 1 && engine.volumes.length === 0 && heard.method === "GET") {
             const { Labels, Name } = late.body as { readonly Labels: Record<string, string>; readonly Name: string }
-            engine.volumes.push({ name: Name, labels: Labels })
+            engine.add({ volumes: [{ name: Name, labels: Labels }] })
             removals++
           }
           return undefined
@@ -130,13 +132,15 @@ describe("a name that the engine says is taken, by a container that it does not 
         if (refusals === 3 && owner !== "nobody") {
           const { Labels } = heard.body as { readonly Labels: Record<string, string> }
           const labels = owner === "ours" ? { ...Labels, "kubelayer.operation": "of-somebody-else" } : {}
-          engine.containers.unshift({
-            id: "h".repeat(64),
-            name: heard.query["name"] ?? "",
-            labels,
-            state: "created",
-            image: "node",
-            networks: []
+          engine.add({
+            containers: [{
+              id: "h".repeat(64),
+              name: heard.query["name"] ?? "",
+              labels,
+              state: "created",
+              image: "node",
+              networks: []
+            }]
           })
         }
         return taken
@@ -219,8 +223,8 @@ describe("a node that was made and never started, and whose network was removed"
       yield* failureOf(docker.createNodes({ ...spec, onFailure: "keep" }))
       const [old] = engine.containers
       // Somebody's delete took the network, which nothing used that ran, and another network took its addresses.
-      engine.networks.splice(0)
-      engine.networks.push({ id: "other", name: "other", labels: {}, subnet: "10.89.0.0/24" })
+      for (const { name } of engine.networks) engine.vanish("network", name)
+      engine.add({ networks: [{ id: "other", name: "other", labels: {}, subnet: "10.89.0.0/24" }] })
       yield* failureOf(docker.createNodes({ ...spec, onFailure: "keep" }))
       const [made] = engine.containers
       assert.strictEqual(old?.labels["kubelayer.address"], "10.89.0.2")

@@ -13,9 +13,9 @@ import { ownResources } from "../../src/docker/Delete.ts"
 import { clusters as listClusters, members } from "../../src/docker/Members.ts"
 import { chosenSchemes, schemes } from "../../src/docker/Schemes.ts"
 import type { ContainerSummary, Network, Volume } from "../../src/docker/Wire.ts"
-import { matching, pretend } from "./fake/Engine.ts"
-import { failureOf, serviceAt } from "./fake/service.ts"
-import { clusters, clustersOf, nodesOf, resourcesOf, schemeNames, type World, worldOf } from "./fake/worlds.ts"
+import { matching, pretend } from "./support/pretend.ts"
+import { failureOf, serviceAt } from "./support/service.ts"
+import { clusters, clustersOf, nodesOf, resourcesOf, schemeNames, type World, worldOf } from "./support/worlds.ts"
 
 /** The calls that select, over a world that filters as an engine does. */
 const clientOver = (world: World): Client => {

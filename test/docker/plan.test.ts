@@ -7,7 +7,7 @@ import { k3d } from "../../src/docker/schemes/K3d.ts"
 import { kind } from "../../src/docker/schemes/Kind.ts"
 import { kubelayer } from "../../src/docker/schemes/Kubelayer.ts"
 import { talos } from "../../src/docker/schemes/Talos.ts"
-import { clusterName } from "./fake/service.ts"
+import { clusterName } from "./support/service.ts"
 
 const planned = (scheme: MadeScheme, more: Partial<DockerClusterSpec> = {}, defaults: NodeDefaults = {}): Plan =>
   makePlan(

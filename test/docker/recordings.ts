@@ -2,9 +2,23 @@
 import * as fs from "node:fs"
 import * as path from "node:path"
 
+/** A request that prepares the state, or that is sent while a stream of events is open. */
+export interface Sent {
+  readonly method: string
+  readonly path: string
+  readonly body?: unknown
+  readonly status: number
+}
+
 export interface Recording {
   readonly engine: string
+  /** The name of its file, such as `03-networks.json`. */
+  readonly topic: string
   readonly id: string
+  readonly before?: ReadonlyArray<Sent | { readonly wait: string }>
+  readonly during?: ReadonlyArray<Sent>
+  readonly when?: string
+  readonly body?: unknown
   readonly method: string
   /** With the version prefix as it was sent. */
   readonly path: string
@@ -20,8 +34,10 @@ export const engines = ["docker-20.10.24", "docker-29", "podman-4.3.1", "podman-
 
 export const recordings: ReadonlyArray<Recording> = engines.flatMap((engine) =>
   fs.readdirSync(path.join(root, engine)).sort().flatMap((file) =>
-    (JSON.parse(fs.readFileSync(path.join(root, engine, file), "utf8")) as ReadonlyArray<Omit<Recording, "engine">>)
-      .map((record) => ({ ...record, engine }))
+    (JSON.parse(fs.readFileSync(path.join(root, engine, file), "utf8")) as ReadonlyArray<
+      Omit<Recording, "engine" | "topic">
+    >)
+      .map((record) => ({ ...record, engine, topic: file }))
   )
 )
 

@@ -2,9 +2,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type { ProviderError } from "kubelayer/ProviderError"
-import { text } from "./fake/Conversation.ts"
-import { pretend } from "./fake/Engine.ts"
-import { failureOf, kindNode, reasonTag, serviceAt } from "./fake/service.ts"
+import { text } from "./support/Conversation.ts"
+import { pretend } from "./support/pretend.ts"
+import { failureOf, kindNode, reasonTag, serviceAt } from "./support/service.ts"
 
 /** The reasons of the nodes that failed. */
 const reasonsOf = (error: ProviderError): ReadonlyArray<string> =>

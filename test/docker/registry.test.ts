@@ -7,11 +7,11 @@ import * as Docker from "kubelayer/layers/Docker"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { registryOf } from "../../src/docker/Registry.ts"
-import { type Env, serviceIn } from "./fake/connecting.ts"
-import { refusal, temporaryFolder } from "./fake/Conversation.ts"
-import { pretend } from "./fake/Engine.ts"
-import { type Home, makeHome } from "./fake/home.ts"
-import { failureOf, impatient } from "./fake/service.ts"
+import { type Env, serviceIn } from "./support/connecting.ts"
+import { refusal, temporaryFolder } from "./support/Conversation.ts"
+import { type Home, makeHome } from "./support/home.ts"
+import { pretend } from "./support/pretend.ts"
+import { failureOf, impatient } from "./support/service.ts"
 
 const base64 = (text: string) => Buffer.from(text).toString("base64")
 

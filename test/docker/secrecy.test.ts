@@ -17,9 +17,9 @@ import * as Docker from "kubelayer/layers/Docker"
 import * as DockerClient from "kubelayer/layers/DockerClient"
 import * as Provider from "kubelayer/Provider"
 import { inspect } from "node:util"
-import { cutAfter, pieces, refusal, type Script, silence, until } from "./fake/Conversation.ts"
-import { type FakeEngine, pretend, type World } from "./fake/Engine.ts"
-import { impatient, serviceAt } from "./fake/service.ts"
+import { cutAfter, pieces, refusal, type Script, silence, until } from "./support/Conversation.ts"
+import { type FakeEngine, pretend, type World } from "./support/pretend.ts"
+import { impatient, serviceAt } from "./support/service.ts"
 
 const secret = "hunter2"
 

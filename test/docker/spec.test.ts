@@ -4,8 +4,8 @@ import * as Effect from "effect/Effect"
 import type { DockerClusterSpec, Options, SchemeName } from "kubelayer/layers/Docker"
 import * as Docker from "kubelayer/layers/Docker"
 import { NodeCreator } from "kubelayer/Provider"
-import { converse } from "./fake/Conversation.ts"
-import { failureOf, methods, serviceAt } from "./fake/service.ts"
+import { converse } from "./support/Conversation.ts"
+import { failureOf, methods, serviceAt } from "./support/service.ts"
 
 /** The service before an engine that must not be asked anything: a request fails the test. */
 const unasked = (options: Options = {}) =>

@@ -11,10 +11,10 @@ import * as net from "node:net"
 import * as os from "node:os"
 import * as path from "node:path"
 import { sshArguments } from "../../src/docker/Ssh.ts"
-import { serviceIn } from "./fake/connecting.ts"
-import { temporaryFolder, until } from "./fake/Conversation.ts"
-import { type FakeEngine, pretend } from "./fake/Engine.ts"
-import { failureOf, kindNode } from "./fake/service.ts"
+import { serviceIn } from "./support/connecting.ts"
+import { temporaryFolder, until } from "./support/Conversation.ts"
+import { type FakeEngine, pretend } from "./support/pretend.ts"
+import { failureOf, kindNode } from "./support/service.ts"
 
 const sshd = ["/usr/sbin/sshd", "/usr/local/sbin/sshd"].find((file) => fs.existsSync(file))
 const has = (command: string) => spawnSync(command, ["-V"], { stdio: "ignore" }).error === undefined

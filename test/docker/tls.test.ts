@@ -9,9 +9,9 @@ import * as os from "node:os"
 import * as path from "node:path"
 import { inspect } from "node:util"
 import { afterAll, beforeAll } from "vitest"
-import { pretend } from "./fake/Engine.ts"
-import { makeHome, type Material } from "./fake/home.ts"
-import { failureOf, impatient } from "./fake/service.ts"
+import { makeHome, type Material } from "./support/home.ts"
+import { pretend } from "./support/pretend.ts"
+import { failureOf, impatient } from "./support/service.ts"
 
 const openssl = spawnSync("openssl", ["version"]).status === 0
 

@@ -3,9 +3,9 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import type { DockerClusterSpec } from "kubelayer/layers/Docker"
-import { type Heard, json, type Reply } from "./fake/Conversation.ts"
-import { type FakeEngine, pretend } from "./fake/Engine.ts"
-import { failureOf, serviceAt } from "./fake/service.ts"
+import { type Heard, json, type Reply } from "./support/Conversation.ts"
+import { type FakeEngine, pretend } from "./support/pretend.ts"
+import { failureOf, serviceAt } from "./support/service.ts"
 import { told } from "./support/told.ts"
 
 const spec: DockerClusterSpec = {
@@ -46,7 +46,7 @@ describe("a network's name that the engine says is taken, by one that it does no
         if (refusals === 3 && owner !== "nobody") {
           const { Labels, Name } = heard.body as { readonly Labels: Record<string, string>; readonly Name: string }
           const labels = owner === "ours" ? { ...Labels, "kubelayer.operation": "of-somebody-else" } : {}
-          engine.networks.push({ id: "held", name: Name, labels, subnet: "10.89.7.0/24" })
+          engine.add({ networks: [{ id: "held", name: Name, labels, subnet: "10.89.7.0/24" }] })
         }
         return json({ message: "network with name kubelayer-dev already exists" }, 409)
       }
@@ -119,20 +119,23 @@ describe("a node that another create made at the same time", () => {
         if (heard.path === "/containers/create" && heard.query["name"] === "dev-worker" && held === undefined) {
           held = heard
           const { Labels } = heard.body as { readonly Labels: Record<string, string> }
-          engine.containers.unshift({
-            id: "h".repeat(64),
-            name: "dev-worker",
-            labels: { ...Labels, "kubelayer.operation": "of-somebody-else" },
-            state,
-            image: "node",
-            networks: ["kubelayer-dev"]
+          engine.add({
+            containers: [{
+              id: "h".repeat(64),
+              name: "dev-worker",
+              labels: { ...Labels, "kubelayer.operation": "of-somebody-else" },
+              state,
+              image: "node",
+              networks: ["kubelayer-dev"],
+              body: heard.body
+            }]
           })
         }
         // The first listing after that is the look at who holds the name, the second that at all that is to be started.
         if (held !== undefined && heard.path === "/containers/json") {
           const last = gone === "before" ? 2 : 3
           if (++listings === last) {
-            engine.containers.splice(engine.containers.findIndex(({ name }) => name === "dev-worker"), 1)
+            engine.vanish("container", "dev-worker")
           }
         }
         return undefined
@@ -168,7 +171,7 @@ describe("a node that another create made at the same time", () => {
             held = true
             const { Labels } = heard.body as { readonly Labels: Record<string, string> }
             const labels = { ...Labels, "kubelayer.operation": "of-somebody-else" }
-            engine.containers.unshift({ id: "held", name: "dev-worker", labels, state: "running", image: "node" })
+            engine.add({ containers: [{ id: "held", name: "dev-worker", labels, state: "running", image: "node" }] })
           }
           return undefined
         }

@@ -10,7 +10,8 @@ import * as fs from "node:fs"
 import * as net from "node:net"
 import * as path from "node:path"
 import { connectionFailure } from "../../src/docker/Errors.ts"
-import { serviceIn, systemSocket, unavailable } from "./fake/connecting.ts"
+import { recordings } from "./recordings.ts"
+import { serviceIn, systemSocket, unavailable } from "./support/connecting.ts"
 import {
   converse,
   empty,
@@ -22,11 +23,10 @@ import {
   temporaryFolder,
   text,
   until
-} from "./fake/Conversation.ts"
-import { pretend } from "./fake/Engine.ts"
-import { makeHome } from "./fake/home.ts"
-import { clusterless, failureOf, methods, serviceAt } from "./fake/service.ts"
-import { recordings } from "./recordings.ts"
+} from "./support/Conversation.ts"
+import { makeHome } from "./support/home.ts"
+import { pretend } from "./support/pretend.ts"
+import { clusterless, failureOf, methods, serviceAt } from "./support/service.ts"
 
 /** As long as the scope is open, a process of root is nobody's: root may use every socket. */
 const asNobody = Effect.acquireRelease(

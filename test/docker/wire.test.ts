@@ -25,9 +25,9 @@ import {
   stallAfter,
   text,
   until
-} from "./fake/Conversation.ts"
-import { type EngineSettings, pretend } from "./fake/Engine.ts"
-import { failureOf, kindNode, reasonTag, serviceAt } from "./fake/service.ts"
+} from "./support/Conversation.ts"
+import { type EngineSettings, pretend } from "./support/pretend.ts"
+import { failureOf, kindNode, reasonTag, serviceAt } from "./support/service.ts"
 
 const world = { containers: [kindNode("dev-worker"), kindNode("dev-control-plane", "dev", "control-plane")] }
 
@@ -324,7 +324,7 @@ describe("interruption", () => {
         script: ({ path }) =>
           path === "/containers/json" ? stallAfter(half) : path === "/networks" ? silence : undefined
       })
-      const program = fileURLToPath(new URL("./fake/interrupting.ts", import.meta.url))
+      const program = fileURLToPath(new URL("./support/interrupting.ts", import.meta.url))
       let told = ""
       const child = yield* Effect.acquireRelease(
         Effect.sync(() => execFile(process.execPath, [program, engine.host], (_error, out, err) => told = out + err)),

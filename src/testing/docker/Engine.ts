@@ -82,6 +82,8 @@ export interface Endpoint {
   readonly aliases: ReadonlyArray<string> | null
   /** Only while the container runs. */
   live: Attachment | undefined
+  /** Of a seeded container whose network need not exist. */
+  readonly isSeeded?: boolean
   /** What Docker 20 still shows after a start that failed. */
   stale?: Attachment & { readonly hasGateway: boolean }
 }

@@ -106,6 +106,7 @@ export const attach = (engine: Engine, endpoint: Endpoint, network: Network): vo
 
 const attachAll = (engine: Engine, container: Container): void => {
   for (const endpoint of container.endpoints.values()) {
+    if (endpoint.isSeeded === true) continue
     // Podman 5 keeps the addresses of a container that its policy starts again.
     if (["host", "none"].includes(endpoint.key) || (engine.flavor.id === "podman5" && endpoint.live !== undefined)) {
       continue

@@ -1,6 +1,16 @@
 /** What a test puts into the fake engine, beside its API. */
 import { create } from "./CreateContainer.ts"
-import { type Container, type Engine, imageOf, type Labels, type Network, type Status, type Volume } from "./Engine.ts"
+import {
+  type Container,
+  type Engine,
+  imageOf,
+  type Labels,
+  type Network,
+  record,
+  type Status,
+  text,
+  type Volume
+} from "./Engine.ts"
 import { attach } from "./Lifecycle.ts"
 import { addNetwork, addVolume } from "./NetworkRoutes.ts"
 import { addImage } from "./SystemRoutes.ts"
@@ -52,9 +62,9 @@ export const seedContainer = (engine: Engine, seed: ContainerSeed): string => {
   const image = seed.image ?? "node"
   if (imageOf(engine, image) === undefined) addImage(engine, image)
   const body = {
-    Image: image,
-    Labels: seed.labels ?? {},
     ...seed.body,
+    Image: image,
+    Labels: seed.labels ?? seed.body?.["Labels"] ?? {},
     HostConfig: {
       NetworkMode: seed.networks?.[0] ?? "none",
       ...seed.body?.["HostConfig"] as object | undefined,
@@ -65,10 +75,10 @@ export const seedContainer = (engine: Engine, seed: ContainerSeed): string => {
   }
   const volumes = [...engine.volumes]
   const inner: Engine = { ...engine, containers: [], events: { ...engine.events, publish: () => {} } }
-  const made = create(inner, seed.name, body)
+  const made = create(inner, "seeded", { ...body, NetworkingConfig: {} })
   // A seeded container creates no volume.
   engine.volumes.splice(0, engine.volumes.length, ...volumes)
-  const container: Container = { ...made, id: seed.id ?? made.id }
+  const container: Container = { ...made, body, id: seed.id ?? made.id, name: seed.name }
   const state = seed.state ?? "running"
   container.status = state
   if (state !== "created") {
@@ -79,13 +89,16 @@ export const seedContainer = (engine: Engine, seed: ContainerSeed): string => {
   container.endpoints.clear()
   for (const name of seed.networks ?? []) {
     const network = engine.networks.find((each) => each.name === name)
+    const settings = record(record(record(seed.body?.["NetworkingConfig"])["EndpointsConfig"])[name])
+    const v4 = text(record(settings["IPAMConfig"])["IPv4Address"])
     const endpoint = {
       key: name,
       networkId: network?.id ?? `id-of-${name}`,
-      requested: {},
-      hasIpam: false,
+      requested: v4 === "" ? {} : { v4 },
+      hasIpam: v4 !== "",
       aliases: null,
-      live: undefined
+      live: undefined,
+      isSeeded: network === undefined
     }
     container.endpoints.set(name, endpoint)
     if (network !== undefined && (state === "running" || state === "paused")) attach(engine, endpoint, network)
@@ -99,7 +112,8 @@ export const seedNetwork = (engine: Engine, seed: NetworkSeed): string => {
   const inner: Engine = {
     ...engine,
     flavor: { ...engine.flavor, id: "docker20", isPodman: false },
-    networks: engine.networks.filter(({ name }) => name !== seed.name),
+    // Nothing is checked; a subnet that the engine chooses is one that nothing else has.
+    networks: seed.subnet === undefined ? engine.networks.filter(({ name }) => name !== seed.name) : [],
     events: { ...engine.events, publish: () => {} }
   }
   const made = addNetwork(inner, {
@@ -107,7 +121,7 @@ export const seedNetwork = (engine: Engine, seed: NetworkSeed): string => {
     Labels: seed.labels ?? {},
     IPAM: { Config: seed.subnet === undefined ? [] : [{ Subnet: seed.subnet }] }
   })
-  const network: Network = { ...made, id: seed.id ?? made.id }
+  const network: Network = { ...made, id: seed.id ?? made.id, name: seed.name }
   engine.networks.push(network)
   return network.id
 }

@@ -7,28 +7,9 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import { DockerFake } from "kubelayer/testing"
-import { readdirSync, readFileSync } from "node:fs"
+import { type Recording, recordings, type Sent } from "../recordings.ts"
 
-interface Sent {
-  readonly method: string
-  readonly path: string
-  readonly body?: unknown
-  readonly status: number
-}
-
-interface Recorded {
-  readonly id: string
-  readonly title: string
-  readonly before?: ReadonlyArray<Sent | { readonly wait: string }>
-  readonly during?: ReadonlyArray<Sent>
-  readonly when?: string
-  readonly method: string
-  readonly path: string
-  readonly body?: unknown
-  readonly reply: { readonly status: number; readonly contentType: string | null; readonly body: unknown }
-  readonly trimmed?: boolean
-  readonly varies?: ReadonlyArray<string>
-}
+type Recorded = Recording & { readonly reply: NonNullable<Recording["reply"]> }
 
 export const engines = {
   "docker-20.10.24": { flavor: "docker", version: "20.10.24" },
@@ -39,12 +20,12 @@ export const engines = {
 
 export type EngineName = keyof typeof engines
 
-const folder = (engine: EngineName) => new URL(`../../recordings/engines/${engine}/`, import.meta.url)
+const recordsOf = (engine: EngineName): ReadonlyArray<Recorded> =>
+  recordings.filter((record): record is Recorded => record.engine === engine && record.reply !== undefined)
 
-export const topics = (engine: EngineName): ReadonlyArray<string> => readdirSync(folder(engine)).sort()
-
-const recordsOf = (engine: EngineName, topic: string): ReadonlyArray<Recorded> =>
-  JSON.parse(readFileSync(new URL(topic, folder(engine)), "utf8"))
+export const topics = (engine: EngineName): ReadonlyArray<string> => [
+  ...new Set(recordsOf(engine).map(({ topic }) => topic))
+]
 
 // -----------------------------------------------------------------------------
 // The engine of the recordings
@@ -448,7 +429,7 @@ export const replay = Effect.fnUntraced(function*(
   })
   const replayed: Replayed = { fake, ids: new Map() }
   const found: Array<string> = []
-  for (const record of recordsOf(engine, topic)) {
+  for (const record of recordsOf(engine).filter((each) => each.topic === topic)) {
     const differing = yield* replayRecord(engine, replayed, record)
     found.push(...differing.map((difference) => `${record.id}: ${difference}`))
     yield* Effect.sleep(20)

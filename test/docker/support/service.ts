@@ -9,7 +9,7 @@ import * as DockerClient from "kubelayer/layers/DockerClient"
 import { ClusterName } from "kubelayer/Model"
 import type * as Policy from "kubelayer/Policy"
 import type { BackendFailure, ProviderError } from "kubelayer/ProviderError"
-import type { Container, Labels } from "./Engine.ts"
+import type { Container, Labels } from "./pretend.ts"
 
 export const clusterName = Schema.decodeUnknownSync(ClusterName)
 

@@ -6,8 +6,8 @@ import * as Docker from "kubelayer/layers/Docker"
 import type { ProviderUnavailable } from "kubelayer/ProviderError"
 import * as fs from "node:fs"
 import type { Conversation } from "./Conversation.ts"
-import { pretend } from "./Engine.ts"
 import { type Home, makeHome } from "./home.ts"
+import { pretend } from "./pretend.ts"
 import { failureOf, impatient } from "./service.ts"
 
 export type Env = Readonly<Record<string, string>>

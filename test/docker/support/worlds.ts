@@ -6,7 +6,7 @@
  * with the marks of several tools, with a mark missing, or misspelt.
  */
 import type { SchemeName } from "kubelayer/layers/Docker"
-import type { Container, Labels, World as Seed } from "./Engine.ts"
+import type { Container, Labels, World as Seed } from "./pretend.ts"
 import { type Random, randomOf } from "./random.ts"
 
 export type World = Required<Omit<Seed, "images">>
