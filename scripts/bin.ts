@@ -1,73 +1,13 @@
-/**
- * Bundles the command into `dist/bin`: `kubelayer.mjs` and its chunks, with effect inside.
- *
- * The clients of single backends (grpc-js, openpgp, yaml) stay dependencies of the package and are loaded when they are
- * used. dockerode is inside, without its parts for ssh and BuildKit, which kubelayer does not use.
- */
-import { build, type Plugin } from "esbuild"
-import { chmodSync, mkdirSync, readFileSync, rmSync } from "node:fs"
+/** Bundles the command into `dist/bin`, or into the folder that is given. `--analyze` shows what is inside. */
+import { analyzeMetafile } from "esbuild"
 import { join } from "node:path"
+import { bundle } from "./lib/bin.ts"
 import { ROOT } from "./lib/pack.ts"
 
-const { version } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as { readonly version: string }
-const outdir = process.argv[2] ?? join(ROOT, "dist/bin")
-
-/** Modules of dockerode that nothing reaches here; each fails with a plain sentence if something does. */
-const unused: ReadonlyArray<readonly [path: RegExp, importer: RegExp]> = [
-  [/^\.\/ssh$/, /docker-modem\/lib/],
-  [/^\.\/(?:session|buildkit)$/, /dockerode\/lib/],
-  [/^(?:tar-fs|@balena\/dockerignore)$/, /dockerode\/lib/]
-]
-
-const withoutUnused: Plugin = {
-  name: "without-unused",
-  setup: ({ onLoad, onResolve }) => {
-    onResolve(
-      { filter: /^(?:\.\/|tar-fs$|@balena\/)/ },
-      ({ importer, path }) =>
-        unused.some(([what, from]) => what.test(path) && from.test(importer.replaceAll("\\", "/")))
-          ? { path, namespace: "unused" }
-          : undefined
-    )
-    onLoad({ filter: /.*/, namespace: "unused" }, ({ path }) => ({
-      contents: `module.exports = new Proxy(function() {}, { apply() { throw new Error(${
-        JSON.stringify(`${path} of dockerode is not part of the kubelayer command`)
-      }) } })`
-    }))
-  }
-}
-
-rmSync(outdir, { recursive: true, force: true })
-mkdirSync(outdir, { recursive: true })
-const result = await build({
-  absWorkingDir: ROOT,
-  entryPoints: { kubelayer: "src/cli/main.ts" },
-  outdir,
-  outExtension: { ".js": ".mjs" },
-  chunkNames: "chunks/[name]-[hash]",
-  bundle: true,
-  splitting: true,
-  minify: true,
-  format: "esm",
-  platform: "node",
-  target: "node20",
-  metafile: true,
-  legalComments: "linked",
-  // The same code as Node's own, for other platforms.
-  alias: { "readable-stream": "node:stream" },
-  external: ["@grpc/grpc-js", "@bufbuild/protobuf", "openpgp", "yaml"],
-  plugins: [withoutUnused],
-  define: { KUBELAYER_VERSION: JSON.stringify(version) },
-  // CommonJS inside the bundle asks for Node's modules by `require`.
-  banner: {
-    js: "#!/usr/bin/env node\nimport{createRequire as __r}from\"node:module\";const require=__r(import.meta.url);"
-  },
-  logLevel: "warning"
-})
-chmodSync(join(outdir, "kubelayer.mjs"), 0o755)
-const bytes = Object.values(result.metafile.outputs).reduce((sum, { bytes }) => sum + bytes, 0)
-console.log(`${outdir}: ${Object.keys(result.metafile.outputs).length} files, ${Math.round(bytes / 1000)} kB`)
-if (process.argv.includes("--analyze")) {
-  const { analyzeMetafile } = await import("esbuild")
-  console.log(await analyzeMetafile(result.metafile))
-}
+const outdir = process.argv.slice(2).find((argument) => !argument.startsWith("-")) ?? join(ROOT, "dist/bin")
+const metafile = await bundle(outdir)
+const outputs = Object.values(metafile.outputs)
+console.log(
+  `${outdir}: ${outputs.length} files, ${Math.round(outputs.reduce((sum, { bytes }) => sum + bytes, 0) / 1000)} kB`
+)
+if (process.argv.includes("--analyze")) console.log(await analyzeMetafile(metafile))

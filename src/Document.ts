@@ -130,7 +130,7 @@ export const jsonSchema = (): Schema.JsonObject => {
 // Reading
 // -----------------------------------------------------------------------------
 
-const templateKinds = ["Cluster", "ControlPlane", "Workers", "Machine"]
+const templateKinds = ["ControlPlane", "Workers", "Machine", "KubernetesManifestGroup", "KubernetesHealthCheck"]
 
 interface Found {
   readonly offset: number
@@ -141,9 +141,15 @@ interface Found {
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
+/** A document that can only be a part of a template. */
 const isTemplatePart = (value: unknown): boolean =>
-  isRecord(value) && value["apiVersion"] === undefined && value["backend"] === undefined &&
-  templateKinds.includes(String(value["kind"]))
+  isRecord(value) && value["apiVersion"] === undefined && templateKinds.includes(String(value["kind"]))
+
+/** The cluster of a template has versions, or is followed by another part of it. */
+const isTemplateCluster = (value: unknown, next: unknown): boolean =>
+  isRecord(value) && value["kind"] === "Cluster" && value["apiVersion"] === undefined &&
+  value["backend"] === undefined &&
+  (value["kubernetes"] !== undefined || value["talos"] !== undefined || isTemplatePart(next))
 
 /** Issues of the header, which decides what the other fields mean. */
 const headerIssues = (value: unknown): ReadonlyArray<readonly [path: Path, message: string]> => {
@@ -318,17 +324,16 @@ const grouped = (
   | { readonly template: { readonly from: TextDocument; readonly to: TextDocument } }
 > => {
   const groups: Array<{ cluster: TextDocument } | { template: { from: TextDocument; to: TextDocument } }> = []
-  for (const document of documents) {
+  documents.forEach((document, index) => {
     const last = groups.at(-1)
-    if (!isTemplatePart(document.value)) groups.push({ cluster: document })
-    else if (last !== undefined && "template" in last && !isClusterPart(document)) last.template.to = document
+    if (isTemplateCluster(document.value, documents[index + 1]?.value)) {
+      groups.push({ template: { from: document, to: document } })
+    } else if (!isTemplatePart(document.value)) groups.push({ cluster: document })
+    else if (last !== undefined && "template" in last) last.template.to = document
     else groups.push({ template: { from: document, to: document } })
-  }
+  })
   return groups
 }
-
-const isClusterPart = (document: TextDocument): boolean =>
-  isRecord(document.value) && document.value["kind"] === "Cluster"
 
 /** The name of a template's cluster; the backend reports where it is missing or wrong. */
 const templateName = (part: TextDocument): Effect.Effect<string> =>

@@ -12,6 +12,7 @@ import { cut } from "./Table.ts"
 const hideCursor = "\u001b[?25l"
 const showCursor = "\u001b[?25h"
 const clearBelow = "\u001b[J"
+// A row that fills the window would wrap, so the last cell stays empty.
 const clearLine = "\u001b[K"
 
 export interface LiveRows {
@@ -53,7 +54,7 @@ export const make = Effect.fnUntraced(function*(
       )
       : 0
     const up = Math.min(drawn + wraps, height - 1)
-    const lines = shown.map((row) => `${cutColored(row, columns)}${clearLine}\n`)
+    const lines = shown.map((row) => `${clearLine}${cutColored(row, columns - 1)}\n`)
     drawn = shown.length
     drawnColumns = columns
     last = rows

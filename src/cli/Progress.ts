@@ -7,7 +7,7 @@ import { onEvent } from "../Progress.ts"
 import * as LiveRows from "./LiveRows.ts"
 import { Screen } from "./Screen.ts"
 import { Settings } from "./Settings.ts"
-import { colored, printable } from "./Table.ts"
+import { colored, cut, printable } from "./Table.ts"
 import { elapsed } from "./Time.ts"
 
 interface Row {
@@ -95,13 +95,14 @@ const live = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R | Sc
     const region = yield* LiveRows.make(screen, screen.err)
     let frame = 0
     const lines = () => {
-      const widest = Math.min(40, Math.max(0, ...[...rows.values()].map(({ name }) => name.length)))
+      const most = Math.min(40, Math.floor(screen.size().columns / 2))
+      const widest = Math.min(most, Math.max(0, ...[...rows.values()].map(({ name }) => name.length)))
       return [...rows.values()].map((row) => {
         const mark = row.millis === undefined ? spinner[frame % spinner.length] ?? "" : row.color === "red" ? "✗" : "✓"
         const time = elapsed(row.millis ?? now() - row.startedAt)
-        return `${colored(mark, row.color, color && screen.errHasColor)} ${row.name.padEnd(widest)}  ${row.state}  ${
-          colored(time, "dim", color && screen.errHasColor)
-        }`
+        return `${colored(mark, row.color, color && screen.errHasColor)} ${
+          cut(row.name, widest).padEnd(widest)
+        }  ${row.state}  ${colored(time, "dim", color && screen.errHasColor)}`
       })
     }
     const draw = Effect.suspend(() => rows.size === 0 ? Effect.void : region.draw(lines()))

@@ -89,7 +89,7 @@ export const create = Effect.fnUntraced(function*(input: CreateInput) {
     ...(Object.keys(node).length === 0 ? {} : { nodes: node }),
     ...(sshKeys.length === 0 ? {} : { sshKeys })
   }
-  if (settings.backend === "hetzner") {
+  if (settings.backend === "hetzner" && !settings.isYes) {
     const plan = yield* connection.creator.plan(spec)
     const question = questionOf([plan])
     if (question !== undefined) {
