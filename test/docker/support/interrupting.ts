@@ -4,7 +4,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import * as DockerClient from "kubelayer/layers/DockerClient"
+import * as DockerClient from "../../../src/layers/DockerClient.ts"
 import * as Docker from "../../../src/layers/Docker.ts"
 
 const inputEnds = Effect.callback<void>((resume) => {
