@@ -4,8 +4,8 @@
  */
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import * as DockerClient from "../../../src/layers/DockerClient.ts"
 import * as Docker from "../../../src/layers/Docker.ts"
+import * as DockerClient from "../../../src/layers/DockerClient.ts"
 
 const inputEnds = Effect.callback<void>((resume) => {
   process.stdin.on("end", () => resume(Effect.void)).resume()
