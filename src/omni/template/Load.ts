@@ -11,7 +11,7 @@ import { type Add, dotted, invalid, type Issue, type Place, withoutConsequences 
 import type { Draft, Template } from "./Model.ts"
 import { parse, type Parsed } from "./Parse.ts"
 import { type Contents, contents } from "./Patches.ts"
-import { ofValue } from "./Shape.ts"
+import { ofValue } from "./TemplateSchema.ts"
 import { validate } from "./Validate.ts"
 
 export interface LoadOptions {

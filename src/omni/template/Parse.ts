@@ -9,7 +9,7 @@ import type * as Yaml from "yaml"
 import * as GoYaml from "../GoYaml.ts"
 import { type Add, didYouMean, dotted, type Issue, type Path, type Place, shown } from "./Issue.ts"
 import type { Draft, Template } from "./Model.ts"
-import { type DocumentKind, documents } from "./Shape.ts"
+import { type DocumentKind, documents, ofDocument } from "./TemplateSchema.ts"
 
 /** The YAML library, loaded when it is first needed. */
 export const loadYaml: Effect.Effect<typeof Yaml> = Effect.promise(() => import("yaml"))
@@ -179,11 +179,11 @@ export const parse = Effect.fnUntraced(function*(source: string): Effect.fn.Retu
       // Its fields are looked at all the same; they go nowhere.
       const discarded: Root = ["\0second", index]
       roots.push({ root: discarded, kind: known, document })
-      documents[known](fields, discarded, add)
+      ofDocument(known, fields, discarded, add)
       return
     }
     roots.push({ root, kind: known, document })
-    const taken = documents[known](fields, root, add) ?? {}
+    const taken = ofDocument(known, fields, root, add)
     if (known === "Cluster") draft.cluster = taken
     else if (known === "ControlPlane") draft.controlPlane = taken
     else if (known === "Workers") draft.workers.push(taken)

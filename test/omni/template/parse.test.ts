@@ -78,10 +78,10 @@ machines: [${machine(1)}, 5]
 `)
       assert.deepStrictEqual(faults, [
         "2:1 Cluster.name: \"de v\" cannot be a cluster's name: 1 to 63 letters, digits, `-` and `_`, with a letter or digit at both ends",
-        "4:3 Cluster.kubernetes.verison: unknown field \"verison\"; did you mean version?",
-        "5:3 Cluster.kubernetes.version: a version has to be a text such as 1.34.1; put it in quotes",
+        "4:3 Cluster.kubernetes.verison: unknown field; did you mean version?",
+        "5:3 Cluster.kubernetes.version: must be a version in quotes, such as \"1.34.1\", got 1.34",
         "7:3 Cluster.talos.version: \"1.12.1\" is not a Talos version such as v1.12.1; did you mean v1.12.1?",
-        "8:1 Cluster.features: a mapping is expected here, not \"on\"",
+        "8:1 Cluster.features: must be a mapping, got \"on\"",
         "10:1: unknown kind \"Worker\"; did you mean Workers?",
         "16:5 ControlPlane.machines[1]: \"not-a-uuid\" is not a machine's id (a UUID)",
         `17:5 ControlPlane.machines[2]: machine ${
@@ -91,12 +91,12 @@ machines: [${machine(1)}, 5]
         "20:1: a document needs a `kind`: Cluster, ControlPlane, Workers, Machine",
         "22:1: a document of a template is a mapping with a `kind`",
         "24:1: a second Cluster; the first is at 1:1",
-        "25:1 Cluster.colour: unknown field \"colour\"",
+        "25:1 Cluster.colour: unknown field",
         "27:1: unknown kind \"KubernetesManifestGroup\"",
         `30:12 Workers.machines[0]: machine ${
           machine(1)
         } stands in controlPlane.machines[0] already; a machine is in one set only`,
-        "30:50 Workers.machines[1]: a text is expected here, not number"
+        "30:50 Workers.machines[1]: must be text, got 5"
       ])
     }))
 
@@ -104,7 +104,7 @@ machines: [${machine(1)}, 5]
     Effect.gen(function*() {
       assert.deepStrictEqual(yield* faultsOf("kind: Cluster\nname: [dev\n---\nkind: Workers\nnane: a\nnane: b\n"), [
         "3:1: Flow sequence in block collection must be sufficiently indented and end with a ]",
-        "5:1 Workers.nane: unknown field \"nane\"; did you mean name?",
+        "5:1 Workers.nane: unknown field; did you mean name?",
         "6:1: Map keys must be unique"
       ])
     }))
@@ -130,8 +130,8 @@ machines: [${machine(1)}, 5]
     Effect.gen(function*() {
       const faults = yield* faultsOf(`${text}__proto__: {a: 1}\nconstructor: 1\n`)
       assert.deepStrictEqual(faults, [
-        "16:1 Workers.__proto__: unknown field \"__proto__\"",
-        "17:1 Workers.constructor: unknown field \"constructor\""
+        "16:1 Workers.__proto__: unknown field",
+        "17:1 Workers.constructor: unknown field"
       ])
     }))
 })
@@ -145,9 +145,9 @@ describe("a template from a program", () => {
         workers: [{ name: "a" }, { name: "a" }, 5]
       } as unknown as Template)
       assert.deepStrictEqual(faults, [
-        "cluster.kubernetes.manifests: a list is expected here, not a mapping",
-        "controlPlane.machineclass: unknown field \"machineclass\"; did you mean machineClass?",
-        "workers[2]: a mapping is expected here, not number",
+        "cluster.kubernetes.manifests: must be a list, got a mapping",
+        "controlPlane.machineclass: unknown field; did you mean machineClass?",
+        "workers[2]: must be a mapping, got 5",
         "workers[1].name: a second set called a"
       ])
     }))
@@ -155,7 +155,7 @@ describe("a template from a program", () => {
   it.effect("is refused where it is none", () =>
     Effect.gen(function*() {
       for (const value of [undefined, null, 5, [], true]) {
-        assert.match((yield* faultsOf(value as unknown as Template)).join(), /^template: a mapping is expected here/)
+        assert.match((yield* faultsOf(value as unknown as Template)).join(), /^template: must be a mapping/)
       }
       assert.deepStrictEqual(yield* faultsOf({} as Template), [
         "cluster: a template needs a cluster",

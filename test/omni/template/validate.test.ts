@@ -85,7 +85,7 @@ describe("what a template means", () => {
           ]
         }),
         [
-          "workers[0].machineClass.size: 1.5 is not a whole number from 0 to 4294967295",
+          "workers[0].machineClass.size: must be an integer from 0 to 4294967295, got 1.5",
           "workers[0].machineClass.name: a machine class needs a name",
           "workers[0].machineClass: kernel arguments of the cluster need sets with listed machines",
           "workers[1].kernelArgs: kernel arguments need a set with listed machines; this one has a machine class",
@@ -114,7 +114,7 @@ describe("what a template means", () => {
           controlPlane: { annotations: { "kubelayer.owned": "x", "": "y" } }
         }),
         [
-          "cluster.labels.\"omni.sidero.dev/cluster\": keys that begin with omni.sidero.dev/ are not for templates",
+          "cluster.labels.omni.sidero.dev/cluster: keys that begin with omni.sidero.dev/ are not for templates",
           "controlPlane.annotations: a key is empty"
         ]
       )
@@ -414,7 +414,7 @@ describe("Kubernetes manifests and health checks", () => {
           } as unknown as Template["cluster"]
         }),
         [
-          "cluster.kubernetes.manifests[1].mode: one of full, one-time is expected here, not \"once\"",
+          "cluster.kubernetes.manifests[1].mode: must be \"full\" or \"one-time\", got \"once\"",
           "cluster.kubernetes.manifests[2].name: manifests need a name",
           "cluster.kubernetes.manifests[3]: manifests need exactly one of `inline` and `file`",
           "cluster.kubernetes.manifests[1]: the name \"a\" is used twice",
