@@ -36,6 +36,7 @@ import {
   type CallFailure,
   type Connection,
   deadline,
+  type EngineKind,
   failure as connectionError,
   type Request,
   Transport
@@ -55,6 +56,8 @@ export interface CreateBody {
 export interface Client {
   /** The engine's address once it has answered. */
   readonly address: Effect.Effect<string | undefined>
+  /** Which engine it is, once it has answered. */
+  readonly engine: Effect.Effect<EngineKind | undefined>
   readonly ping: Effect.Effect<void, ProviderUnavailable>
   /** `GET /containers/json?all=true`; `labels` are ANDed, each `key` or `key=value`. */
   readonly listContainers: (
@@ -64,8 +67,11 @@ export interface Client {
   readonly createContainer: (name: string, body: CreateBody) => Effect.Effect<string, CallFailure>
   readonly startContainer: (id: string) => Effect.Effect<Effected, CallFailure>
   readonly unpauseContainer: (id: string) => Effect.Effect<void, CallFailure>
-  /** `graceSeconds`: how long the engine waits between SIGTERM and SIGKILL; the container's own where none is given. */
-  readonly stopContainer: (id: string, graceSeconds: number | undefined) => Effect.Effect<Effected, CallFailure>
+  /**
+   * `graceSeconds` is how long the engine waits between SIGTERM and SIGKILL. It is always sent: Podman 4 takes a missing
+   * one as 0.
+   */
+  readonly stopContainer: (id: string, graceSeconds: number) => Effect.Effect<Effected, CallFailure>
   /** By force, with its anonymous volumes. */
   readonly removeContainer: (id: string) => Effect.Effect<void, CallFailure>
   readonly listNetworks: Effect.Effect<ReadonlyArray<Wire.Network>, CallFailure>
@@ -130,9 +136,6 @@ const volume = decodeWith(Wire.Volume)
 const pullLine = decodeWith(Wire.PullLine)
 const event = decodeWith(Wire.Event)
 const execInspect = decodeWith(Wire.ExecInspect)
-
-/** How long after a stop's grace the engine may take to answer is `requestTimeout`; this is Docker's default grace. */
-const engineGraceSeconds = 10
 
 export const make = Effect.fnUntraced(function*(options: {
   readonly connection: ConnectionOptions
@@ -255,6 +258,7 @@ export const make = Effect.fnUntraced(function*(options: {
 
   return {
     address: Effect.sync(() => connected?.address),
+    engine: Effect.sync(() => connected?.engine),
     ping: Effect.flatMap(options.policy, (policy) =>
       engine.pipe(
         // Connecting has its own deadline, whose error names the address and the other candidates.
@@ -297,8 +301,8 @@ export const make = Effect.fnUntraced(function*(options: {
       change({
         method: "POST",
         path: `${container(id)}/stop`,
-        query: graceSeconds === undefined ? {} : { t: String(graceSeconds) }
-      }, Duration.seconds(graceSeconds ?? engineGraceSeconds)),
+        query: { t: String(graceSeconds) }
+      }, Duration.seconds(graceSeconds)),
     removeContainer: (id) =>
       Effect.asVoid(change({ method: "DELETE", path: container(id), query: { force: "true", v: "true" } })),
     listNetworks: Effect.flatMap(

@@ -102,9 +102,14 @@ export const ContainerInspect = Schema.Struct({
   State: Schema.Struct({
     Status: Schema.String,
     ExitCode: nullable(Schema.Number),
-    Error: nullable(Schema.String)
+    Error: nullable(Schema.String),
+    StartedAt: nullable(Schema.String)
   }),
-  Config: Schema.Struct({ Labels, Tty: nullable(Schema.Boolean) })
+  Config: Schema.Struct({ Labels, Tty: nullable(Schema.Boolean), StopTimeout: nullable(Schema.Number) }),
+  RestartCount: nullable(Schema.Number),
+  HostConfig: nullable(Schema.Struct({
+    RestartPolicy: nullable(Schema.Struct({ Name: nullable(Schema.String) }))
+  }))
 })
 export type ContainerInspect = typeof ContainerInspect.Type
 
