@@ -7,8 +7,8 @@ import * as Docker from "kubelayer/layers/Docker"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { temporaryFolder } from "./support/Conversation.ts"
-import { makeHome } from "./support/home.ts"
 import { ask, engineHost, newCluster } from "./support/engine.ts"
+import { makeHome } from "./support/home.ts"
 import { registry } from "./support/registry.ts"
 
 // A private Podman engine has a network of its own, and another engine may be on another machine.
