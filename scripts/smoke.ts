@@ -2,11 +2,11 @@
  * Uses the packed library as a user would: installed from its tarball beside
  * `effect` and nothing else, every public module imported, every example and
  * every fence of the documents compiled against it, and those that need no
- * backend run.
+ * backend run. Then the tarball itself, the declarations in projects of three
+ * package managers, and bundles of every layer by three bundlers.
  *
  *   node scripts/smoke.ts [tarball]
  */
-import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs"
 import { basename, join, resolve, sep } from "node:path"
@@ -15,19 +15,17 @@ import { CommandFailed, run, runOrFail } from "./lib/exec.ts"
 import { main } from "./lib/main.ts"
 import { pack, ROOT } from "./lib/pack.ts"
 import { temporaryDirectory } from "./lib/temporary.ts"
-
-class SmokeFailed extends Data.TaggedError("SmokeFailed")<{ readonly message: string }> {}
+import { checkBundles } from "./smoke/bundles.ts"
+import { emptyProject, installedVersion, publicModules, say, SmokeFailed } from "./smoke/common.ts"
+import { checkDeclarations } from "./smoke/declarations.ts"
+import { checkTarball } from "./smoke/tarball.ts"
 
 /** The first line of an example that runs without a backend. */
 const RUNS = "// runs on: memory"
 const EXAMPLES = join(ROOT, "examples")
-const say = (line: string) => Effect.sync(() => process.stdout.write(`${line}\n`))
-
-const installedVersion = (name: string): string =>
-  (JSON.parse(readFileSync(join(ROOT, "node_modules", name, "package.json"), "utf8")) as { version: string }).version
 
 const install = Effect.fnUntraced(function*(project: string, tarball: string) {
-  writeFileSync(join(project, "package.json"), JSON.stringify({ name: "smoke", private: true, type: "module" }))
+  emptyProject(project)
   const flags = ["--prefer-offline", "--no-audit", "--no-fund", "--ignore-scripts"]
   yield* runOrFail("npm", ["install", ...flags, tarball, `effect@${installedVersion("effect")}`], { cwd: project })
 })
@@ -55,14 +53,11 @@ const modulesOf = (dist: string): ReadonlyArray<string> =>
     .map((file) => file.slice(0, -".js".length).split(sep).join("/"))
 
 const checkImports = Effect.fnUntraced(function*(project: string) {
-  const modules = modulesOf(join(project, "node_modules/kubelayer/dist"))
-  // An index is reached by its folder's name, what is internal not at all.
-  const expected = new Map<string, "imported" | "refused">([["kubelayer/internal/anything", "refused"]])
-  for (const module of modules) {
-    const isIndex = module === "index" || module.endsWith("/index")
-    const isInternal = module.startsWith("internal/")
-    expected.set(`kubelayer/${module}`, isIndex || isInternal ? "refused" : "imported")
-    if (isIndex && !isInternal) expected.set(`kubelayer/${module}`.slice(0, -"/index".length), "imported")
+  const installed = join(project, "node_modules/kubelayer")
+  const open = new Set(publicModules(installed))
+  const expected = new Map<string, "imported" | "refused">([...open].map((module) => [module, "imported"]))
+  for (const module of modulesOf(join(installed, "dist"))) {
+    if (!open.has(`kubelayer/${module}`)) expected.set(`kubelayer/${module}`, "refused")
   }
   writeFileSync(join(project, "probe.mjs"), PROBE)
   const probed = yield* runOrFail(process.execPath, ["probe.mjs", JSON.stringify([...expected.keys()])], {
@@ -128,15 +123,15 @@ const checkExamples = Effect.fnUntraced(function*(project: string) {
   return yield* say(`${examples.length} examples compiled, ${runnable.length} of them run`)
 })
 
-/** What a fence may import beside the library and `effect`: the project's own copy, put where the fence looks for it. */
-const TEST_RUNNERS = ["vitest"]
+/** What a fence may use beside the library and `effect`: this repository's copy, put where the fence finds it. */
+const EXTRAS = ["vitest", "@types/dockerode"]
 
 const placeOf = (fence: Fence): string => `${fence.document}:${fence.line}`
 
 const checkFences = Effect.fnUntraced(function*(project: string) {
   const { faults, fences } = allFences()
   if (faults.length > 0) return yield* new SmokeFailed({ message: faults.join("\n") })
-  for (const name of TEST_RUNNERS) {
+  for (const name of EXTRAS) {
     symlinkSync(join(ROOT, "node_modules", name), join(project, "node_modules", name), "junction")
   }
   mkdirSync(join(project, "documents"))
@@ -180,6 +175,9 @@ const smoke = Effect.gen(function*() {
   yield* checkImports(project)
   yield* checkExamples(project)
   yield* checkFences(project)
+  yield* checkTarball(project, tarball)
+  yield* checkDeclarations(project, tarball)
+  yield* checkBundles(project)
   return 0
 })
 

@@ -15,7 +15,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Docker from "./docker/SpecSchema.ts"
 import * as Hetzner from "./hetzner/SpecSchema.ts"
-import { type DocumentText, readText, type TextDocument } from "./internal/DocumentText.ts"
+import { type DocumentText, loadYaml, readText, type TextDocument } from "./internal/DocumentText.ts"
 import { field } from "./internal/SpecFields.ts"
 import { dotted, type Path, specIssues } from "./internal/SpecIssues.ts"
 import { didYouMean } from "./internal/Suggest.ts"
@@ -474,7 +474,7 @@ export const format = (
   documents: ReadonlyArray<{ readonly document: ClusterDocument; readonly comments?: ReadonlyArray<string> }>
 ): Effect.Effect<string> =>
   Effect.map(
-    Effect.promise(() => import("yaml")),
+    loadYaml,
     ({ stringify }) =>
       documents.map(({ comments = [], document }) =>
         comments.map((comment) => `# ${comment}\n`).join("") +

@@ -36,6 +36,19 @@ const withoutUnused: Plugin = {
   }
 }
 
+/** The command loads what a bundle of a user leaves out: dockerode is inside of it. */
+const withDockerode: Plugin = {
+  name: "with-dockerode",
+  setup: ({ onLoad }) => {
+    onLoad({ filter: /[/\\]internal[/\\]LoadPackage\.ts$/ }, () => ({
+      resolveDir: ROOT,
+      contents: `export const loadPackage = (name) => name === "dockerode"
+        ? import("dockerode")
+        : name === "docker-modem" ? import("docker-modem") : import(name)`
+    }))
+  }
+}
+
 /** Bundles into a folder, which is emptied first. */
 export const bundle = async (outdir: string): Promise<Metafile> => {
   rmSync(outdir, { recursive: true, force: true })
@@ -57,7 +70,7 @@ export const bundle = async (outdir: string): Promise<Metafile> => {
     // The same code as Node's own, for other platforms.
     alias: { "readable-stream": "node:stream" },
     external: ["@grpc/grpc-js", "@bufbuild/protobuf", "openpgp", "yaml"],
-    plugins: [withoutUnused],
+    plugins: [withoutUnused, withDockerode],
     define: { KUBELAYER_VERSION: JSON.stringify(version) },
     // CommonJS inside the bundle asks for Node's modules by `require`.
     banner: {

@@ -6,6 +6,7 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Yaml from "yaml"
+import { loadPackage } from "./LoadPackage.ts"
 import type { Path } from "./SpecIssues.ts"
 
 const maxBytes = 1024 * 1024
@@ -32,7 +33,7 @@ export interface DocumentText {
   readonly position: (offset: number) => string
 }
 
-const loadYaml: Effect.Effect<typeof Yaml> = Effect.promise(() => import("yaml"))
+export const loadYaml: Effect.Effect<typeof Yaml> = Effect.promise(() => loadPackage<typeof Yaml>("yaml"))
 
 const offsetOf = (yaml: typeof Yaml, document: Yaml.Document.Parsed, path: Path): number => {
   let node: unknown = document.contents

@@ -6,13 +6,14 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Yaml from "yaml"
+import { loadPackage } from "../../internal/LoadPackage.ts"
 import * as GoYaml from "../GoYaml.ts"
 import { type Add, didYouMean, dotted, type Issue, type Path, type Place, shown } from "./Issue.ts"
 import type { Draft, Template } from "./Model.ts"
 import { type DocumentKind, documents, ofDocument } from "./TemplateSchema.ts"
 
 /** The YAML library, loaded when it is first needed. */
-export const loadYaml: Effect.Effect<typeof Yaml> = Effect.promise(() => import("yaml"))
+export const loadYaml: Effect.Effect<typeof Yaml> = Effect.promise(() => loadPackage<typeof Yaml>("yaml"))
 
 export interface Parsed {
   readonly draft: Draft<Template>

@@ -2,6 +2,7 @@
 import type { DescMethod, DescService, Message } from "@bufbuild/protobuf"
 import type * as Grpc from "@grpc/grpc-js"
 import * as Effect from "effect/Effect"
+import { loadPackage } from "../../internal/LoadPackage.ts"
 import { type Dispatch, pathOf, statusOf } from "./Dispatch.ts"
 import type { Headers } from "./Service.ts"
 import type { Wire } from "./Wire.ts"
@@ -33,7 +34,7 @@ const definitionOf = ({ protobuf }: Wire, service: DescService): Grpc.ServiceDef
 const headersOf = (metadata: Grpc.Metadata): Headers => (name) => metadata.get(name).map(String)
 
 export const makeServer = async ({ beforeStop, dispatch, port: wanted, tls, wire }: ServerOptions) => {
-  const grpc = await import("@grpc/grpc-js")
+  const grpc = await loadPackage<typeof import("@grpc/grpc-js")>("@grpc/grpc-js")
   const { cosi, management } = wire
 
   const unary = (method: DescMethod) => (call: Unary, callback: Grpc.sendUnaryData<Message>): void => {

@@ -6,6 +6,7 @@
 import type { DescField, DescMessage, Message } from "@bufbuild/protobuf"
 import type { GenMessage } from "@bufbuild/protobuf/codegenv2"
 import type { ReflectMessage } from "@bufbuild/protobuf/reflect"
+import { loadPackage } from "../../internal/LoadPackage.ts"
 import type { Metadata as WireMetadata, Resource as WireResource } from "../../omni/proto/cosi_pb.ts"
 import { kindOf } from "./Access.ts"
 import { code, Refusal } from "./Refusal.ts"
@@ -26,7 +27,7 @@ export const loadWire = async (): Promise<Wire> => {
     import("@bufbuild/protobuf"),
     import("@bufbuild/protobuf/reflect"),
     import("@bufbuild/protobuf/wkt"),
-    import("yaml"),
+    loadPackage<typeof import("yaml")>("yaml"),
     import("../../omni/proto/cosi_pb.ts"),
     import("../../omni/proto/management_pb.ts"),
     import("../../omni/proto/specs_pb.ts")
