@@ -58,6 +58,10 @@ interface Rule {
 const notInPhase = /is not in phase/i
 const wrongServer = /received http status code (?!429|5)|unknown service|server does not implement the method/i
 
+/** What the server cannot read in a request. It has no code of its own for it. */
+const malformed =
+  /error parsing version|unknown phase|spec is missing|unexpected eof|owner is already set|unknown role|key lifetime|key does not contain/i
+
 const foreign = (common: Common) =>
   new Reasons.InvalidResponse({ ...common, detail: `what answers is not Omni: ${common.detail}` })
 
@@ -86,10 +90,24 @@ export const rules: ReadonlyArray<Rule> = [
   { code: codes.UNKNOWN, fragment: notInPhase, reason: (common) => new Reasons.Conflict(common) },
   { code: codes.UNKNOWN, fragment: /doesn't exist|not found/i, reason: (common) => new Reasons.NotFoundError(common) },
   { code: codes.UNKNOWN, fragment: wrongServer, reason: foreign },
+  { code: codes.UNKNOWN, fragment: malformed, reason: (common) => new Reasons.InvalidInput(common) },
+  { code: codes.UNKNOWN, fragment: /is not supported/i, reason: (common) => new Reasons.UnsupportedError(common) },
   { code: codes.UNKNOWN, reason: (common) => new Reasons.UnknownError(common) },
   { code: codes.INVALID_ARGUMENT, fragment: notInPhase, reason: (common) => new Reasons.Conflict(common) },
+  {
+    code: codes.INVALID_ARGUMENT,
+    fragment: /is tearing down/i,
+    reason: (common) => new Reasons.Conflict(common)
+  },
+  { code: codes.INVALID_ARGUMENT, fragment: /still in use/i, reason: (common) => new Reasons.InUse(common) },
   { code: codes.INVALID_ARGUMENT, fragment: /\block(?:ed)?\b/i, reason: (common) => new Reasons.Protected(common) },
   { code: codes.INVALID_ARGUMENT, reason: (common) => new Reasons.InvalidInput(common) },
+  // The write was refused before it was stored.
+  {
+    code: codes.DEADLINE_EXCEEDED,
+    fragment: /write throttled/i,
+    reason: (common) => new Reasons.RateLimited(common)
+  },
   {
     code: codes.DEADLINE_EXCEEDED,
     reason: (common) => new Reasons.RequestTimeout({ ...common, durationMillis: 0 })
@@ -107,7 +125,7 @@ export const rules: ReadonlyArray<Rule> = [
   },
   {
     code: codes.PERMISSION_DENIED,
-    fragment: /only read/i,
+    fragment: /only (?:read|create)|not allowed/i,
     reason: (common) => new Reasons.UnsupportedError(common)
   },
   { code: codes.PERMISSION_DENIED, fragment: /is owned by/i, reason: (common) => new Reasons.Protected(common) },
@@ -138,6 +156,11 @@ export const rules: ReadonlyArray<Rule> = [
     code: codes.FAILED_PRECONDITION,
     fragment: /pending finalizers/i,
     reason: (common) => new Reasons.InUse(common)
+  },
+  {
+    code: codes.FAILED_PRECONDITION,
+    fragment: /static infra provider/i,
+    reason: (common) => new Reasons.UnsupportedError(common)
   },
   { code: codes.FAILED_PRECONDITION, reason: (common) => new Reasons.Conflict(common) },
   { code: codes.ABORTED, reason: (common) => new Reasons.Conflict(common) },

@@ -12,7 +12,33 @@ const measured: ReadonlyArray<readonly [code: keyof typeof codes, message: strin
   ["UNKNOWN", `failed to teardown: ${cluster} is not in phase running`, "Operator", "Conflict"],
   ["UNKNOWN", `failed to get cluster UUID: ${cluster} doesn't exist`, "Operator", "NotFoundError"],
   ["UNKNOWN", "Received HTTP status code 302", "Reader", "InvalidResponse"],
-  ["UNKNOWN", "error parsing version", "Operator", "UnknownError"],
+  ["UNKNOWN", "error parsing version", "Operator", "InvalidInput"],
+  ["UNKNOWN", "failed to watchKind: operation tailEvents is not supported", "Reader", "UnsupportedError"],
+  ["UNKNOWN", "", "Operator", "UnknownError"],
+  [
+    "INVALID_ARGUMENT",
+    "failed to validate: 1 error occurred:\n\t* the cluster \"dev\" is tearing down\n\n",
+    "Operator",
+    "Conflict"
+  ],
+  [
+    "INVALID_ARGUMENT",
+    "failed to validate: 1 error occurred:\n\t* can not delete the machine class as it is still in use\n\n",
+    "Operator",
+    "InUse"
+  ],
+  [
+    "DEADLINE_EXCEEDED",
+    "etcd write throttled out after 0.000s: rate: Wait(n=1059) would exceed context deadline",
+    "Operator",
+    "RateLimited"
+  ],
+  [
+    "FAILED_PRECONDITION",
+    "machine is not managed by a static infra provider, power on the machine manually",
+    "Operator",
+    "UnsupportedError"
+  ],
   ["INVALID_ARGUMENT", `failed to update: ${cluster} is not in phase running`, "Operator", "Conflict"],
   [
     "INVALID_ARGUMENT",

@@ -117,19 +117,18 @@ export const makeAccounts = async (options: {
     }
     const found = find(fingerprint)
     if (found === undefined || signature === undefined) throw unsigned()
-    const { signatures } = await openpgp.verify({
-      message: await openpgp.createMessage({ binary: new TextEncoder().encode(payload) }),
-      signature: await openpgp.readSignature({ binarySignature: Buffer.from(signature, "base64") }),
-      verificationKeys: found.key.key,
-      date: new Date()
-    }).catch(() => {
-      throw unsigned()
-    })
-    await signatures[0]?.verified.catch(() => {
-      throw unsigned()
-    })
-    if (signatures.length === 0) throw unsigned()
-    return found.account
+    try {
+      const { signatures } = await openpgp.verify({
+        message: await openpgp.createMessage({ binary: new TextEncoder().encode(payload) }),
+        signature: await openpgp.readSignature({ binarySignature: Buffer.from(signature, "base64") }),
+        verificationKeys: found.key.key,
+        date: new Date()
+      })
+      if (await signatures[0]?.verified) return found.account
+    } catch {
+      // Whatever is wrong with a signature, the answer is the same.
+    }
+    throw unsigned()
   }
 
   return {

@@ -161,6 +161,12 @@ export const makeClusterController = (
     write("ClusterBootstrapStatuses", cluster, specs.ClusterBootstrapStatusSpecSchema, { bootstrapped: true })
   }
 
+  /** The sets of a cluster, without those that are dissolved. */
+  const reported = (cluster: string) =>
+    ofCluster("MachineSets", cluster).filter(({ metadata: { id, phase } }) =>
+      phase === "running" || get("MachineSetStatuses", id) !== undefined
+    )
+
   /** One round of a cluster that is not torn down. */
   const run = (cluster: Stored): void => {
     const { id } = cluster.metadata
@@ -185,7 +191,7 @@ export const makeClusterController = (
       if (node.metadata.phase !== "running" || machine === undefined || first) continue
       controllers.machines.advance(node, machine, spec.talosVersion, spec.kubernetesVersion)
     }
-    const all = ofCluster("MachineSets", id).map((set) => sets.report(set, { upgrading, first }))
+    const all = reported(id).map((set) => sets.report(set, { upgrading, first }))
     const counted = first ? noMachines : totals(all)
     const phase = phaseOf(all)
     const controlPlane = all.find(({ set }) => label.controlPlane in set.metadata.labels)
@@ -245,6 +251,13 @@ export const makeClusterController = (
     }
   }
 
+  /** Removes what the controllers wrote about a cluster. */
+  const removeStatus = (id: string): void => {
+    resources.drop("LoadBalancerStatuses", id)
+    for (const kind of aboutClusters) remove(kind, id)
+    known.delete(id)
+  }
+
   /** One round of a cluster that is torn down: workers, control planes, its other parts, and then itself. */
   const destroy = (cluster: Stored): void => {
     const { id } = cluster.metadata
@@ -264,7 +277,7 @@ export const makeClusterController = (
     }
     writeDestroying(
       cluster,
-      ofCluster("MachineSets", id).map((set) => sets.report(set, { upgrading: false, first: false }))
+      reported(id).map((set) => sets.report(set, { upgrading: false, first: false }))
     )
     if (stored.length > 0 || assigned.length > 0) return
     for (const kind of parts) for (const part of ofCluster(kind, id)) tearDown(part)
@@ -275,16 +288,13 @@ export const makeClusterController = (
     if (next !== undefined) return resources.release(current, [next])
     const early = current.metadata.finalizers.filter((finalizer) => earlyFinalizers.includes(finalizer))
     if (early.length > 0) return resources.release(current, early)
-    for (const kind of aboutClusters) remove(kind, id)
-    known.delete(id)
+    removeStatus(id)
   }
 
   /** Statuses of clusters that are gone. */
   const sweep = (): void => {
-    for (const kind of aboutClusters) {
-      for (const { metadata: { id } } of list(kind)) if (get("Clusters", id) === undefined) remove(kind, id)
-    }
-    for (const id of known.keys()) if (get("Clusters", id) === undefined) known.delete(id)
+    const ids = new Set(aboutClusters.flatMap((kind) => list(kind).map(({ metadata }) => metadata.id)))
+    for (const id of [...ids, ...known.keys()]) if (get("Clusters", id) === undefined) removeStatus(id)
   }
 
   return {

@@ -54,8 +54,9 @@ const versionFaults = (wire: Wire, store: Store, spec: ClusterSpec, old: Cluster
 
 const talosChangeFaults = (from: string, to: string, initial: string): ReadonlyArray<string> => {
   if (from === to) return []
+  // The text names the version that the cluster began with.
   if ((minorSteps(initial, to) ?? 0) < 0) {
-    return [`downgrading from version ${quoted(from)} to ${quoted(to)} is not supported`]
+    return [`downgrading from version ${quoted(initial)} to ${quoted(to)} is not supported`]
   }
   return (minorSteps(from, to) ?? 0) > talosMinorsUp
     ? [`talos version is not supported for upgrade to ${quoted(to)} from ${quoted(from)}`]

@@ -218,7 +218,7 @@ export const makeFake = Effect.fnUntraced(function*(
   })
 
   const server = yield* Effect.promise(() =>
-    makeServer({ wire, dispatch, port: options.port ?? 0, tls: options.tls, beforeStop: watches.cutAll })
+    makeServer({ wire, dispatch, port: options.port ?? 0, tls: options.tls, beforeStop: watches.stopAll })
   )
   yield* Effect.acquireRelease(server.start, () => server.stop)
   endpoint = server.endpoint()

@@ -58,7 +58,13 @@ const reconfiguring: ReadonlyArray<Shown> = [
   { stage: stage.running, ready: true, upToDate: true }
 ]
 
-const paths = { joining, upgrading, reconfiguring } as const
+/** The steps of a machine that restarts and whose configuration stays pending: Omni skips its upgrade. */
+const restarting: ReadonlyArray<Shown> = upgrading.slice(0, -1)
+
+/** A machine whose configuration stays pending. */
+const pending: ReadonlyArray<Shown> = upgrading.slice(0, 1)
+
+const paths = { joining, upgrading, reconfiguring, restarting, pending } as const
 
 /** Where a machine of a cluster is on its path. At the end of it the machine rests. */
 interface Progress {
@@ -93,7 +99,7 @@ export const makeMachineController = (
 
   const shown = (machine: Machine): Shown => {
     const place = progress.get(machine.id) ?? { path: "joining", at: 0 }
-    const found = paths[place.path][Math.min(place.at, lengthOf(place))] ?? joining[0]
+    const found = paths[place.path][Math.min(Math.max(place.at, 0), lengthOf(place))] ?? joining[0]
     const current = found ?? { stage: stage.configuring, ready: false, upToDate: false }
     if (current.stage === stage.running && !isOn(machine)) {
       return { ...current, stage: stage.poweredOff, ready: false }
@@ -145,7 +151,7 @@ export const makeMachineController = (
       ...(isManaged(machine) ? { [label.managed]: "" } : {}),
       ...(machine.installed && (isNode || assigned === undefined) ? { [label.installed]: "" } : {}),
       [label.reportingEvents]: "",
-      [label.readyToUse]: "",
+      ...(connected ? { [label.readyToUse]: "" } : {}),
       [label.platform]: "metal",
       [label.arch]: machine.arch,
       [label.talosVersion]: version
@@ -205,10 +211,20 @@ export const makeMachineController = (
   }
 
   /** Starts a path for a machine that rests; gives whether it has started. */
-  const start = (id: string, path: "upgrading" | "reconfiguring"): boolean => {
+  const start = (id: string, path: Exclude<Progress["path"], "joining">): boolean => {
     if (!isResting(id)) return false
-    progress.set(id, { path, at: 0 })
+    // The next round takes the first step.
+    progress.set(id, { path, at: -1 })
     return true
+  }
+
+  /** The last control plane of a cluster stays until the cluster is torn down. */
+  const isLastControlPlane = ({ metadata: { id, labels } }: Stored): boolean => {
+    const cluster = labels[label.cluster] ?? ""
+    return label.controlPlane in labels && get("Clusters", cluster)?.metadata.phase === "running" &&
+      ofCluster("ClusterMachineStatuses", cluster).every(({ metadata }) =>
+        metadata.id === id || !(label.controlPlane in metadata.labels)
+      )
   }
 
   /** A machine that is in no set leaves its cluster. One that is disconnected stays until it is back or its link is gone. */
@@ -219,7 +235,7 @@ export const makeMachineController = (
     const show = (next: Stage) =>
       write("ClusterMachineStatuses", id, specs.ClusterMachineStatusSpecSchema, { ...spec, stage: next }, labels)
     if (spec.stage !== stage.beforeDestroy && spec.stage !== stage.destroying) return show(stage.beforeDestroy)
-    if (spec.stage === stage.beforeDestroy) return show(stage.destroying)
+    if (spec.stage === stage.beforeDestroy) return isLastControlPlane(status) ? undefined : show(stage.destroying)
     if (machine !== undefined && !isConnected(machine)) return
     remove("ClusterMachineStatuses", id)
     remove("ClusterMachines", id)

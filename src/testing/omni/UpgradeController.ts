@@ -45,15 +45,19 @@ export const makeUpgradeController = (
   /** Clusters whose Talos upgrade is announced; the first machine starts a round later. */
   const talosTarget = new Map<string, string>()
   const current = new Map<string, string>()
+  /** The version that each cluster began with: it never goes below that minor. */
+  const initial = new Map<string, string>()
+  /** Clusters whose machines were skipped, with the version that they do not get. */
+  const skipped = new Map<string, string>()
 
   const offered = (kind: "TalosVersions" | "KubernetesVersions") =>
     list(kind).map(({ metadata: { id } }) => id).sort(compareVersions)
 
-  const talosTargets = (version: string): ReadonlyArray<string> =>
-    offered("TalosVersions").filter((id) => {
-      const steps = minorSteps(version, id)
-      return id !== version && steps !== undefined && steps >= -1 && steps <= 2 && !deprecated(id)
-    })
+  const talosTargets = (cluster: string, version: string): ReadonlyArray<string> =>
+    offered("TalosVersions").filter((id) =>
+      id !== version && !deprecated(id) && (minorSteps(version, id) ?? 3) <= 2 &&
+      (minorSteps(initial.get(cluster) ?? version, id) ?? -1) >= 0
+    )
 
   const deprecated = (id: string): boolean => {
     const stored = get("TalosVersions", id)
@@ -98,7 +102,7 @@ export const makeUpgradeController = (
       phase: upgradePhase.done,
       lastUpgradeVersion: version,
       currentUpgradeVersion: changes.phase === upgradePhase.upgrading ? version : "",
-      upgradeVersions: [...talosTargets(version)],
+      upgradeVersions: [...talosTargets(cluster.metadata.id, version)],
       ...changes
     })
 
@@ -111,6 +115,7 @@ export const makeUpgradeController = (
     const all = [...controlPlanes, ...workers]
     // Machines that have just joined are installed with the version of the cluster.
     const behind = all.filter((machine) => machine.installed && withoutV(machine.talosVersion) !== target)
+    if (!initial.has(id)) initial.set(id, target)
     const last = there === undefined ? target : read(specs.TalosUpgradeStatusSpecSchema, there).lastUpgradeVersion
     if (there === undefined || (last === target && !talosTarget.has(id))) {
       writeTalos(cluster, target)
@@ -119,9 +124,13 @@ export const makeUpgradeController = (
     if (behind.length > 0 && behind.every(({ otherSchematic }) => otherSchematic)) {
       talosTarget.delete(id)
       writeTalos(cluster, target)
-      // Only the first machine gets the version, by the restart with its new configuration.
-      const [first] = behind
-      if (first !== undefined && controller.start(first.id, "upgrading")) first.talosVersion = `v${target}`
+      if (skipped.get(id) === target || !behind.every((machine) => controller.isResting(machine.id))) return false
+      skipped.set(id, target)
+      // One machine of each set restarts with its new configuration; that of the control plane has the version then.
+      const restarting = new Set([controlPlanes[0], workers[0]])
+      for (const machine of behind) controller.start(machine.id, restarting.has(machine) ? "restarting" : "pending")
+      const [first] = controlPlanes
+      if (first !== undefined) first.talosVersion = `v${target}`
       return false
     }
     const moving = current.get(id)
@@ -286,8 +295,7 @@ export const makeUpgradeController = (
     /** A cluster that is torn down loses its upgrade statuses first. */
     end: (id: string) => {
       kubernetesProgress.delete(id)
-      talosTarget.delete(id)
-      current.delete(id)
+      for (const map of [talosTarget, current, initial, skipped]) map.delete(id)
       for (const kind of ["KubernetesUpgradeStatuses", "TalosUpgradeStatuses", "KubernetesStatuses"]) remove(kind, id)
     }
   }

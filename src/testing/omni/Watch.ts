@@ -22,7 +22,7 @@ export interface WatchOptions {
 
 /** A watch that is open. */
 interface OpenWatch {
-  readonly cut: () => void
+  readonly cut: (how?: Refusal) => void
 }
 
 const eventType = { created: 0, updated: 1, destroyed: 2, bootstrapped: 3, noop: 5 } as const
@@ -69,6 +69,7 @@ export const makeWatches = ({ absent, cutsNow, store, violated, wire }: WatchOpt
   const { cosi, protobuf } = wire
   const watches = new Set<OpenWatch>()
   let cutCount = 0
+  const nextCut = (): Refusal => cuts[cutCount++ % cuts.length] ?? cuts[0]
 
   const watch = (request: WatchRequest, sink: Sink<WatchResponse>, role: Role): void => {
     checkAccess(request.type, "read", role, absent)
@@ -101,10 +102,10 @@ export const makeWatches = ({ absent, cutsNow, store, violated, wire }: WatchOpt
       leave()
       watches.delete(entry)
     }
-    const cut = () => {
+    const cut = (how: Refusal = nextCut()) => {
       if (!open) return
       end()
-      sink.fail(cuts[cutCount++ % cuts.length] ?? cuts[0])
+      sink.fail(how)
     }
     const entry: OpenWatch = { cut }
 
@@ -166,6 +167,11 @@ export const makeWatches = ({ absent, cutsNow, store, violated, wire }: WatchOpt
     count: () => watches.size,
     cutAll: () => {
       for (const each of Array.from(watches)) each.cut()
+    },
+    /** Ends all watches in the same way: the server stops, or the next time is killed. */
+    stopAll: () => {
+      const how = nextCut()
+      for (const each of Array.from(watches)) each.cut(how)
     }
   }
 }
