@@ -97,7 +97,7 @@ describe("templates that omnictl 1.9.3 or the server refuses", () => {
     Effect.gen(function*() {
       const { fake, make } = yield* stage(options)
       yield* fake.put("Clusters", { id: "tr", spec: { talosVersion: "1.11.5", kubernetesVersion: "1.34.1" } })
-      const [recorded] = calls.filter(({ title }) => title.includes("bootstrap spec"))
+      const recorded = calls.find(({ title }) => title.includes("bootstrap spec"))
       const said = /invalid cluster UUID/.exec(String(recorded?.reply["message"]))?.[0] ?? "none"
       const spec = toBinary(
         MachineSetSpecSchema,

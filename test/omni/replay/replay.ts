@@ -53,18 +53,16 @@ const durations = (value: unknown) => {
 /** Waits in real time until a promise has settled, while the Clock of the fake goes on. */
 const awaiting = <A>(promise: Promise<A>, limitMillis: number) =>
   Effect.gen(function*() {
-    let settled: { readonly value: A } | undefined
-    void promise.then((value) => {
-      settled = { value }
-    })
+    const settled: Array<A> = []
+    void promise.then((value) => settled.push(value))
     let passed = 0
-    for (let turn = 0; settled === undefined && passed < limitMillis; turn++) {
+    for (let turn = 0; settled.length === 0 && passed < limitMillis; turn++) {
       yield* live(Effect.sleep("2 millis"))
-      if (turn < 12 || settled !== undefined) continue
+      if (turn < 12 || settled.length > 0) continue
       yield* TestClock.adjust("100 millis")
       passed += 100
     }
-    return settled?.value
+    return settled[0]
   })
 
 /** The message of a call, from its recorded request. */
