@@ -268,6 +268,16 @@ const groupDifferences = (calls: ReadonlyArray<RecordedCall>, replies: ReadonlyA
   ]
 }
 
+/** One call inside the process. */
+const inProcess = (fake: OmniFakeService, call: string, message: object): Effect.Effect<Reply> =>
+  fake.transport.unary(methodOf(call) as never, message as never, {}).pipe(
+    Effect.match({
+      onSuccess: (): Reply => ({ code: 0, message: "" }),
+      onFailure: (failure): Reply =>
+        "code" in failure ? { code: failure.code, message: failure.details } : { code: 14, message: "not sent" }
+    })
+  )
+
 /** Replays a recording. Gives the differences, each with the id of its call. */
 export const replay = (recording: Recording, fake: OmniFakeService, hooks: Hooks = {}) =>
   Effect.gen(function*() {
@@ -337,6 +347,18 @@ export const replay = (recording: Recording, fake: OmniFakeService, hooks: Hooks
         return messageOf(call, read, bookmarks, keys)
       })
 
+    /** Waits in real time until a teardown has reached its resource. Before that, no time may pass. */
+    const tornDown = ({ call, request }: RecordedCall) =>
+      Effect.gen(function*() {
+        if (!call.endsWith("/TeardownAndDestroy")) return
+        const kind = String(request["type"]).replace(".omni.sidero.dev", "")
+        for (let turn = 0; turn < 2500; turn++) {
+          const there = (yield* fake.resources(kind)).find(({ id }) => id === request["id"])
+          if (there === undefined || there.phase === "tearingDown") return
+          yield* live(Effect.sleep("2 millis"))
+        }
+      })
+
     const unary = (call: RecordedCall) =>
       Effect.gen(function*() {
         const message = yield* send(call)
@@ -345,6 +367,7 @@ export const replay = (recording: Recording, fake: OmniFakeService, hooks: Hooks
           cancel = resolve
         })
         const promise = connection.unary(call.call, call.request, message, cancelled)
+        if (call.request["deadlineMillis"] !== undefined && call.reply["code"] !== 0) yield* tornDown(call)
         const reply = yield* awaiting(promise, Number(call.request["deadlineMillis"] ?? 60_000))
         if (reply === undefined) {
           cancel()
@@ -411,12 +434,14 @@ export const replay = (recording: Recording, fake: OmniFakeService, hooks: Hooks
         })
         const replies: Array<Reply | undefined> = prepared.map(() => undefined)
         const sent = prepared.map(({ each, message }, place) =>
-          connection.unary(each.call, each.request, message, cancelled).then((reply) => {
-            if (reply.code !== cancelledCode) replies[place] = reply
-          })
+          (each.call.endsWith("/TeardownAndDestroy")
+            ? connection.unary(each.call, each.request, message, cancelled)
+            // Inside the process all of them arrive before time goes on.
+            : Effect.runPromise(inProcess(fake, each.call, message))).then((reply) => {
+              if (reply.code !== cancelledCode) replies[place] = reply
+            })
         )
-        // All of them arrive before time goes on.
-        yield* live(Effect.sleep("150 millis"))
+        yield* tornDown(call)
         yield* awaiting(Promise.all(sent), Number(call.request["deadlineMillis"] ?? 10_000))
         cancel()
         yield* Effect.promise(() => Promise.all(sent))
@@ -430,7 +455,7 @@ export const replay = (recording: Recording, fake: OmniFakeService, hooks: Hooks
         const sent = removing.map((each) =>
           connection.unary(each.call, each.request, message, new Promise(() => undefined))
         )
-        yield* live(Effect.sleep("50 millis"))
+        yield* tornDown(group[0] ?? call)
         report(original, unaryDifferences(call, yield* unary(call), fake.endpoint))
         const replies = yield* awaiting(Promise.all(sent), 10_000)
         report(original, groupDifferences(group, replies ?? []))
