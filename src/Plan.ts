@@ -122,7 +122,7 @@ export const planVersion = 1
  *
  * **Example** (What a create would do)
  *
- * ```ts
+ * ```ts run
  * import * as Effect from "effect/Effect"
  * import * as Memory from "kubelayer/layers/Memory"
  * import { NodeCreator } from "kubelayer/Provider"

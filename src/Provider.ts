@@ -311,7 +311,11 @@ export interface NodeCreatorService<Spec extends ClusterSpec = ClusterSpec, Adde
   readonly restartNodes: <E = never, R = never>(
     cluster: string,
     options: RollingOptions<E, R>
-  ) => Effect.Effect<OperationReport, E | ClusterNotFound | NodesFailed | OperationTimeout | BackendFailure, R>
+  ) => Effect.Effect<
+    OperationReport,
+    E | ClusterNotFound | InvalidSpec | NodesFailed | OperationTimeout | BackendFailure,
+    R
+  >
   /** Lists what processes that are gone have left behind, and removes it with `remove`. */
   readonly sweep: (
     options: SweepOptions

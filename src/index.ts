@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+export * as Backend from "./Backend.ts"
 export * as Cluster from "./Cluster.ts"
 export * as Document from "./Document.ts"
 export * as Docker from "./layers/Docker.ts"

@@ -81,7 +81,7 @@ export const method = (backend: string, operation: string, clusterName?: string)
 
 /** The same around a method that gives a stream: the span lasts as long as somebody listens. */
 export const streamMethod =
-  (backend: string, operation: string, clusterName: string) =>
+  (backend: string, operation: string, clusterName?: string) =>
   <A, E, R>(self: Stream.Stream<A, E, R>): Stream.Stream<A, E, R> =>
     Stream.unwrap(Effect.map(Effect.context<never>(), (context) => {
       const current: CurrentMethod = { backend, operation, clusterName, sent: 0 }
@@ -99,5 +99,7 @@ export const streamMethod =
         Stream.provideService(CurrentMethod, current)
       )
     })).pipe(
-      Stream.withSpan(`kubelayer.${backend}.${operation}`, { attributes: { "kubelayer.cluster": clusterName } })
+      Stream.withSpan(`kubelayer.${backend}.${operation}`, {
+        attributes: clusterName === undefined ? {} : { "kubelayer.cluster": clusterName }
+      })
     )

@@ -41,6 +41,12 @@ export interface Operation {
   /** Sets or replaces the outcome of a subject. */
   readonly record: (subject: Subject, outcome: Outcome) => Effect.Effect<void>
   readonly outcomeOf: (subject: Subject) => Outcome | undefined
+  /** Removes a subject that turned out to be no part of the operation. */
+  readonly forget: (subject: Subject) => Effect.Effect<void>
+  /** Says which id a subject turned out to have. */
+  readonly identify: (subject: Subject, id: string) => Effect.Effect<void>
+  /** Adds a failure that concerns no single subject. */
+  readonly fail: (error: BackendError | ProviderUnavailable) => Effect.Effect<void>
   /** Adds to what was decided for a subject. It stands in the report beside the outcome. */
   readonly note: (subject: Subject, text: string) => Effect.Effect<void>
   /** Makes an error of this operation, about a subject where one is named. */
@@ -63,6 +69,9 @@ export interface Operation {
   readonly report: Effect.Effect<OperationReport>
 }
 
+const detailOf = ({ address, detail }: ProviderUnavailable): string =>
+  address === undefined ? detail : `${detail} (${address})`
+
 /** A node whose backend went away in mid-operation failed; in a report that is a cut, and the address is kept. */
 export const settledError = (
   operation: Pick<Operation, "error">,
@@ -70,10 +79,7 @@ export const settledError = (
   error: BackendError | ProviderUnavailable
 ) =>
   error instanceof ProviderUnavailable
-    ? operation.error(
-      new Transport({ detail: error.address === undefined ? error.detail : `${error.detail} (${error.address})` }),
-      subject
-    )
+    ? operation.error(new Transport({ detail: detailOf(error) }), subject)
     : error.subject === undefined
     ? operation.error(error.reason, subject)
     : error
@@ -91,6 +97,7 @@ export const make = Effect.fnUntraced(function*(options: {
   const sink = yield* Progress
   const startedAt = yield* wholeMillis
   const entries = new Map<string, Entry>()
+  const errors: Array<BackendError> = []
   // What is being made has a name before it has an id. A lister of somebody else's may leave the id empty.
   const key = ({ id, kind, name }: Subject): string => {
     const named = `${kind}/${name}`
@@ -168,6 +175,7 @@ export const make = Effect.fnUntraced(function*(options: {
       operation: name,
       clusterName,
       durationMillis: now - startedAt,
+      ...(errors.length === 0 ? {} : { errors: [...errors] }),
       outcomes: [...entries.values()].flatMap(({ notes, outcome, scheduledAt, settledAt, startedAt: began, subject }) =>
         outcome === undefined
           ? []
@@ -191,6 +199,18 @@ export const make = Effect.fnUntraced(function*(options: {
     schedule,
     record,
     outcomeOf: (subject) => entries.get(key(subject))?.outcome,
+    forget: (subject) => Effect.sync(() => void entries.delete(key(subject))),
+    identify: (subject, id) =>
+      Effect.sync(() => {
+        const entry = entries.get(key(subject))
+        if (entry !== undefined) entries.set(key(subject), { ...entry, subject: { ...entry.subject, id } })
+      }),
+    fail: (failure) =>
+      Effect.sync(() => {
+        errors.push(
+          failure instanceof ProviderUnavailable ? error(new Transport({ detail: detailOf(failure) })) : failure
+        )
+      }),
     note: (subject, text) =>
       Effect.map(wholeMillis, (now) => {
         const entry = entries.get(key(subject)) ?? { subject, scheduledAt: now }

@@ -12,16 +12,12 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import { checkClusterName, checkNewClusterName } from "../internal/ClusterNames.ts"
+import * as Backend from "../Backend.ts"
+import { checkNewClusterName } from "../internal/ClusterNames.ts"
 import { makeLayers } from "../internal/Layers.ts"
-import { restOfCreator } from "../internal/NotPorted.ts"
-import { makeProvider } from "../internal/ProviderBuilder.ts"
-import { makeNodeCreator, scopedCreate } from "../internal/ScopedCreate.ts"
-import { answered, listing, nodeInfos, reading } from "../memory/Calls.ts"
-import { faultsOf, makeCreate, type MemorySpec, nodeName, nodesOf, resourcesOf } from "../memory/Create.ts"
+import { makeBackend } from "../memory/Backend.ts"
 import * as Engine from "../memory/Engine.ts"
-import { makeOperations } from "../memory/Operations.ts"
-import { makeWatch } from "../memory/Watch.ts"
+import { issuesOf, type MemorySpec, nodeName, nodesOf, resourceName } from "../memory/Spec.ts"
 import type {
   Call,
   CallName,
@@ -35,18 +31,11 @@ import type {
 } from "../memory/World.ts"
 import type { NodeRole, NodeState } from "../Model.ts"
 import * as Policy from "../Policy.ts"
-import {
-  type CreateFailure,
-  NodeCreator,
-  type NodeCreatorService,
-  Provider,
-  type ProviderService
-} from "../Provider.ts"
-import { InvalidSpec, type Leftover, ProviderUnavailable } from "../ProviderError.ts"
+import { NodeCreator, type NodeCreatorService, type NodePool, Provider, type ProviderService } from "../Provider.ts"
+import { InvalidSpec, type Leftover } from "../ProviderError.ts"
 import { BackendError, NameTaken, NotFoundError, type Reason } from "../Reason.ts"
-import type { OperationReport } from "../Report.ts"
 
-export type { MemorySpec } from "../memory/Create.ts"
+export type { MemorySpec } from "../memory/Spec.ts"
 export type {
   Call,
   CallName,
@@ -73,6 +62,7 @@ export interface ClusterSeed {
   readonly controlPlanes: number
   readonly workers: number
   readonly loadBalancers?: number
+  readonly pools?: ReadonlyArray<NodePool>
   /** `running` where it is left out. */
   readonly state?: NodeState
   readonly labels?: Readonly<Record<string, string>>
@@ -88,6 +78,8 @@ export interface Options {
   /** How long calls take: all of them, or each by its own; none where it is left out. See `setLatency` too. */
   readonly latency?: Duration.Input | { readonly [K in CallName]?: Duration.Input }
   readonly policy?: Policy.Overrides
+  /** The name of this instance in errors and spans; `memory` where it is left out. */
+  readonly name?: string
 }
 
 const callNames: ReadonlyArray<CallName> = [
@@ -96,9 +88,13 @@ const callNames: ReadonlyArray<CallName> = [
   "list",
   "watch",
   "create",
+  "connect",
+  "update",
   "start",
   "stop",
-  "delete"
+  "delete",
+  "decideFate",
+  "forgetFate"
 ]
 
 const latencies = (latency: Options["latency"]): ReadonlyArray<SetLatency> => {
@@ -125,9 +121,13 @@ const latencies = (latency: Options["latency"]): ReadonlyArray<SetLatency> => {
  */
 export interface MemoryService {
   readonly provider: ProviderService
-  readonly creator: NodeCreatorService
-  readonly createNodes: (spec: MemorySpec) => Effect.Effect<OperationReport, CreateFailure>
-  readonly createNodesScoped: (spec: MemorySpec) => Effect.Effect<OperationReport, CreateFailure, Scope.Scope>
+  readonly creator: NodeCreatorService<MemorySpec>
+  readonly plan: NodeCreatorService<MemorySpec>["plan"]
+  readonly createNodes: NodeCreatorService<MemorySpec>["createNodes"]
+  readonly createNodesScoped: NodeCreatorService<MemorySpec>["createNodesScoped"]
+  readonly apply: NodeCreatorService<MemorySpec>["apply"]
+  /** The services of another client of the same simulator, as a second process has them. */
+  readonly secondClient: Effect.Effect<Backend.Services<MemorySpec>>
 
   /**
    * Somebody else adds a node. Without a name it gets the next free one of its role, `dev-worker2`; without a state it
@@ -150,6 +150,8 @@ export interface MemoryService {
   }) => Effect.Effect<MemoryResource, BackendError>
   /** Puts a node into a state. */
   readonly setState: (name: string, state: NodeState) => Effect.Effect<void, BackendError>
+  /** Takes a node out of the network of its cluster, as something else may do. */
+  readonly disconnect: (name: string) => Effect.Effect<void, BackendError>
   /** The next start of the node is accepted, and the node then ends with this exit code. It need not exist yet. */
   readonly crash: (name: string, how: Crash) => Effect.Effect<void>
   /** The next calls that match fail. Rules are used up in the order in which they were made. */
@@ -218,12 +220,16 @@ const seed = Effect.fnUntraced(function*(engine: Engine.Engine, clusters: NonNul
         onFailure: ({ issue }) => [{ path: `clusters.${name}`, message: issue }],
         onSuccess: () => []
       }),
-      Effect.map((faults) => [...faults, ...faultsOf(spec, `clusters.${name}.`)])
+      Effect.map((issues) => [...issues, ...issuesOf(spec, `clusters.${name}.`)])
     ))
   if (issues.flat().length > 0) return yield* new InvalidSpec({ issues: issues.flat() })
   for (const [cluster, { state = "running", ...spec }] of Object.entries(clusters)) {
-    for (const resource of resourcesOf(cluster)) yield* engine.putResource(resource)
-    for (const node of nodesOf({ ...spec, cluster })) yield* engine.putNode({ ...node, state })
+    for (const kind of ["network", "volume"] as const) {
+      yield* engine.putResource({ kind, cluster, name: resourceName(cluster, kind) })
+    }
+    for (const node of nodesOf({ ...spec, cluster })) {
+      yield* engine.putNode({ kind: "node", cluster, ...node, state, isConnected: true })
+    }
   }
 })
 
@@ -239,43 +245,12 @@ export const make = Effect.fnUntraced(function*(
   const engine = yield* Engine.make(latencies(options.latency))
   yield* seed(engine, options.clusters ?? {})
 
-  const policy = Effect.map(Policy.Current, (current) => Policy.make(options.policy, current))
-  const warned = new Set<string>()
-  const ping = Effect.flatMap(policy, (current) => answered(current)(engine.ping)).pipe(
-    Effect.catchTag("BackendError", ({ reason }) =>
-      Effect.fail(
-        new ProviderUnavailable({ provider: Engine.backend, detail: reason.detail, advice: reason.advice })
-      ))
-  )
-  const listAllClusters = Effect.gen(function*() {
-    const names = yield* reading(yield* policy)(engine.listAll)
-    const checked = yield* Effect.forEach(names, (name) =>
-      Effect.matchEffect(checkClusterName(name), {
-        onSuccess: (cluster) => Effect.succeed([cluster]),
-        onFailure: (error) => {
-          if (warned.has(name)) return Effect.succeed([])
-          warned.add(name)
-          return Effect.as(Effect.logWarning(`left out of the list of clusters: ${error.message}`), [])
-        }
-      }))
-    return checked.flat().sort()
-  })
-
-  const provider = makeProvider({
-    name: Engine.backend,
-    policy,
-    endpoint: Effect.succeed(undefined),
-    ping,
-    listNodes: (cluster) =>
-      Effect.flatMap(
-        policy,
-        (current) => Effect.map(listing(engine, current, cluster), (world) => nodeInfos(cluster, world))
-      ),
-    listAllClusters,
-    ...makeOperations(engine),
-    watch: makeWatch(engine, policy)
-  })
-  const createNodes = makeCreate(engine, policy)
+  const clientOf = (name?: string) =>
+    Backend.make(makeBackend(engine, {
+      ...(options.policy === undefined ? {} : { policy: options.policy }),
+      ...(name === undefined ? {} : { name })
+    }))
+  const { creator, provider } = clientOf(options.name)
 
   const refused = (operation: string, reason: Reason) =>
     Effect.fail(new BackendError({ provider: Engine.backend, operation, reason }))
@@ -300,9 +275,12 @@ export const make = Effect.fnUntraced(function*(
 
   return {
     provider,
-    creator: { ...makeNodeCreator(createNodes, provider.deleteNodes), ...restOfCreator(Engine.backend, {}) },
-    createNodes,
-    createNodesScoped: scopedCreate(createNodes, provider.deleteNodes),
+    creator,
+    plan: creator.plan,
+    createNodes: creator.createNodes,
+    createNodesScoped: creator.createNodesScoped,
+    apply: creator.apply,
+    secondClient: Effect.sync(() => clientOf()),
     addNode: ({ cluster, labels = {}, name, role, state = "running" }) =>
       Effect.suspend(() => {
         let n = 1
@@ -310,13 +288,14 @@ export const make = Effect.fnUntraced(function*(
         const chosen = name ?? nodeName(cluster, role, n)
         return Effect.andThen(
           free("addNode", "node", chosen),
-          engine.putNode({ kind: "node", cluster, role, state, labels, name: chosen })
+          engine.putNode({ kind: "node", cluster, role, state, labels, name: chosen, isConnected: true })
         )
       }),
     addResource: (resource) =>
       Effect.andThen(free("addResource", resource.kind, resource.name), engine.putResource(resource)),
     removeNode: (name) => Effect.map(nodeNamed("removeNode", name), ({ id }) => engine.remove(id)),
     setState: (name, state) => Effect.map(nodeNamed("setState", name), (node) => engine.setState(node, state)),
+    disconnect: (name) => Effect.map(nodeNamed("disconnect", name), engine.disconnect),
     crash: (name, how) => Effect.sync(() => engine.crashNext(name, how)),
     failNext: (failure) => Effect.asVoid(Effect.sync(() => engine.failNext(failure))),
     failWhile: (failure) =>

@@ -32,11 +32,8 @@ import type {
 
 export const backend = "memory"
 
-/** What a list call tells of a cluster. */
-export interface Inventory extends Pick<World, "nodes" | "resources"> {
-  /** Who outside the cluster holds a name, if anyone does. */
-  readonly holderOf: (kind: "node" | "network" | "volume", name: string) => string | undefined
-}
+/** What a list shows: things of clusters, and things that no cluster owns. */
+export type Entry = MemoryNode | MemoryResource | Foreign
 
 type CallFailure = BackendError | ProviderUnavailable
 
@@ -45,13 +42,19 @@ export type Ticks = Queue.Queue<void, Cause.Done>
 
 type New<A extends { readonly id: string }> = A extends unknown ? Omit<A, "id" | "address" | "createdAt"> : never
 
+type Fate = "adopted" | "undone"
+
 export interface Engine {
   // The calls.
   readonly ping: Effect.Effect<void, CallFailure>
   readonly listAll: Effect.Effect<ReadonlyArray<string>, CallFailure>
-  readonly list: (cluster: string) => Effect.Effect<Inventory, CallFailure>
+  /** The things of one kind of a cluster, or of all, and what no cluster owns. */
+  readonly list: (
+    kind: "node" | "network" | "volume",
+    cluster: string | undefined
+  ) => Effect.Effect<ReadonlyArray<Entry>, CallFailure>
   /** Opens a stream of changes; `opened` gets it in the same step, so that it cannot be lost. */
-  readonly watch: (cluster: string, opened: (ticks: Ticks) => void) => Effect.Effect<void, CallFailure>
+  readonly watch: (opened: (ticks: Ticks) => void) => Effect.Effect<void, CallFailure>
   readonly unwatch: (ticks: Ticks) => void
   /** Makes a node, which is then stopped, or another resource. */
   readonly create: (made: New<MemoryNode | MemoryResource>) => Effect.Effect<MemoryNode | MemoryResource, CallFailure>
@@ -59,6 +62,13 @@ export interface Engine {
   readonly start: (node: MemoryNode) => Effect.Effect<boolean, CallFailure>
   readonly stop: (node: MemoryNode) => Effect.Effect<boolean, CallFailure>
   readonly delete: (one: MemoryNode | MemoryResource) => Effect.Effect<void, CallFailure>
+  /** Connects a node to the network of its cluster. */
+  readonly connect: (node: MemoryNode) => Effect.Effect<boolean, CallFailure>
+  /** Replaces the labels of a node. */
+  readonly update: (node: MemoryNode, labels: MemoryNode["labels"]) => Effect.Effect<boolean, CallFailure>
+  /** Decides what becomes of the things of an operation. The first to ask decides. */
+  readonly decideFate: (cluster: string, operation: string, fate: Fate) => Effect.Effect<Fate, CallFailure>
+  readonly forgetFate: (operation: string) => Effect.Effect<void, CallFailure>
 
   // What happens without a call.
   readonly holderOf: (kind: "node" | "network" | "volume", name: string) => string | undefined
@@ -66,6 +76,7 @@ export interface Engine {
   readonly putResource: (made: New<MemoryResource>) => Effect.Effect<MemoryResource>
   readonly remove: (id: string) => void
   readonly setState: (node: MemoryNode, state: NodeState) => void
+  readonly disconnect: (node: MemoryNode) => void
   readonly crashNext: (node: string, crash: Crash) => void
   /** Makes calls fail, until they are used up or what this gives is called. */
   readonly failNext: (failure: FailNext) => () => void
@@ -99,7 +110,8 @@ export const make = Effect.fnUntraced(function*(
   const crashes = new Map<string, Crash>()
   const failures: Array<FailNext & { times: number }> = []
   const slowness = [...latencies]
-  const watches = new Map<Ticks, string>()
+  const watches = new Set<Ticks>()
+  const fates = new Map<string, Fate>()
   const calls: Array<Call> = []
   let available = true
   let count = 0
@@ -108,18 +120,17 @@ export const make = Effect.fnUntraced(function*(
   // State
   // ---------------------------------------------------------------------------
 
-  const changed = (cluster: string) => {
-    for (const [ticks, watched] of watches) if (watched === cluster) Queue.offerUnsafe(ticks, undefined)
+  const changed = () => {
+    for (const ticks of watches) Queue.offerUnsafe(ticks, undefined)
   }
 
   const set = (thing: MemoryNode | MemoryResource) => {
     things.set(thing.id, thing)
-    changed(thing.cluster)
+    changed()
   }
 
   const remove = (id: string) => {
-    const thing = things.get(id)
-    if (thing !== undefined && things.delete(id)) changed(thing.cluster)
+    if (things.delete(id)) changed()
   }
 
   const nodeOf = (id: string): MemoryNode | undefined => {
@@ -147,7 +158,11 @@ export const make = Effect.fnUntraced(function*(
       (now) => add({ ...made, id: nextId(), address: addressOf(count), createdAt: new Date(now).toISOString() })
     )
 
-  const putResource: Engine["putResource"] = (made) => Effect.sync(() => add({ ...made, id: nextId() }))
+  const putResource: Engine["putResource"] = (made) =>
+    Effect.map(
+      Clock.currentTimeMillis,
+      (now) => add({ ...made, id: nextId(), createdAt: new Date(now).toISOString() })
+    )
 
   const find = (kind: string, name: string) => {
     for (const thing of things.values()) if (thing.kind === kind && thing.name === name) return thing
@@ -344,20 +359,19 @@ export const make = Effect.fnUntraced(function*(
     listAll: read({ operation: "listAll", target: "", cluster: "" }, () => [
       ...new Set(world().nodes.map((node) => node.cluster))
     ]),
-    list: (cluster) =>
-      read({ operation: "list", target: cluster, cluster }, () => ({
-        ...world((thing) => thing.cluster === cluster),
-        holderOf: (kind, name) => {
-          const holder = find(kind, name)
-          return holder?.cluster === cluster ? undefined : holderOf(kind, name)
-        }
-      })),
-    watch: (cluster, opened) =>
+    list: (kind, cluster) =>
+      read({ operation: "list", target: cluster ?? "", cluster: cluster ?? "" }, () => [
+        ...[...things.values()].filter((thing) =>
+          thing.kind === kind && (cluster === undefined || thing.cluster === cluster)
+        ),
+        ...foreign.filter((one) => one.kind === kind)
+      ]),
+    watch: (opened) =>
       Effect.flatMap(
         Queue.sliding<void, Cause.Done>(1),
         (ticks) =>
-          read({ operation: "watch", target: cluster, cluster }, () => {
-            watches.set(ticks, cluster)
+          read({ operation: "watch", target: "", cluster: "" }, () => {
+            watches.add(ticks)
             opened(ticks)
           })
       ),
@@ -368,6 +382,40 @@ export const make = Effect.fnUntraced(function*(
     start,
     stop,
     delete: deleteOne,
+    connect: (node) =>
+      act("connect", node, () => ({
+        finish: (found) => {
+          set({ ...found, isConnected: true })
+          return !found.isConnected
+        }
+      })),
+    update: (node, labels) =>
+      act("update", node, () => ({
+        finish: (found) => {
+          set({ ...found, labels })
+          return true
+        }
+      })),
+    decideFate: (cluster, operation, fate) =>
+      write(
+        { operation: "decideFate", target: operation, cluster },
+        undefined,
+        Effect.sync(() => {
+          const decided = fates.get(operation) ?? fate
+          fates.set(operation, decided)
+          return { id: operation, finish: Effect.succeed(decided) }
+        })
+      ),
+    forgetFate: (operation) =>
+      write(
+        { operation: "forgetFate", target: operation, cluster: "" },
+        undefined,
+        Effect.sync(() => ({ id: operation, finish: Effect.sync(() => void fates.delete(operation)) }))
+      ),
+    disconnect: (node) => {
+      const found = nodeOf(node.id)
+      if (found !== undefined) set({ ...found, isConnected: false })
+    },
     holderOf,
     putNode,
     putResource,
@@ -396,7 +444,7 @@ export const make = Effect.fnUntraced(function*(
   }
 
   function cutWatches() {
-    const cut = [...watches.keys()]
+    const cut = [...watches]
     watches.clear()
     for (const ticks of cut) Queue.endUnsafe(ticks)
   }

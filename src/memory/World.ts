@@ -8,14 +8,28 @@
 import type * as Duration from "effect/Duration"
 import type { NodeRole, NodeState } from "../Model.ts"
 import type { Reason } from "../Reason.ts"
+import type { Mark } from "../Resource.ts"
 
 /**
- * The calls that the simulated backend answers. `create` and `delete` are for nodes, networks and volumes.
+ * The calls that the simulated backend answers. `create` and `delete` are for nodes, networks and volumes, `list` is for
+ * one of these kinds. `decideFate` and `forgetFate` are for what an operation has created.
  *
  * @category models
  * @since 0.1.0
  */
-export type CallName = "ping" | "listAll" | "list" | "watch" | "create" | "start" | "stop" | "delete"
+export type CallName =
+  | "ping"
+  | "listAll"
+  | "list"
+  | "watch"
+  | "create"
+  | "connect"
+  | "update"
+  | "start"
+  | "stop"
+  | "delete"
+  | "decideFate"
+  | "forgetFate"
 
 /**
  * @category models
@@ -23,9 +37,9 @@ export type CallName = "ping" | "listAll" | "list" | "watch" | "create" | "start
  */
 export interface Call {
   readonly operation: CallName
-  /** The name of the node, network, volume or cluster; empty for `ping` and `listAll`. */
+  /** The name of the node, network, volume, cluster or operation; empty for calls on everything. */
   readonly target: string
-  /** Empty for `ping` and `listAll`. */
+  /** Empty for calls on all clusters. */
   readonly cluster: string
 }
 
@@ -54,9 +68,13 @@ export interface MemoryNode {
   readonly labels: Readonly<Record<string, string>>
   readonly address: string
   readonly createdAt: string
-  /** The `createNodes` call that made it; absent where something else did. */
-  readonly creation?: string
-  /** It was made, and nobody has started it yet. */
+  /** The node pool of the node, where it was created in one. */
+  readonly pool?: string
+  /** Whether it is connected to the network of its cluster. */
+  readonly isConnected: boolean
+  /** The marks of the operation that created it; absent where something else did. */
+  readonly mark?: Partial<Mark>
+  /** It was created and not started yet. */
   readonly neverStarted?: true
   /** How it ended, where it crashed. */
   readonly crash?: Crash
@@ -71,7 +89,9 @@ export interface MemoryResource {
   readonly id: string
   readonly name: string
   readonly cluster: string
-  readonly creation?: string
+  readonly createdAt: string
+  /** The marks of the operation that created it; absent where something else did. */
+  readonly mark?: Partial<Mark>
 }
 
 /**

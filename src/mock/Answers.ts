@@ -133,7 +133,7 @@ export interface Answers {
     options: RollingOptions<unknown, unknown>
   ]>
   /** A function gets the options; no gate runs. A report with failures makes the method fail with `NodesFailed`. */
-  readonly restartNodes?: ByCluster<OperationReport, Exclude<ActFailure, NoNodes> | ClusterNotFound, [
+  readonly restartNodes?: ByCluster<OperationReport, Exclude<ActFailure, NoNodes> | ClusterNotFound | InvalidSpec, [
     options: RollingOptions<unknown, unknown>
   ]>
   /** A function gets the options. */

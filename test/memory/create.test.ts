@@ -55,10 +55,28 @@ describe("Memory, createNodes", () => {
         memory.creator.createNodes({ ...spec, controlPlanes: 3, workers: 1, labels: { team: "b" } })
       )
       assert(error._tag === "BackendError" && error.reason._tag === "NameTaken")
-      assert.include(error.message, "worker new-worker2, which is not asked for")
-      assert.include(error.message, "new-worker has the labels {team=a}, {team=b} are asked for")
-      assert.include(error.message, "held by the foreign node new-control-plane3")
+      assert.strictEqual(error.reason.by, "the foreign node new-control-plane3")
+      assert.include(error.message, `node "new-worker2": the spec does not request it`)
+      assert.include(error.message, `node "new-worker": labels.team: "a" (requested "b")`)
+      assert.include(error.message, "the name is used by the foreign node new-control-plane3")
       assert.deepStrictEqual(yield* memory.world, before)
+      yield* memory.removeForeign("new-control-plane3")
+      const differs = yield* Effect.flip(memory.creator.createNodes({ ...spec, workers: 1, labels: { team: "b" } }))
+      assert(differs._tag === "BackendError" && differs.reason._tag === "Differs")
+      assert.isFalse(differs.isRetryable)
+      assert.deepStrictEqual(
+        differs.reason.differences.map(({ action, differences, name }) => [
+          action,
+          name,
+          ...differences.map(({ actual, field, requested }) => [field, actual, requested])
+        ]),
+        [
+          ["update", "new-control-plane", ["labels.team", "a", "b"]],
+          ["update", "new-control-plane2", ["labels.team", "a", "b"]],
+          ["update", "new-worker", ["labels.team", "a", "b"]],
+          ["delete", "new-worker2"]
+        ]
+      )
     }).pipe(Effect.provide(Memory.layer())))
 
   it.effect("refuses a name that a node of another cluster holds", () =>
@@ -115,7 +133,7 @@ describe("Memory, createNodes", () => {
       assert.deepStrictEqual(yield* memory.world, before)
     }).pipe(Effect.provide(Memory.layer())))
 
-  it.effect("stops at the wave that failed, and leaves nothing of a new cluster", () =>
+  it.effect("removes a new cluster of which control planes fail to start", () =>
     Effect.gen(function*() {
       const memory = yield* Memory.Memory
       yield* memory.crash("new-control-plane", { exitCode: 1 })
@@ -131,8 +149,8 @@ describe("Memory, createNodes", () => {
         "new-volume": "RolledBack",
         "new-control-plane": "RolledBack",
         "new-control-plane2": "Failed",
-        "new-worker": "Skipped",
-        "new-worker2": "Skipped"
+        "new-worker": "RolledBack",
+        "new-worker2": "RolledBack"
       })
       assert.deepStrictEqual(yield* memory.world, { nodes: [], resources: [], foreign: [] })
     }).pipe(Effect.provide(Memory.layer())))
@@ -155,7 +173,14 @@ describe("Memory, createNodes", () => {
       const error = yield* Effect.flip(memory.creator.createNodes({ ...spec, onFailure: "keep" }))
       assert(error._tag === "NodesNotCreated")
       assert.deepStrictEqual(outcomes(error.report), { ...all, "new-worker": "Failed" })
-      assert.deepStrictEqual((yield* memory.creator.createNodes(spec)).done.map(({ name }) => name), ["new-worker"])
+      // The others were created and not started, since the create had failed by then.
+      assert.deepStrictEqual((yield* memory.creator.createNodes(spec)).done.map(({ name }) => name), [
+        "new-control-plane",
+        "new-control-plane2",
+        "new-worker",
+        "new-worker2"
+      ])
+      assert.deepStrictEqual(new Set(Object.values(yield* states("new"))), new Set(["running"]))
     }).pipe(Effect.provide(Memory.layer())))
 
   it.effect("looks for what it sent before it sends it again", () =>
@@ -186,15 +211,15 @@ describe("Memory, createNodes", () => {
       assert.strictEqual((yield* memory.world).nodes.length, 4)
     }).pipe(Effect.provide(Memory.layer({ latency: "1 second" }))))
 
-  it.effect("starts what an earlier create has made but never started, and leaves alone what was stopped", () =>
+  it.effect("starts every node of the cluster, those that were never started and those that were stopped", () =>
     Effect.gen(function*() {
       const memory = yield* Memory.Memory
       yield* memory.failNext({ operation: "start", node: "new-worker", reason: new InvalidInput({ detail: "no" }) })
       yield* Effect.flip(memory.creator.createNodes({ ...spec, onFailure: "keep" }))
       yield* memory.setState("new-worker2", "stopped")
       const report = yield* memory.creator.createNodes(spec)
-      assert.deepStrictEqual(report.done.map(({ name }) => name), ["new-worker"])
-      assert.strictEqual((yield* states("new"))["new-worker2"], "stopped")
+      assert.deepStrictEqual(report.done.map(({ name }) => name), ["new-worker", "new-worker2"])
+      assert.deepStrictEqual(new Set(Object.values(yield* states("new"))), new Set(["running"]))
     }).pipe(Effect.provide(Memory.layer())))
 
   it.effect("interrupted, it removes what it made, also what the backend was still making", () =>
@@ -205,8 +230,8 @@ describe("Memory, createNodes", () => {
       assert.deepStrictEqual(yield* states("new"), {
         "new-control-plane": "running",
         "new-control-plane2": "running",
-        "new-worker": "creating",
-        "new-worker2": "creating"
+        "new-worker": "starting",
+        "new-worker2": "starting"
       })
       const ended = yield* Effect.forkChild(Fiber.interrupt(fiber))
       yield* TestClock.adjust("1 minute")
@@ -225,7 +250,7 @@ describe("Memory, createNodes", () => {
       yield* TestClock.adjust("1 second")
       yield* Fiber.interrupt(fiber)
       yield* TestClock.adjust("1 minute")
-      assert.deepStrictEqual(yield* sent, ["list new"])
+      assert.deepStrictEqual(yield* sent, ["list", "list", "list"])
     }).pipe(Effect.provide(Memory.layer({ latency: { list: "10 seconds" } }))))
 
   it.effect("names what it could not remove, within the time for the clean-up", () =>

@@ -11,7 +11,7 @@ import { awaitGone, awaitStatus } from "kubelayer/Cluster"
 import * as Memory from "kubelayer/layers/Memory"
 import { Provider } from "kubelayer/Provider"
 import { ServerFault } from "kubelayer/Reason"
-import { dev, sent, watching } from "./support/simulator.ts"
+import { dev, sent, settled, watching } from "./support/simulator.ts"
 
 describe("Memory, watchCluster", () => {
   it.effect("gives the present status, then each change, and ends when the cluster is gone", () =>
@@ -20,13 +20,13 @@ describe("Memory, watchCluster", () => {
       const { fiber, phases, seen } = yield* watching
       assert.deepStrictEqual(phases(), ["running 3/3"])
       yield* memory.setState("dev-worker", "stopped")
-      yield* TestClock.adjust(0)
+      yield* settled
       // What changes nothing, and what happens elsewhere, gives nothing.
       yield* memory.setState("dev-worker", "stopped")
       yield* memory.addNode({ cluster: "prod", role: "worker" })
-      yield* TestClock.adjust(0)
+      yield* settled
       yield* memory.addNode({ cluster: "dev", role: "worker" })
-      yield* TestClock.adjust(0)
+      yield* settled
       assert.deepStrictEqual(phases(), ["running 3/3", "degraded 2/3", "degraded 3/4"])
       const present = yield* memory.provider.getClusterStatus("dev")
       assert.isTrue(Equal.equals(seen.at(-1), Option.getOrThrow(present)))
@@ -53,13 +53,65 @@ describe("Memory, watchCluster", () => {
       assert.strictEqual(seen.at(-1)?.nodesReady, 2)
     }).pipe(Effect.provide(dev("stopped", { latency: "2 seconds" }))))
 
-  it.effect("without a change of the cluster it reads once, and asks nothing more", () =>
+  it.effect("without a change it reads once, and asks nothing more", () =>
+    Effect.gen(function*() {
+      yield* watching
+      yield* TestClock.adjust("1 day")
+      assert.deepStrictEqual(yield* sent, ["watch", "list"])
+    }).pipe(Effect.provide(dev("running"))))
+
+  it.effect("any number of watchers share one subscription, and one list a burst of changes", () =>
     Effect.gen(function*() {
       const memory = yield* Memory.Memory
-      yield* watching
-      yield* memory.addNode({ cluster: "prod", role: "worker" })
-      yield* TestClock.adjust("1 day")
-      assert.deepStrictEqual(yield* sent, ["watch dev", "list dev"])
+      const seen: Array<string> = []
+      for (const cluster of ["dev", "prod"]) {
+        yield* Effect.forEach(Array.from({ length: 50 }), () =>
+          memory.provider.watchCluster(cluster).pipe(
+            Stream.runForEach((status) => Effect.sync(() => seen.push(`${cluster} ${status.nodesReady}`))),
+            Effect.forkChild
+          ))
+      }
+      yield* settled
+      assert.deepStrictEqual(yield* sent, ["watch", "list"])
+      assert.strictEqual(seen.length, 100)
+      yield* memory.setState("dev-worker", "stopped")
+      yield* memory.setState("dev-worker2", "stopped")
+      yield* settled
+      assert.deepStrictEqual(yield* sent, ["watch", "list", "list"])
+      assert.deepStrictEqual(seen.slice(100), Array.from({ length: 50 }, () => "dev 1"))
+    }).pipe(Effect.provide(Memory.layer({
+      clusters: { dev: { controlPlanes: 1, workers: 2 }, prod: { controlPlanes: 1, workers: 0 } }
+    }))))
+
+  it.effect("gives the present status at once though the subscription never opens", () =>
+    Effect.gen(function*() {
+      const memory = yield* Memory.Memory
+      yield* memory.setLatency({ operation: "watch", latency: "Infinity" })
+      const { phases } = yield* watching
+      yield* TestClock.adjust("1 second")
+      yield* settled
+      assert.deepStrictEqual(phases(), ["running 3/3"])
+    }).pipe(Effect.provide(dev("running"))))
+
+  it.effect("watchAllClusters gives every cluster, then the whole list at each change, and outlives the last one", () =>
+    Effect.gen(function*() {
+      const memory = yield* Memory.Memory
+      const seen: Array<ReadonlyArray<string>> = []
+      yield* memory.provider.watchAllClusters.pipe(
+        Stream.runForEach((statuses) =>
+          Effect.sync(() => seen.push(statuses.map(({ clusterName, phase }) => `${clusterName} ${phase}`)))
+        ),
+        Effect.forkChild
+      )
+      yield* settled
+      yield* memory.addNode({ cluster: "alpha", role: "worker" })
+      yield* settled
+      yield* memory.provider.deleteNodes("dev")
+      yield* memory.provider.deleteNodes("alpha")
+      yield* settled
+      assert.deepStrictEqual(seen[0], ["dev running"])
+      assert.deepStrictEqual(seen[1], ["alpha running", "dev running"])
+      assert.deepStrictEqual(seen.at(-1), [])
     }).pipe(Effect.provide(dev("running"))))
 
   it.effect("fails with ClusterNotFound where the cluster is absent at the start", () =>
@@ -82,7 +134,7 @@ describe("Memory, watchCluster", () => {
         ),
         Effect.forkChild
       )
-      yield* TestClock.adjust(0)
+      yield* settled
       yield* memory.clearCalls
       for (let round = 0; round < 500; round++) {
         yield* memory.setState("dev-worker", round % 2 === 0 ? "stopped" : "running")
@@ -91,7 +143,7 @@ describe("Memory, watchCluster", () => {
       yield* memory.setState("dev-worker", "failed")
       yield* memory.setState("dev-worker2", "failed")
       yield* Deferred.succeed(gate, undefined)
-      yield* TestClock.adjust(0)
+      yield* settled
       assert.strictEqual(seen.at(-1), 1)
       assert.isAtMost((yield* sent).length, 2)
     }).pipe(Effect.provide(dev("running"))))
@@ -106,18 +158,20 @@ describe("Memory, watchCluster", () => {
       yield* memory.cutWatches
       yield* memory.setState("dev-worker", "stopped")
       yield* TestClock.adjust("1 minute")
+      yield* settled
       assert.deepStrictEqual(phases(), ["running 3/3", "degraded 2/3"])
       yield* memory.setState("dev-worker", "running")
-      yield* TestClock.adjust(0)
+      yield* settled
       assert.deepStrictEqual(phases(), ["running 3/3", "degraded 2/3", "running 3/3"])
-      assert.strictEqual((yield* sent).filter((call) => call === "watch dev").length, 3)
+      assert.strictEqual((yield* sent).filter((call) => call === "watch").length, 3)
     }).pipe(Effect.provide(dev("running"))))
 
-  it.effect("ends with ProviderUnavailable when the backend goes away", () =>
+  it.effect("ends with ProviderUnavailable when the backend has been away for Policy.idleTimeout", () =>
     Effect.gen(function*() {
       const memory = yield* Memory.Memory
       const { fiber } = yield* watching
       yield* memory.setAvailable(false)
+      yield* TestClock.adjust("10 minutes")
       const error = yield* Effect.flip(Fiber.join(fiber))
       assert.strictEqual(error._tag, "ProviderUnavailable")
     }).pipe(Effect.provide(dev("running"))))
@@ -129,7 +183,7 @@ describe("Memory, watchCluster", () => {
         awaitStatus(provider, "dev", (status) => status.ready, { timeout: "1 minute" })
       )
       const gone = yield* Effect.forkChild(awaitGone(provider, "dev", { timeout: "1 minute" }))
-      yield* TestClock.adjust(0)
+      yield* settled
       yield* provider.startNodes("dev")
       assert.strictEqual((yield* Fiber.join(ready)).phase, "running")
       yield* provider.deleteNodes("dev")

@@ -119,7 +119,7 @@ expectTypeOf(creator.restartNodes("dev", { pool: "gpu", gate }))
   .toEqualTypeOf<
     Effect.Effect<
       OperationReport,
-      "not healthy" | ClusterNotFound | NodesFailed | OperationTimeout | BackendFailure,
+      "not healthy" | ClusterNotFound | InvalidSpec | NodesFailed | OperationTimeout | BackendFailure,
       "a service"
     >
   >()

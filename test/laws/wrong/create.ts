@@ -71,7 +71,7 @@ export const create: ReadonlyArray<Wrong> = [
     does: "takes a cluster that differs for the one that is asked for",
     breaks: "create.differs",
     make: creating((create) => (spec) =>
-      Effect.catchReason(create(spec), "BackendError", "NameTaken", () =>
+      Effect.catchReason(create(spec), "BackendError", "Differs", () =>
         Effect.succeed(
           new OperationReport({
             operation: "createNodes",
@@ -89,7 +89,7 @@ export const create: ReadonlyArray<Wrong> = [
       Effect.catchReason(
         create(spec),
         "BackendError",
-        "NameTaken",
+        "Differs",
         () => Effect.andThen(removeAll(right, spec.cluster), create(spec))
       )
     )

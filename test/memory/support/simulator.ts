@@ -27,13 +27,16 @@ export const sent = Effect.gen(function*() {
 export const dev = (state: "running" | "stopped", options: Memory.Options = {}) =>
   Memory.layer({ clusters: { dev: { ...running, state } }, ...options })
 
+/** Lets the fibers of a watch take their turns. No time passes. */
+export const settled = Effect.forEach(Array.from({ length: 10 }), () => TestClock.adjust(0), { discard: true })
+
 /** Collects what a watch gives, as phase and count of ready nodes. */
 export const watching = Effect.gen(function*() {
   const seen: Array<ClusterStatus> = []
   const fiber = yield* Provider.use((provider) =>
     Stream.runForEach(provider.watchCluster("dev"), (status) => Effect.sync(() => seen.push(status)))
   ).pipe(Effect.forkChild)
-  yield* TestClock.adjust(0)
+  yield* settled
   return {
     seen,
     fiber,

@@ -1,0 +1,458 @@
+/**
+ * What a backend says about itself: the kinds of things that it has, how nodes are powered, and its client.
+ *
+ * These are interfaces only. `Backend.make` builds the services of a backend from them: the engine owns the order of
+ * steps, ownership, adoption, repair, undo, reports, plans, scaling, sweeps, watches and reconnects. A backend says how
+ * one thing is listed, compared, created and removed. Every member is a property, so that a client that can only read is
+ * never handed to code that needs one that can write.
+ *
+ * The module is experimental: a minor version may change it.
+ *
+ * @since 0.2.0
+ */
+import type * as Duration from "effect/Duration"
+import type * as Effect from "effect/Effect"
+import type * as Option from "effect/Option"
+import type * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
+import type { ClusterName, ClusterStatus, NodeInfo } from "./Model.ts"
+import type { Overrides, Policy } from "./Policy.ts"
+import type { Subject } from "./Progress.ts"
+import type { AddedNodes, ClusterSpec } from "./Provider.ts"
+import type { InvalidClusterName, InvalidSpec, ProviderUnavailable } from "./ProviderError.ts"
+import type { BackendError, Difference, Reason, ResourceKind } from "./Reason.ts"
+import type { OperationName, Outcome } from "./Report.ts"
+
+/**
+ * What a call of a backend can fail with. Everything else that a member throws or dies with becomes an `UnknownError`.
+ *
+ * @category errors
+ * @since 0.2.0
+ */
+export type CallFailure = ProviderUnavailable | BackendError
+
+// -----------------------------------------------------------------------------
+// Ownership
+// -----------------------------------------------------------------------------
+
+/**
+ * The marks of one operation on everything that it creates. A backend stores them as labels or annotations.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface Mark {
+  /** A random word, one for each operation. */
+  readonly operation: string
+  /** The process, as `Owner.session` gives it back. */
+  readonly session: string
+  /** The thing goes when a scope of the process closes, so it is an orphan once the process has exited. */
+  readonly bound: boolean
+  /** It is a node of `addNodes`, so that it is neither different nor surplus for `createNodes`. */
+  readonly added: boolean
+}
+
+/**
+ * Who owns a thing. `cluster` says which cluster it belongs to, whatever tool created it; the marks are those of the
+ * operation that created it, where kubelayer did.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface Owner extends Partial<Mark> {
+  readonly cluster: string
+  /** The operation that created it has succeeded, as the backend itself knows. */
+  readonly isFinished?: boolean
+}
+
+/**
+ * The name and the immutable id of a thing. Names are unique for each kind; the id is left out where it is the name.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface Identity {
+  readonly name: string
+  readonly id?: string
+}
+
+/** A kind of thing as a list shows it. */
+export interface Listed<Actual> {
+  readonly kind: ResourceKind
+  readonly identity: (actual: Actual) => Identity
+}
+
+/**
+ * What one look at the backend has found, of all clusters, and what was created since.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface World {
+  readonly of: <Actual>(resource: Listed<Actual>) => ReadonlyArray<Actual>
+  readonly named: <Actual>(resource: Listed<Actual>, name: string) => Actual | undefined
+  /** Whether the thing is removed by the operation that asks, or was removed by it. */
+  readonly isLeaving: <Actual>(resource: Listed<Actual>, actual: Actual) => boolean
+  /** The first look of the operation, for what has been removed since. The same world in the first look. */
+  readonly earlier: World
+}
+
+// -----------------------------------------------------------------------------
+// Tasks
+// -----------------------------------------------------------------------------
+
+/**
+ * What the engine hands to a member that acts on one thing. It is valid until the member returns.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface Task {
+  readonly operation: OperationName
+  readonly cluster: ClusterName
+  readonly subject: Subject
+  readonly policy: Policy
+  /** The marks for what is created. */
+  readonly mark: Mark
+  /** The last look and what was created since. */
+  readonly world: World
+  /**
+   * Sends one request. `call` is its name in progress events, such as `create` or `poweron`. In a create the request is
+   * not aborted when the caller is interrupted, so that it is known what it created.
+   */
+  readonly send: <A>(call: string, request: Effect.Effect<A, CallFailure>) => Effect.Effect<A, CallFailure>
+  /** Waits for something without counting in `Policy.concurrency`. `reason` says for what. */
+  readonly waiting: <A, E, R>(reason: string, wait: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  /** Says how many bytes of an image have come. */
+  readonly transferred: (subject: Subject, bytes: number, total?: number) => Effect.Effect<void>
+  /** Adds a line to what the report says about the thing. */
+  readonly note: (text: string) => Effect.Effect<void>
+  /** An error of this operation about the thing, or about the subject. */
+  readonly error: (reason: Reason, subject?: Subject) => BackendError
+  /** A value that is made once an operation, by the first task that asks, such as a poller. Its scope is the operation's. */
+  readonly once: <A, E>(key: string, make: Effect.Effect<A, E, Scope.Scope>) => Effect.Effect<A, E>
+}
+
+// -----------------------------------------------------------------------------
+// Resources
+// -----------------------------------------------------------------------------
+
+/**
+ * One kind of thing that a backend creates: `Wanted` is how the backend describes a thing that a spec requests, `Actual`
+ * is what it lists.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface Resource<Wanted, Actual, Read, Write extends Read = Read> extends Listed<Actual> {
+  /** Things are created in rising order; things of one order in parallel. */
+  readonly order: number
+  /** Things are removed in falling order. `order` where it is left out. */
+  readonly removal?: number
+  /**
+   * The things of a cluster, or of all clusters where none is named. It may return more; the engine keeps what `owner`
+   * says. One read: the engine adds no retry.
+   */
+  readonly list: (read: Read, cluster: ClusterName | undefined) => Effect.Effect<ReadonlyArray<Actual>, CallFailure>
+  readonly nameOf: (wanted: Wanted) => string
+  /** Whether something is the wanted thing, where that is not decided by the name, such as SSH keys by fingerprint. */
+  readonly matches?: (wanted: Wanted, actual: Actual) => boolean
+  /** Who owns it; undefined where it belongs to no cluster. */
+  readonly owner: (actual: Actual, world: World) => Owner | undefined
+  /** What uses a name, for people, where this cluster does not own it: `kind cluster dev`. */
+  readonly holder?: (actual: Actual, world: World) => string
+  /** It belongs to several clusters or to none: that it exists is enough, and no cluster removes it. */
+  readonly isShared?: (wanted: Wanted) => boolean
+  /** It is being removed, so it counts as absent. A create waits until it is gone. */
+  readonly isGoing?: (actual: Actual) => boolean
+  /** It is still being created, so it is waited for before it is compared. */
+  readonly isUnfinished?: (actual: Actual) => boolean
+  /** Whether something of the cluster that no spec requests is surplus. Nodes are, other things are not. */
+  readonly isSurplus?: (actual: Actual, world: World) => boolean
+  /** In what something differs from what is wanted. Pure. A node that does not run is no difference. */
+  readonly diff: (wanted: Wanted, actual: Actual, world: World) => ReadonlyArray<Difference>
+  /** Allocation for all missing things of a kind at once: images, addresses, ports, places. */
+  readonly prepare?: (
+    write: Write,
+    missing: ReadonlyArray<Wanted>,
+    task: Task
+  ) => Effect.Effect<ReadonlyArray<Wanted>, InvalidSpec | CallFailure>
+  /**
+   * Creates one thing, marked with `task.mark`, and returns it as far as the reply shows it. It may return a thing of
+   * another operation that took the name. Left out where a thing cannot be created.
+   */
+  readonly create?: (write: Write, wanted: Wanted, task: Task) => Effect.Effect<Actual, CallFailure>
+  /**
+   * A create of a name that exists succeeds, so that a request without reply that was sent twice may create the thing
+   * again after it was seen and removed.
+   */
+  readonly isCreatedAgain?: boolean
+  /** Waits until something that was created, by this or another operation, is ready. It runs outside of the width. */
+  readonly settle?: (read: Read, actual: Actual, task: Task) => Effect.Effect<Actual | void, CallFailure>
+  /** Starts a node that this operation created; `Power.start` where it is left out. It may return another one. */
+  readonly startNew?: (
+    write: Write,
+    wanted: Wanted,
+    actual: Actual,
+    task: Task
+  ) => Effect.Effect<Actual | void, CallFailure>
+  /** Removes the differences whose remedy is `repair`. A fresh list decides success, never the reply. */
+  readonly repair?: (
+    write: Write,
+    wanted: Wanted,
+    actual: Actual,
+    differences: ReadonlyArray<Difference>,
+    task: Task
+  ) => Effect.Effect<void, CallFailure>
+  /** Removes the differences whose remedy is `update`. */
+  readonly update?: (
+    write: Write,
+    wanted: Wanted,
+    actual: Actual,
+    differences: ReadonlyArray<Difference>,
+    task: Task
+  ) => Effect.Effect<void, CallFailure>
+  /** Takes over something unfinished of another operation, so that no sweep removes it from under this one. */
+  readonly claim?: (write: Write, actual: Actual, task: Task) => Effect.Effect<void, CallFailure>
+  /** Marks something as finished, after the operation succeeded. It is called for what needs it only. */
+  readonly finish?: (write: Write, actual: Actual, task: Task) => Effect.Effect<void, CallFailure>
+  /** Whether `finish` has something to do. */
+  readonly needsFinish?: (actual: Actual) => boolean
+  /**
+   * Removes one thing by its id. `NotFoundError` counts as removed by something else, `InUse` as left in place; what it
+   * returns is the outcome where it is something else than `Done`.
+   */
+  readonly remove: (write: Write, actual: Actual, task: Task) => Effect.Effect<Outcome | void, CallFailure>
+  /** Waits until something that was removed is gone. It runs outside of the width. */
+  readonly gone?: (read: Read, actual: Actual, task: Task) => Effect.Effect<void, CallFailure>
+  /**
+   * Why a delete leaves things of the cluster in place, one sentence each: what uses them, what they go on costing.
+   * One read for all. `world.isLeaving` says which users are removed as well.
+   */
+  readonly keep?: (
+    read: Read,
+    actuals: ReadonlyArray<Actual>,
+    world: World
+  ) => Effect.Effect<ReadonlyMap<Actual, string>, CallFailure>
+  /** When it was created, in milliseconds since the epoch. Without it a sweep leaves the kind out. */
+  readonly createdAt?: (actual: Actual) => number | undefined
+  /** For people, in a plan: a price, a location. */
+  readonly details?: (wanted: Wanted) => Readonly<Record<string, string>>
+}
+
+/**
+ * The kind of thing that is a node.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface NodeResource<Wanted, Actual, Read, Write extends Read = Read>
+  extends Resource<Wanted, Actual, Read, Write>
+{
+  readonly kind: "node"
+  /** A node as the library shows it. `owner` has said before that it belongs to this cluster. */
+  readonly info: (actual: Actual, cluster: ClusterName, world: World) => NodeInfo
+  /** The role and pool of a wanted node. */
+  readonly placeOf: (wanted: Wanted) => { readonly role: NodeInfo["role"]; readonly pool?: string }
+}
+
+// What a kind wants and lists is its own matter; the engine only hands it back to the same kind.
+// oxlint-disable-next-line typescript/no-explicit-any
+export type AnyResource<Read, Write extends Read = Read> = Resource<any, any, Read, Write>
+
+// oxlint-disable-next-line typescript/no-explicit-any
+export type AnyNodeResource<Read, Write extends Read = Read> = NodeResource<any, any, Read, Write>
+
+/**
+ * One thing that a spec requests. `Backend.want` builds it.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface Want<Read, Write extends Read = Read> {
+  readonly resource: AnyResource<Read, Write>
+  readonly wanted: unknown
+}
+
+// -----------------------------------------------------------------------------
+// Power
+// -----------------------------------------------------------------------------
+
+/**
+ * How nodes are started and stopped. Waits belong into `task.waiting`.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface Power<Node, Read, Write extends Read = Read> {
+  /** Starts a node that does not run, and waits until it does as far as the backend shows it. */
+  readonly start: (write: Write, node: Node, task: Task) => Effect.Effect<Outcome, CallFailure>
+  /** Stops a node that is not stopped, and waits until it is. `NotFoundError` counts as stopped. */
+  readonly stop: (write: Write, node: Node, task: Task) => Effect.Effect<Outcome, CallFailure>
+  /** Restarts a node that runs; stop and start where it is left out. */
+  readonly restart?: (write: Write, node: Node, task: Task) => Effect.Effect<Outcome, CallFailure>
+  /** Control planes start one after the other. */
+  readonly startsControlPlanesOneByOne?: (nodes: ReadonlyArray<Node>) => boolean
+  /**
+   * The order of the waves is that of sending: the next wave begins when every node of this one has settled or waits in
+   * `task.waiting`.
+   */
+  readonly waitsOverlap?: boolean
+  /** How long a stop of this node takes beyond `Policy.nodeTimeout.stop`. */
+  readonly stopTimeout?: (node: Node) => Duration.Duration
+  /** Runs between the last start and the list that decides whether the nodes run. */
+  readonly beforeFinalCheck?: (read: Read, started: ReadonlyArray<Node>, policy: Policy) => Effect.Effect<void>
+  /** Whether a node has restarted between two lists, so that it counts as not running. */
+  readonly hasRestarted?: (before: Node, now: Node) => boolean
+  /** Why a started node does not run: its exit code, its cause. */
+  readonly whyNotRunning?: (read: Read, node: Node, task: Task) => Effect.Effect<Reason>
+}
+
+// -----------------------------------------------------------------------------
+// Fates
+// -----------------------------------------------------------------------------
+
+/**
+ * What becomes of the things of an operation: another create uses them, or they are removed.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export type Fate = "adopted" | "undone"
+
+/**
+ * How a backend decides, atomically and once, the fate of the things that an operation created. The first to ask decides;
+ * later ones get that decision. Without it two processes that create one cluster at once are not kept apart.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface Fates<Write> {
+  readonly decide: (
+    write: Write,
+    cluster: ClusterName,
+    operation: string,
+    fate: Fate
+  ) => Effect.Effect<Fate, CallFailure>
+  /** The decisions that the look itself shows. */
+  readonly known?: (world: World) => ReadonlyMap<string, Fate>
+  /** Removes the record of a decision, after everything of the operation is gone. */
+  readonly forget: (write: Write, operation: string) => Effect.Effect<void, CallFailure>
+}
+
+// -----------------------------------------------------------------------------
+// Backends
+// -----------------------------------------------------------------------------
+
+/** One validation error, with the path to it. */
+export type Issue = InvalidSpec["issues"][number]
+
+/**
+ * The nodes that `replaceNodes` creates again: by name, with what is there of them.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface Replaced<Node> {
+  readonly name: string
+  /** Undefined where an earlier call has deleted it already. */
+  readonly node: Node | undefined
+}
+
+/**
+ * A backend. `Node` is what its node kind lists.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface Backend<
+  Spec extends ClusterSpec,
+  Node,
+  Read,
+  Write extends Read = Read,
+  Added extends AddedNodes = AddedNodes
+> {
+  /** `docker`, `hetzner`, ... It is in errors, spans and plans. */
+  readonly backend: string
+  /** The name of this instance; that of the backend where it is left out. */
+  readonly name?: string
+  /** The client that can only read: plans, lists and watches get no other one. */
+  readonly read: Read
+  readonly write: Write
+  /** The policy of the backend and of the layer. The context of a call overrides it. */
+  readonly policy?: Overrides
+  /** What a plan is for: the endpoint or account, without credentials. It is read after the first list. */
+  readonly target: Effect.Effect<string, CallFailure>
+  /** The URL of the backend's API for statuses, without credentials. */
+  readonly endpoint?: Effect.Effect<string | undefined>
+  /** A call that needs the credential. */
+  readonly ping: Effect.Effect<void, ProviderUnavailable | BackendError>
+  readonly checkName?: (input: string) => Effect.Effect<ClusterName, InvalidClusterName>
+  readonly checkNewName?: (input: string) => Effect.Effect<ClusterName, InvalidClusterName>
+  /** All validation errors of a spec, before any call. */
+  readonly validate: (spec: Spec) => ReadonlyArray<Issue>
+  readonly validateAdded?: (nodes: Added) => ReadonlyArray<Issue>
+  /** The spec as JSON for a plan. Secrets are passed through `digest`, or stay references. */
+  readonly encode: (spec: Spec, digest: (secret: string) => string) => Schema.Json
+  /** Reads an encoded spec back; undefined where it is no spec of this backend. */
+  readonly decode: (encoded: Schema.Json) => Spec | undefined
+  readonly node: AnyNodeResource<Read, Write> & Listed<Node>
+  /** The other kinds. */
+  readonly resources: ReadonlyArray<AnyResource<Read, Write>>
+  /** The kinds that a spec concerns, so that others are not listed; all where it is left out. */
+  readonly resourcesOf?: (spec: Spec) => ReadonlyArray<AnyResource<Read, Write>>
+  /** Everything that the spec requests. It only reads; choices of machines, places and versions stand in the plan. */
+  readonly desired: (
+    read: Read,
+    spec: Spec,
+    world: World
+  ) => Effect.Effect<ReadonlyArray<Want<Read, Write>>, InvalidSpec | CallFailure>
+  /**
+   * The nodes that are added to a cluster, under the first free names, and what they need. `taken` are names that turned
+   * out to be used by something else. Without it `addNodes` is unsupported.
+   */
+  readonly added?: (
+    read: Read,
+    cluster: ClusterName,
+    nodes: Added,
+    world: World,
+    taken: ReadonlySet<string>
+  ) => Effect.Effect<ReadonlyArray<Want<Read, Write>>, InvalidSpec | CallFailure>
+  /** The same nodes, to be created again under their names. Without it `replaceNodes` is unsupported. */
+  readonly replaced?: (
+    read: Read,
+    cluster: ClusterName,
+    nodes: ReadonlyArray<Replaced<Node>>,
+    world: World
+  ) => Effect.Effect<ReadonlyArray<Want<Read, Write>>, InvalidSpec | CallFailure>
+  readonly power: Power<Node, Read, Write>
+  readonly fates?: Fates<Write>
+  /** Why nothing may be done with the cluster of a look, such as a name in two schemes. */
+  readonly refuse?: (cluster: ClusterName, world: World) => Reason | undefined
+  /** Whether the backend may still carry a request out after such an error. By default: no reply, or a broken one. */
+  readonly mayStillHappen?: (error: CallFailure) => boolean
+  /** Control planes are deleted after the other nodes have gone. */
+  readonly deletesControlPlanesLast?: (nodes: ReadonlyArray<Node>) => boolean
+  /**
+   * Events that say that something may have changed, of all clusters, from one subscription. The first element comes when
+   * the subscription is open. A cut is a failure or the end; the engine subscribes again. Without it the engine polls.
+   */
+  readonly changes?: (read: Read) => Stream.Stream<unknown, CallFailure>
+  /** Where the backend itself knows which clusters exist and how they are; else that is derived from the nodes. */
+  readonly clusters?: {
+    readonly one: (read: Read, cluster: ClusterName) => Effect.Effect<Option.Option<ClusterStatus>, CallFailure>
+    readonly all: (read: Read) => Effect.Effect<ReadonlyArray<ClusterStatus>, CallFailure>
+  }
+  /** The names of all clusters that have a node, where that is cheaper than a list of the nodes. */
+  readonly clusterNames?: (read: Read) => Effect.Effect<ReadonlyArray<string>, CallFailure>
+  /**
+   * Deletes a cluster on the server, where the server removes its parts itself, and waits until it is gone. It returns
+   * nothing where the cluster does not exist. The engine lists afterwards, and removes what is left.
+   */
+  readonly deleteCluster?: (
+    write: Write,
+    nodes: ReadonlyArray<Node>,
+    task: Task
+  ) => Effect.Effect<Outcome | void, CallFailure>
+}

@@ -1,0 +1,364 @@
+/**
+ * One operation that creates: it plans once, adopts, carries the plan out, checks the result, and undoes what it created
+ * unless it succeeds.
+ *
+ * Requests that create something are never aborted, so that it is known what they created. The clean-up waits for those
+ * in flight and has its own deadline.
+ */
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import type { ClusterName } from "../../Model.ts"
+import type { InvalidPlan, PlanAction, StalePlan } from "../../Plan.ts"
+import { type InvalidSpec, type Leftover, NodesNotCreated, OperationTimeout } from "../../ProviderError.ts"
+import { Conflict, type Reason } from "../../Reason.ts"
+import type { OperationName, OperationReport } from "../../Report.ts"
+import type { AnyResource, CallFailure, Fate, Want } from "../../Resource.ts"
+import { failWith } from "../Method.ts"
+import * as Operation from "../Operation.ts"
+import { asCallFailure, carryOut, finalCheck, recordFailure } from "./CarryOut.ts"
+import { type Created, hasNoReply, makeCreated } from "./Created.ts"
+import { adopt, type CreateContext } from "./CreateOne.ts"
+import { diff, type DiffOptions, type Item, refusalOf } from "./Diff.ts"
+import { type Engine, PolicyInForce } from "./Engine.ts"
+import { guarded } from "./Guard.ts"
+import { type Look, look, refuseAmbiguous } from "./Look.ts"
+import { makeRun, type Run } from "./Run.ts"
+import { pacing, undo, whatRemains } from "./Undo.ts"
+
+export interface CreateOptions<Read, Write extends Read> {
+  readonly name: OperationName
+  readonly cluster: ClusterName
+  readonly onFailure: "remove" | "keep"
+  /** The kinds that are listed. */
+  readonly kinds: ReadonlyArray<AnyResource<Read, Write>>
+  readonly wants: (world: Look) => Effect.Effect<ReadonlyArray<Want<Read, Write>>, InvalidSpec | CallFailure>
+  readonly diff: Omit<DiffOptions, "cluster" | "world" | "fates">
+  /** The actions that are refused before any write. */
+  readonly refuses: ReadonlyArray<PlanAction>
+  /** Nodes of addNodes: names that something else has taken are passed over, and others are tried. */
+  readonly adds?: (
+    world: Look,
+    lost: ReadonlyArray<Item<Read, Write>>,
+    taken: ReadonlySet<string>
+  ) => Effect.Effect<ReadonlyArray<Want<Read, Write>>, InvalidSpec | CallFailure>
+  /** Runs after everything was created and checked. */
+  readonly afterwards?: (run: Run, items: ReadonlyArray<Item<Read, Write>>) => Effect.Effect<void, CallFailure>
+}
+
+export interface Planned<Read, Write extends Read> {
+  readonly world: Look
+  readonly items: ReadonlyArray<Item<Read, Write>>
+}
+
+/** Looks at the plan before it is carried out; a failure ends the operation, and nothing was sent. */
+export type Check<Read, Write extends Read> = (
+  planned: Planned<Read, Write>
+) => Effect.Effect<void, StalePlan | InvalidPlan | CallFailure>
+
+type CreateError = InvalidSpec | NodesNotCreated | OperationTimeout | CallFailure
+
+/** Looks and compares. Sends nothing that writes. */
+const planOnce = <Read, Write extends Read>(
+  { backend }: Engine<Read, Write>,
+  run: Run,
+  options: CreateOptions<Read, Write>,
+  fates: ReadonlyMap<string, Fate>
+): Effect.Effect<Planned<Read, Write>, InvalidSpec | CallFailure> =>
+  Effect.gen(function*() {
+    const { cluster } = options
+    const world = yield* look<Read, Write>(backend, run.policy, options.kinds, undefined)
+    yield* refuseAmbiguous<Read, Write>(backend, cluster, world)
+    const wants = yield* options.wants(world)
+    const known = new Map([...backend.fates?.known?.(world) ?? [], ...fates])
+    return { world, items: diff<Read, Write>(backend, wants, { ...options.diff, cluster, world, fates: known }) }
+  })
+
+const refusal = <Read, Write extends Read>(
+  options: CreateOptions<Read, Write>,
+  items: ReadonlyArray<Item<Read, Write>>
+): Reason | undefined => refusalOf(options.cluster, items.map(({ step }) => step), options.refuses)
+
+/** Plans, and waits while what is in the way is still being created by another operation. */
+const planPatiently = <Read, Write extends Read>(
+  engine: Engine<Read, Write>,
+  run: Run,
+  options: CreateOptions<Read, Write>,
+  fates: ReadonlyMap<string, Fate>
+): Effect.Effect<Planned<Read, Write>, InvalidSpec | CallFailure> =>
+  Effect.gen(function*() {
+    const pace = yield* pacing(run.policy)
+    const until = (yield* Clock.currentTimeMillis) + Duration.toMillis(run.policy.nodeTimeout.create)
+    while (true) {
+      const planned = yield* planOnce(engine, run, options, fates)
+      const isPending = planned.items.some(({ isUnfinished, step }) =>
+        isUnfinished && options.refuses.includes(step.action) && step.holder === undefined
+      )
+      if (!isPending || (yield* Clock.currentTimeMillis) >= until) return planned
+      const delay = yield* pace
+      if (Option.isNone(delay)) return planned
+      yield* Effect.sleep(delay.value)
+    }
+  })
+
+/** The operations of others whose things this one uses and that may still be undone. */
+const undecided = <Read, Write extends Read>(
+  { backend, hasFinished }: Engine<Read, Write>,
+  run: Run,
+  { items, world }: Planned<Read, Write>,
+  fates: ReadonlyMap<string, Fate>
+): ReadonlyArray<string> => {
+  const known = backend.fates?.known?.(world)
+  const operations = items.flatMap(({ actual, owner }) =>
+    actual !== undefined && owner?.cluster === run.cluster && owner.isFinished !== true ? owner.operation ?? [] : []
+  )
+  return [...new Set(operations)].filter((operation) =>
+    operation !== run.mark.operation && !fates.has(operation) && known?.has(operation) !== true &&
+    !hasFinished(operation)
+  )
+}
+
+/** How often the plan is made again after a decision about another operation. */
+const adoptionRounds = 5
+
+/** The plan that is carried out: nothing of it can be undone by another operation. */
+const adoptedPlan = <Read, Write extends Read>(
+  context: CreateContext<Read, Write>,
+  options: CreateOptions<Read, Write>,
+  check: Check<Read, Write>
+): Effect.Effect<Planned<Read, Write>, StalePlan | InvalidPlan | InvalidSpec | CallFailure> =>
+  Effect.gen(function*() {
+    const { engine, fates, run } = context
+    for (let round = 0;; round++) {
+      const planned = yield* planPatiently(engine, run, options, fates)
+      const reason = refusal(options, planned.items)
+      if (reason !== undefined) return yield* failWith(reason)
+      if (round === 0) yield* check(planned)
+      const others = context.adopts && engine.backend.fates !== undefined
+        ? undecided(engine, run, planned, fates)
+        : []
+      if (others.length === 0 || round === adoptionRounds) return planned
+      yield* Effect.forEach(others, (operation) => adopt(context, operation), { discard: true })
+    }
+  })
+
+const warnOfLeftovers = (cluster: ClusterName, leftovers: ReadonlyArray<Leftover>): Effect.Effect<void> =>
+  leftovers.length === 0
+    ? Effect.void
+    : Effect.logWarning(
+      `a create of cluster ${cluster} did not end and left behind:`,
+      ...leftovers.map((left) => `${left.kind} ${left.name}: ${left.why}`)
+    )
+
+/** Marks what this operation created, or took over, as finished. */
+const finish = <Read, Write extends Read>(
+  { engine: { backend }, run }: CreateContext<Read, Write>,
+  world: Look
+): Effect.Effect<void, CallFailure> =>
+  Effect.forEach(
+    [...world.kinds] as ReadonlyArray<AnyResource<Read, Write>>,
+    (resource) =>
+      Effect.forEach(
+        world.of<unknown>(resource).filter((actual) =>
+          resource.needsFinish?.(actual) === true && resource.owner(actual, world)?.cluster === run.cluster
+        ),
+        (actual) => {
+          const { name } = resource.identity(actual)
+          return guarded(
+            "finish",
+            () => resource.finish?.(backend.write, actual, run.task({ kind: resource.kind, name })) ?? Effect.void
+          )
+        },
+        { concurrency: run.policy.concurrency.create, discard: true }
+      ),
+    { discard: true }
+  )
+
+/** Takes over what another operation has left unfinished. */
+const claim = <Read, Write extends Read>(
+  { engine: { backend }, run }: CreateContext<Read, Write>,
+  items: ReadonlyArray<Item<Read, Write>>
+): Effect.Effect<void, CallFailure> =>
+  Effect.forEach(
+    items.filter(({ actual, resource }) =>
+      actual !== undefined && resource.claim !== undefined && resource.needsFinish?.(actual) === true
+    ),
+    ({ actual, resource, step }) =>
+      guarded("claim", () =>
+        resource.claim?.(backend.write, actual, run.task({ kind: step.kind, name: step.name })) ?? Effect.void),
+    { concurrency: run.policy.concurrency.create, discard: true }
+  )
+
+/** How many times other names are tried for nodes of an add. */
+const addRounds = 20
+
+const carryOutAll = <Read, Write extends Read>(
+  context: CreateContext<Read, Write>,
+  options: CreateOptions<Read, Write>,
+  planned: Planned<Read, Write>
+): Effect.Effect<void, InvalidSpec | CallFailure> =>
+  Effect.gen(function*() {
+    const { engine: { backend }, run } = context
+    run.world = planned.world
+    yield* claim(context, planned.items)
+    const isWanted = ({ wanted }: Item<Read, Write>) => wanted !== undefined
+    let items = planned.items.filter(isWanted)
+    const all = [...items]
+    const taken = new Set<string>()
+    for (let round = 0;; round++) {
+      const { passedOver } = yield* carryOut<Read, Write>(context, items)
+      if (passedOver.length === 0 || options.adds === undefined) break
+      for (const { step } of passedOver) taken.add(step.name)
+      if (round === addRounds) {
+        const detail = `other creates took every free name, ${addRounds} times in a row`
+        return yield* failWith(new Conflict({ detail }))
+      }
+      const world = yield* look<Read, Write>(backend, run.policy, options.kinds, undefined, run.world)
+      run.world = world
+      const wants = yield* options.adds(world, passedOver, taken)
+      items = diff<Read, Write>(backend, wants, { ...options.diff, cluster: options.cluster, world }).filter((item) =>
+        isWanted(item) && (item.step.action === "create" || !all.some(({ step }) => step.name === item.step.name))
+      )
+      for (const item of passedOver) all.splice(all.indexOf(item), 1)
+      all.push(...items)
+    }
+    const report = yield* run.operation.report
+    if (report.isFailure) return
+    if (!run.hasSent) return
+    const world = yield* finalCheck<Read, Write>(context, all, { ...options.diff, cluster: options.cluster })
+    if ((yield* run.operation.report).isFailure) return
+    yield* finish(context, world)
+  })
+
+/** Carries a create out. */
+export const create = <Read, Write extends Read>(
+  engine: Engine<Read, Write>,
+  options: CreateOptions<Read, Write>
+): Effect.Effect<OperationReport, CreateError> =>
+  // Without a check there is nothing that makes a plan stale.
+  createChecked(engine, options, () => Effect.void) as Effect.Effect<OperationReport, CreateError>
+
+/** Carries a create out after a check of its plan. */
+export const createChecked = <Read, Write extends Read>(
+  engine: Engine<Read, Write>,
+  options: CreateOptions<Read, Write>,
+  check: Check<Read, Write>
+): Effect.Effect<OperationReport, CreateError | StalePlan | InvalidPlan> =>
+  Effect.scoped(Effect.gen(function*() {
+    const { backend } = engine
+    const policy = yield* PolicyInForce
+    const { cluster } = options
+    const run = yield* makeRun({
+      provider: backend.backend,
+      name: options.name,
+      cluster,
+      policy,
+      world: emptyLook,
+      creates: true,
+      added: options.adds !== undefined
+    })
+    const created = yield* makeCreated(backend.mayStillHappen ?? hasNoReply)
+    run.sender = created.send
+    const context: CreateContext<Read, Write> = {
+      engine,
+      run,
+      created,
+      fates: new Map(),
+      adopts: options.adds === undefined
+    }
+    return yield* unlessUndone(context, options, created, check)
+  }))
+
+const emptyLook: Look = {
+  kinds: new Set(),
+  of: () => [],
+  named: () => undefined,
+  isLeaving: () => false,
+  get earlier() {
+    return emptyLook
+  },
+  add: () => undefined,
+  remove: () => undefined,
+  leave: () => undefined,
+  stay: () => undefined
+}
+
+const unlessUndone = <Read, Write extends Read>(
+  context: CreateContext<Read, Write>,
+  options: CreateOptions<Read, Write>,
+  created: Created,
+  check: Check<Read, Write>
+): Effect.Effect<OperationReport, CreateError | StalePlan | InvalidPlan, Scope.Scope> =>
+  Effect.gen(function*() {
+    const { engine: { backend, setFinished }, run } = context
+    const { operation, policy } = run
+    let isClean = false
+    const left = new Map<string, Leftover>()
+
+    const cleanUp = Effect.suspend(() =>
+      Effect.andThen(
+        created.awaitReplies,
+        Effect.suspend(() =>
+          !created.isAny()
+            ? Effect.succeed([])
+            : options.onFailure === "keep"
+            ? whatRemains<Read, Write>(backend, run, created, "kept, as `onFailure` requests")
+            : undo<Read, Write>(backend, run, created, left)
+        )
+      )
+    ).pipe(
+      Effect.tap(() => Effect.sync(() => void (isClean = true))),
+      Effect.timeoutOrElse({
+        duration: policy.cleanupTimeout,
+        orElse: () =>
+          Effect.sync(() => {
+            isClean = true
+            return left.size > 0
+              ? [...left.values()]
+              : created.all().map((subject): Leftover => ({ ...subject, why: "the time for the clean-up was over" }))
+          })
+      }),
+      // The requests of the clean-up end with it.
+      (self) =>
+        Effect.suspend(() => {
+          run.sender = (_, request) => request
+          return self
+        })
+    )
+
+    const body = Effect.gen(function*() {
+      const planned = yield* adoptedPlan(context, options, check)
+      yield* carryOutAll(context, options, planned)
+      const report = yield* operation.report
+      if (report.isFailure) return yield* new NodesNotCreated({ report, leftovers: [] })
+      setFinished(run.mark.operation)
+      if (options.afterwards !== undefined) yield* options.afterwards(run, planned.items)
+      return yield* operation.report
+    })
+
+    return yield* Operation.bounded(operation)(body).pipe(
+      Effect.catch((error) =>
+        Effect.gen(function*() {
+          if (error._tag === "StalePlan" || error._tag === "InvalidPlan") return yield* Effect.fail(error)
+          // Nothing was sent, so there is nothing to report but the error.
+          if (!run.hasSent && error._tag !== "NodesNotCreated") return yield* Effect.fail(error)
+          if (error._tag === "InvalidSpec") yield* recordFailure(run, asCallFailure(run, error))
+          if (error._tag === "BackendError" || error._tag === "ProviderUnavailable") yield* recordFailure(run, error)
+          const leftovers = yield* cleanUp
+          const report = yield* operation.report
+          if (error._tag !== "OperationTimeout") return yield* new NodesNotCreated({ report, leftovers })
+          yield* warnOfLeftovers(run.cluster, leftovers)
+          // The report of now also says what was removed again.
+          return yield* new OperationTimeout({ ...error, report })
+        })
+      ),
+      Effect.onExit((exit) =>
+        Exit.isFailure(exit) && !isClean && created.isAny()
+          ? Effect.flatMap(cleanUp, (leftovers) => warnOfLeftovers(run.cluster, leftovers))
+          : Effect.void
+      )
+    )
+  })

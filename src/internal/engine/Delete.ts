@@ -1,0 +1,281 @@
+/**
+ * Deletes a cluster: its nodes, then the resources that it owns, in falling order. Plans the same without a write.
+ *
+ * The nodes go first, and the other kinds are listed only when they are gone, so that what was added or released in the
+ * meantime is seen. What something else uses, and what holds data of a user, stays and is Skipped with the reason.
+ */
+import * as Effect from "effect/Effect"
+import type { ClusterName, NodeInfo } from "../../Model.ts"
+import { makePlan, type Plan, PlanStep } from "../../Plan.ts"
+import type { Policy } from "../../Policy.ts"
+import { Done, Skipped } from "../../Report.ts"
+import type { AnyResource, CallFailure, World } from "../../Resource.ts"
+import { byName, byRoleThenName } from "../Operation.ts"
+import type { Engine } from "./Engine.ts"
+import { guarded, guardedRead } from "./Guard.ts"
+import {
+  kindsOf,
+  type Look,
+  look,
+  type Member,
+  members,
+  ofCluster,
+  readLimit,
+  refuseAmbiguous,
+  subjectOf
+} from "./Look.ts"
+import type { Reader } from "./Look.ts"
+import { listMembers, subjectOfMember } from "./Power.ts"
+import { removeOne } from "./Remove.ts"
+import type { Run } from "./Run.ts"
+import { removalWaves } from "./Undo.ts"
+
+interface Found<Read, Write extends Read> {
+  readonly resource: AnyResource<Read, Write>
+  readonly actual: unknown
+  /** Why it stays. */
+  readonly why: string | undefined
+}
+
+/** What a delete does with the things of a cluster in a look, wave by wave. Reads what they are used by. */
+const removals = <Read, Write extends Read>(
+  backend: Reader<Read, Write>,
+  policy: Policy,
+  cluster: ClusterName,
+  world: Look,
+  kinds: ReadonlyArray<ReadonlyArray<AnyResource<Read, Write>>>
+): Effect.Effect<ReadonlyArray<ReadonlyArray<Found<Read, Write>>>, CallFailure> =>
+  Effect.gen(function*() {
+    // Users that go as well keep nothing in place.
+    for (const resource of kinds.flat()) {
+      for (const actual of ofCluster(resource, cluster, world)) world.leave(resource, actual)
+    }
+    return yield* Effect.forEach(kinds, (wave) =>
+      Effect.map(
+        Effect.forEach(wave, (resource) =>
+          Effect.gen(function*() {
+            const own = [...ofCluster(resource, cluster, world)].sort((a, b) =>
+              byName(resource.identity(a).name, resource.identity(b).name)
+            )
+            const kept = resource.keep === undefined || own.length === 0
+              ? undefined
+              : yield* guardedRead(
+                "keep",
+                readLimit(policy),
+                () => resource.keep?.(backend.read, own, world) ?? Effect.succeed(new Map<unknown, string>())
+              )
+            return own.map((actual): Found<Read, Write> => {
+              const why = kept?.get(actual)
+              if (why !== undefined) world.stay(resource, actual)
+              return { resource, actual, why }
+            })
+          })),
+        (found) => found.flat()
+      ))
+  })
+
+/** The waves of a node deletion. */
+const nodeWaves = <Read, Write extends Read>(
+  backend: Pick<Reader<Read, Write>, "deletesControlPlanesLast">,
+  nodes: ReadonlyArray<Member>
+): ReadonlyArray<ReadonlyArray<Member>> => {
+  const isLast = ({ info }: Member) => info.role === "control-plane"
+  return backend.deletesControlPlanesLast?.(nodes.map(({ actual }) => actual)) === true
+    ? [nodes.filter((node) => !isLast(node)), nodes.filter(isLast)]
+    : [nodes]
+}
+
+/** Removes nodes that are listed. */
+export const removeMembers = <Read, Write extends Read>(
+  engine: Engine<Read, Write>,
+  run: Run,
+  nodes: ReadonlyArray<Member>
+): Effect.Effect<void, CallFailure> =>
+  Effect.gen(function*() {
+    const { backend } = engine
+    const kept = backend.node.keep === undefined || nodes.length === 0
+      ? undefined
+      : yield* guarded("keep", () =>
+        backend.node.keep?.(backend.read, nodes.map(({ actual }) => actual), run.world) ??
+          Effect.succeed(new Map<unknown, string>()))
+    const [first = [], ...later] = nodeWaves<Read, Write>(backend, nodes)
+    yield* run.wave("delete", first, subjectOfMember, (member, task) => {
+      const why = kept?.get(member.actual)
+      return why === undefined
+        ? removeOne<Read, Write>(backend, backend.node, member.actual, task)
+        : Effect.succeed(new Skipped({ reason: why }))
+    }, { later, overlap: backend.power.waitsOverlap === true })
+  })
+
+/** A cluster to which something goes on adding nodes is not followed for ever. */
+const rounds = 10
+
+const isGone = (run: Run, member: Member): boolean => {
+  const tag = run.operation.outcomeOf(subjectOfMember(member))?._tag
+  return tag === "Done" || tag === "AlreadyDone"
+}
+
+/** The operations whose things a delete removes, so that the records of their fates go as well. */
+const operationsOf = <Read, Write extends Read>(
+  kinds: ReadonlyArray<AnyResource<Read, Write>>,
+  cluster: ClusterName,
+  world: World
+): ReadonlyArray<string> =>
+  kinds.flatMap((resource) =>
+    world.of<unknown>(resource).flatMap((actual) => {
+      const owner = resource.owner(actual, world)
+      return owner?.cluster === cluster ? owner.operation ?? [] : []
+    })
+  )
+
+export const remove = <Read, Write extends Read>(
+  engine: Engine<Read, Write>,
+  run: Run
+): Effect.Effect<void, CallFailure> =>
+  Effect.gen(function*() {
+    const { backend } = engine
+    const { cluster, operation, policy } = run
+    const kinds = kindsOf<Read, Write>(backend)
+    let nodes = yield* listMembers<Read, Write>(engine, run)
+    const first = run.world
+    const seen = new Map(nodes.map((member) => [member.info.id, member]))
+    if (backend.deleteCluster !== undefined) nodes = yield* onServer<Read, Write>(engine, run, nodes)
+    const rest = Effect.gen(function*() {
+      // Nodes that the operation could not delete keep what they use.
+      const world = yield* look<Read, Write>(backend, policy, kinds, cluster, first)
+      for (const member of seen.values()) if (isGone(run, member)) world.leave(backend.node, member.actual)
+      run.world = world
+      return world
+    })
+    let world = first
+    for (let round = 0; round < rounds; round++) {
+      for (const { actual } of nodes) run.world.leave(backend.node, actual)
+      yield* removeMembers<Read, Write>(engine, run, nodes)
+      for (const member of nodes) if (!isGone(run, member)) run.world.stay(backend.node, member.actual)
+      // What was done so far is in the report, so a list that fails has to be there, too.
+      const now = yield* Effect.result(rest)
+      if (now._tag === "Failure") return yield* operation.fail(asOperationError(run, now.failure))
+      world = now.success
+      nodes = (yield* members(backend.node, cluster, world)).filter(({ info }) => !seen.has(info.id))
+        .sort((a, b) => byRoleThenName(a.info, b.info))
+      if (nodes.length === 0) break
+      for (const member of nodes) seen.set(member.info.id, member)
+    }
+    const others = removalWaves<Read, Write>(backend).map((wave) => wave.filter((kind) => kind !== backend.node))
+    const waves = yield* Effect.result(removals<Read, Write>(backend, policy, cluster, world, others))
+    if (waves._tag === "Failure") return yield* operation.fail(asOperationError(run, waves.failure))
+    for (const wave of waves.success) {
+      yield* run.wave(
+        "delete",
+        wave,
+        ({ actual, resource }) => subjectOf(resource, actual),
+        ({ actual, resource, why }, task) =>
+          why === undefined
+            ? removeOne<Read, Write>(backend, resource, actual, task)
+            : Effect.succeed(new Skipped({ reason: why }))
+      )
+    }
+    yield* forgetFates(engine, run, [first, world])
+  })
+
+/** Deletes the cluster on the server. Returns the nodes that are left. */
+const onServer = <Read, Write extends Read>(
+  engine: Engine<Read, Write>,
+  run: Run,
+  nodes: ReadonlyArray<Member>
+): Effect.Effect<ReadonlyArray<Member>, CallFailure> =>
+  Effect.gen(function*() {
+    const { deleteCluster, write } = engine.backend
+    const { operation, policy } = run
+    const subject = { kind: "cluster", name: run.cluster } as const
+    yield* operation.schedule(nodes.map(subjectOfMember))
+    const outcome = yield* operation.settle(
+      subject,
+      policy.nodeTimeout.delete,
+      Effect.map(
+        guarded("deleteCluster", () =>
+          deleteCluster?.(write, nodes.map(({ actual }) => actual), run.task(subject)) ?? Effect.void),
+        (done) =>
+          done ?? undefined
+      )
+    )
+    if (outcome?._tag === "Failed") return []
+    const left = yield* Effect.result(listMembers<Read, Write>(engine, run))
+    if (left._tag === "Failure") {
+      yield* operation.fail(asOperationError(run, left.failure))
+      return []
+    }
+    const still = new Set(left.success.map(({ info }) => info.id))
+    for (const member of nodes) {
+      if (!still.has(member.info.id)) yield* operation.record(subjectOfMember(member), new Done({}))
+    }
+    return left.success
+  })
+
+const forgetFates = <Read, Write extends Read>(
+  { backend }: Engine<Read, Write>,
+  run: Run,
+  worlds: ReadonlyArray<Look>
+): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    const { fates } = backend
+    const last = worlds.at(-1)
+    if (fates?.known === undefined || last === undefined) return
+    const known = fates.known(last)
+    const operations = new Set(
+      worlds.flatMap((world) => operationsOf<Read, Write>(kindsOf<Read, Write>(backend), run.cluster, world))
+    )
+    yield* Effect.forEach(
+      [...operations].filter((operation) => known.has(operation)),
+      (operation) => Effect.ignore(guarded("fates.forget", () => fates.forget(backend.write, operation))),
+      { discard: true }
+    )
+  })
+
+const asOperationError = (run: Run, error: CallFailure): CallFailure =>
+  error._tag === "BackendError" ? run.operation.error(error.reason) : error
+
+// -----------------------------------------------------------------------------
+// Plan
+// -----------------------------------------------------------------------------
+
+/** What a delete would remove, and what it would leave and why. */
+export const planDelete = <Read, Write extends Read>(
+  backend: Reader<Read, Write>,
+  policy: Policy,
+  cluster: ClusterName
+): Effect.Effect<Plan, CallFailure> =>
+  Effect.gen(function*() {
+    const world = yield* look<Read, Write>(backend, policy, kindsOf<Read, Write>(backend), cluster)
+    yield* refuseAmbiguous<Read, Write>(backend, cluster, world)
+    const waves = removalWaves<Read, Write>(backend)
+    const found = yield* removals<Read, Write>(backend, policy, cluster, world, waves)
+    const roleOf = ({ actual, resource }: Found<Read, Write>) => {
+      const { name } = resource.identity(actual)
+      return resource === backend.node
+        ? { role: (backend.node.info(actual, cluster, world) as NodeInfo).role, name }
+        : { role: "helper" as const, name }
+    }
+    const steps = found.flatMap((wave, rank) =>
+      [...wave].sort((a, b) => byRoleThenName(roleOf(a), roleOf(b))).map(({ actual, resource, why }) => {
+        const { id, name } = resource.identity(actual)
+        return new PlanStep({
+          kind: resource.kind,
+          name,
+          ...(id === undefined || id === "" ? {} : { id }),
+          action: why === undefined ? "delete" : "retain",
+          ...(why === undefined ? {} : { why }),
+          differences: [],
+          wave: rank
+        })
+      })
+    )
+    return makePlan({
+      backend: backend.backend,
+      target: yield* guarded("target", () => backend.target),
+      operation: "deleteNodes",
+      clusterName: cluster,
+      spec: { cluster },
+      steps
+    })
+  })

@@ -1,0 +1,146 @@
+/**
+ * One look at a backend: the lists of its kinds, and what belongs to a cluster among them.
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import { type ClusterName, NodeInfo } from "../../Model.ts"
+import type { Policy } from "../../Policy.ts"
+import type { Subject } from "../../Progress.ts"
+import { InvalidResponse } from "../../Reason.ts"
+import type { AnyNodeResource, AnyResource, Backend, CallFailure, Listed, Owner, World } from "../../Resource.ts"
+import { failWith } from "../Method.ts"
+import { guardedList } from "./Guard.ts"
+
+// Spec, node and added nodes are the backend's own matter; the engine only hands them back.
+// oxlint-disable-next-line typescript/no-explicit-any
+export type AnyBackend<Read = any, Write extends Read = any> = Backend<any, any, Read, Write, any>
+
+/** What plans, lists and watches get of a backend: nothing that can write. */
+export type Reader<Read, Write extends Read = Read> = Omit<
+  AnyBackend<Read, Write>,
+  "write" | "power" | "fates" | "deleteCluster"
+>
+
+/** A world that the engine completes while it acts. */
+export interface Look extends World {
+  /** The kinds that were listed. */
+  readonly kinds: ReadonlySet<unknown>
+  readonly add: <Actual>(resource: Listed<Actual>, actual: Actual) => void
+  readonly remove: <Actual>(resource: Listed<Actual>, actual: Actual) => void
+  readonly leave: <Actual>(resource: Listed<Actual>, actual: Actual) => void
+  readonly stay: <Actual>(resource: Listed<Actual>, actual: Actual) => void
+}
+
+/** The id of a thing, or its name where it has none. */
+export const keyOf = <Actual>(resource: Listed<Actual>, actual: Actual): string => {
+  const { id, name } = resource.identity(actual)
+  return id === undefined || id === "" ? name : id
+}
+
+export const subjectOf = <Actual>(resource: Listed<Actual>, actual: Actual): Subject => ({
+  kind: resource.kind,
+  ...resource.identity(actual)
+})
+
+const makeLook = (lists: ReadonlyMap<unknown, ReadonlyArray<unknown>>, earlier: Look | undefined): Look => {
+  const held = new Map([...lists].map(([resource, list]) => [resource, [...list]]))
+  const leaving = new Set<string>()
+  const leavingKey = <Actual>(resource: Listed<Actual>, actual: Actual) =>
+    `${resource.kind}/${resource.identity(actual).name}/${keyOf(resource, actual)}`
+  const of = <Actual>(resource: Listed<Actual>) => (held.get(resource) ?? []) as ReadonlyArray<Actual>
+  const remove: Look["remove"] = (resource, actual) => {
+    const key = keyOf(resource, actual)
+    held.set(resource, of(resource).filter((other) => keyOf(resource, other) !== key))
+  }
+  const look: Look = {
+    kinds: new Set(lists.keys()),
+    of,
+    named: (resource, name) => of(resource).find((actual) => resource.identity(actual).name === name),
+    isLeaving: (resource, actual) =>
+      leaving.has(leavingKey(resource, actual)) || earlier?.isLeaving(resource, actual) === true,
+    get earlier() {
+      return earlier?.earlier ?? look
+    },
+    add: (resource, actual) => {
+      remove(resource, actual)
+      held.set(resource, [...of(resource), actual])
+    },
+    remove,
+    leave: (resource, actual) => void leaving.add(leavingKey(resource, actual)),
+    stay: (resource, actual) => void leaving.delete(leavingKey(resource, actual))
+  }
+  return look
+}
+
+/** When a read of a backend counts as hanging: later than its own client gives up. */
+export const readLimit = ({ readTimeout, requestTimeout }: Policy): Duration.Duration =>
+  Duration.sum(readTimeout, requestTimeout)
+
+/** Lists kinds of a backend, of one cluster or of all. */
+export const look = <Read, Write extends Read>(
+  backend: Reader<Read, Write>,
+  policy: Policy,
+  kinds: ReadonlyArray<AnyResource<Read, Write>>,
+  cluster: ClusterName | undefined,
+  earlier?: Look
+): Effect.Effect<Look, CallFailure> =>
+  Effect.map(
+    Effect.forEach(
+      kinds,
+      (resource) =>
+        Effect.map(
+          guardedList("list", readLimit(policy), () => resource.list(backend.read, cluster)),
+          (list) => [resource, list] as const
+        ),
+      { concurrency: "unbounded" }
+    ),
+    (lists) => makeLook(new Map(lists), earlier)
+  )
+
+/** All kinds of a backend, nodes first. */
+export const kindsOf = <Read, Write extends Read>(
+  backend: Pick<AnyBackend<Read, Write>, "node" | "resources">
+): ReadonlyArray<AnyResource<Read, Write>> => [backend.node, ...backend.resources]
+
+export const ownerOf = <Read, Write extends Read>(
+  resource: AnyResource<Read, Write>,
+  actual: unknown,
+  world: World
+): Owner | undefined => resource.owner(actual, world)
+
+/** The things of a kind that belong to a cluster, whatever else the list contains. */
+export const ofCluster = <Read, Write extends Read>(
+  resource: AnyResource<Read, Write>,
+  cluster: ClusterName,
+  world: World
+): ReadonlyArray<unknown> =>
+  world.of<unknown>(resource).filter((actual) => resource.owner(actual, world)?.cluster === cluster)
+
+/** Fails where the backend says that nothing may be done with the cluster. */
+export const refuseAmbiguous = <Read, Write extends Read>(
+  backend: Reader<Read, Write>,
+  cluster: ClusterName,
+  world: World
+): Effect.Effect<void, CallFailure> => {
+  const reason = backend.refuse?.(cluster, world)
+  return reason === undefined ? Effect.void : failWith(reason)
+}
+
+/** A node of a look, beside what it is for callers. */
+export interface Member {
+  readonly actual: unknown
+  readonly info: NodeInfo
+}
+
+/** The nodes of a cluster in a look. Fails where the backend returns something that is no node. */
+export const members = <Read, Write extends Read>(
+  node: AnyNodeResource<Read, Write>,
+  cluster: ClusterName,
+  world: World
+): Effect.Effect<ReadonlyArray<Member>, CallFailure> =>
+  Effect.forEach(ofCluster(node, cluster, world), (actual) => {
+    const info: unknown = node.info(actual, cluster, world)
+    return info instanceof NodeInfo && info.clusterName === cluster
+      ? Effect.succeed({ actual, info })
+      : failWith(new InvalidResponse({ detail: "`info` of the backend returned no node of the cluster" }))
+  })
