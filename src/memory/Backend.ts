@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { retrying, want } from "../Backend.ts"
 import { policy } from "../Backend.ts"
+import { createdAt } from "../internal/CreatedAt.ts"
 import { failWith } from "../internal/Method.ts"
 import { NodeInfo, type NodeRole } from "../Model.ts"
 import type { Overrides } from "../Policy.ts"
@@ -132,7 +133,7 @@ const nodes: NodeResource<WantedNode, NodeEntry, Reading, Engine> = {
       rawRole: node.role,
       rawState: rawState(node),
       addresses: { private: node.state === "running" ? [node.address] : [], public: [] },
-      createdAt: node.createdAt
+      ...createdAt(node.createdAt)
     })
   },
   diff: (wanted, entry) => {

@@ -48,7 +48,7 @@ export interface Engine {
   // The calls.
   readonly ping: Effect.Effect<void, CallFailure>
   readonly listAll: Effect.Effect<ReadonlyArray<string>, CallFailure>
-  /** The things of one kind of a cluster, or of all, and what no cluster owns. */
+  /** The things of one kind, those of other clusters and what no cluster owns included. */
   readonly list: (
     kind: "node" | "network" | "volume",
     cluster: string | undefined
@@ -361,9 +361,7 @@ export const make = Effect.fnUntraced(function*(
     ]),
     list: (kind, cluster) =>
       read({ operation: "list", target: cluster ?? "", cluster: cluster ?? "" }, () => [
-        ...[...things.values()].filter((thing) =>
-          thing.kind === kind && (cluster === undefined || thing.cluster === cluster)
-        ),
+        ...[...things.values()].filter((thing) => thing.kind === kind),
         ...foreign.filter((one) => one.kind === kind)
       ]),
     watch: (opened) =>

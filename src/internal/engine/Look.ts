@@ -3,7 +3,7 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import { type ClusterName, NodeInfo } from "../../Model.ts"
+import { type ClusterName, isClusterName, NodeInfo } from "../../Model.ts"
 import type { Policy } from "../../Policy.ts"
 import type { Subject } from "../../Progress.ts"
 import { InvalidResponse } from "../../Reason.ts"
@@ -124,6 +124,16 @@ export const refuseAmbiguous = <Read, Write extends Read>(
 ): Effect.Effect<void, CallFailure> => {
   const reason = backend.refuse?.(cluster, world)
   return reason === undefined ? Effect.void : failWith(reason)
+}
+
+/** The names of the clusters that a look shows and that can be referred to, for errors that suggest them. */
+export const knownClusters = <Read, Write extends Read>(
+  node: AnyNodeResource<Read, Write>,
+  world: World
+): { readonly known?: ReadonlyArray<string> } => {
+  const names = new Set(world.of<unknown>(node).flatMap((actual) => node.owner(actual, world)?.cluster ?? []))
+  const known = [...names].filter(isClusterName).sort()
+  return known.length === 0 ? {} : { known }
 }
 
 /** A node of a look, beside what it is for callers. */

@@ -17,7 +17,7 @@ import type { CallFailure, Task } from "../../Resource.ts"
 import { byRoleThenName, settledError } from "../Operation.ts"
 import type { Engine } from "./Engine.ts"
 import { guarded } from "./Guard.ts"
-import { look, type Member, members, refuseAmbiguous } from "./Look.ts"
+import { knownClusters, look, type Member, members, refuseAmbiguous } from "./Look.ts"
 import type { Run } from "./Run.ts"
 import { pacing } from "./Undo.ts"
 
@@ -60,7 +60,11 @@ const selected = <Read, Write extends Read>(
   Effect.gen(function*() {
     const all = yield* listMembers<Read, Write>(engine, run)
     if (all.length === 0) {
-      return yield* new NoNodes({ provider: engine.backend.backend, clusterName: run.cluster })
+      return yield* new NoNodes({
+        provider: engine.backend.backend,
+        clusterName: run.cluster,
+        ...knownClusters(engine.backend.node, run.world)
+      })
     }
     return select(all, selection)
   })

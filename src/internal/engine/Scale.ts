@@ -8,7 +8,7 @@ import type { AddedNodes, NodeSelection, RollingOptions } from "../../Provider.t
 import { ClusterNotFound, InvalidSpec, type NodesNotCreated, type OperationTimeout } from "../../ProviderError.ts"
 import { UnsupportedError } from "../../Reason.ts"
 import { AlreadyDone, type OperationReport } from "../../Report.ts"
-import type { CallFailure, Issue, Want } from "../../Resource.ts"
+import type { CallFailure, Issue, Want, World } from "../../Resource.ts"
 import { failWith } from "../Method.ts"
 import { asCallFailure, carryOut, finalCheck } from "./CarryOut.ts"
 import { create } from "./Create.ts"
@@ -17,12 +17,12 @@ import { removeMembers } from "./Delete.ts"
 import { diff, type Item, refusalOf } from "./Diff.ts"
 import { type Engine, PolicyInForce } from "./Engine.ts"
 import { guarded, guardedRead } from "./Guard.ts"
-import { kindsOf, type Look, look, type Member, members, readLimit, refuseAmbiguous } from "./Look.ts"
+import { kindsOf, knownClusters, type Look, look, type Member, members, readLimit, refuseAmbiguous } from "./Look.ts"
 import { checkMembers, listMembers, select, startMembers, stopMembers, subjectOfMember } from "./Power.ts"
 import type { Run } from "./Run.ts"
 
-const notFound = <Read, Write extends Read>({ backend }: Engine<Read, Write>, cluster: ClusterName) =>
-  new ClusterNotFound({ provider: backend.backend, clusterName: cluster })
+const notFound = <Read, Write extends Read>({ backend }: Engine<Read, Write>, cluster: ClusterName, world: World) =>
+  new ClusterNotFound({ provider: backend.backend, clusterName: cluster, ...knownClusters(backend.node, world) })
 
 // -----------------------------------------------------------------------------
 // Add
@@ -67,7 +67,7 @@ export const addNodes = <Read, Write extends Read>(
         () => backend.added?.(backend.read, cluster, added, world, taken) ?? Effect.succeed([])
       )
     // Told apart after the create, whose errors are those of the backend.
-    let isAbsent = false
+    let absentFrom: World | undefined
     const report = yield* Effect.result(create<Read, Write>(engine, {
       name: "addNodes",
       cluster,
@@ -75,8 +75,8 @@ export const addNodes = <Read, Write extends Read>(
       kinds: kindsOf<Read, Write>(backend),
       wants: (world) =>
         Effect.flatMap(members(backend.node, cluster, world), (there) => {
-          isAbsent = there.length === 0
-          return isAbsent
+          if (there.length === 0) absentFrom = world
+          return there.length === 0
             ? failWith(new UnsupportedError({ detail: "there is no such cluster" }))
             : wants(nodes, world, new Set())
         }),
@@ -84,7 +84,7 @@ export const addNodes = <Read, Write extends Read>(
       refuses: ["refuse"],
       adds: (world, lost, taken) => wants(again(nodes, backend.node.placeOf, lost), world, taken)
     }))
-    if (isAbsent) return yield* notFound(engine, cluster)
+    if (absentFrom !== undefined) return yield* notFound(engine, cluster, absentFrom)
     return yield* report._tag === "Success" ? Effect.succeed(report.success) : Effect.fail(report.failure)
   })
 }
@@ -110,7 +110,7 @@ export const removeNodes = <Read, Write extends Read>(
 ): Effect.Effect<void, ClusterNotFound | CallFailure> =>
   Effect.gen(function*() {
     const all = yield* listMembers<Read, Write>(engine, run)
-    if (all.length === 0) return yield* notFound(engine, run.cluster)
+    if (all.length === 0) return yield* notFound(engine, run.cluster, run.world)
     const { nodes, unknown } = select(all, { nodes: names })
     for (const name of unknown) yield* run.operation.record({ kind: "node", name }, new AlreadyDone({}))
     for (const { actual } of nodes) run.world.leave(engine.backend.node, actual)
@@ -165,7 +165,7 @@ export const restartNodes = <Read, Write extends Read, E, R>(
   Effect.gen(function*() {
     const size = yield* waveSize(options)
     const all = yield* listMembers<Read, Write>(engine, run)
-    if (all.length === 0) return yield* notFound(engine, run.cluster)
+    if (all.length === 0) return yield* notFound(engine, run.cluster, run.world)
     const { nodes, unknown } = select(all, options)
     yield* run.operation.schedule(nodes.map(subjectOfMember))
     for (const name of unknown) yield* run.operation.record({ kind: "node", name }, new AlreadyDone({}))
@@ -226,7 +226,7 @@ const replaceInScope = <Read, Write extends Read, E, R>(
     const first = yield* look<Read, Write>(backend, policy, kinds, undefined)
     yield* refuseAmbiguous<Read, Write>(backend, cluster, first)
     const all = yield* members(backend.node, cluster, first)
-    if (all.length === 0) return yield* notFound(engine, cluster)
+    if (all.length === 0) return yield* notFound(engine, cluster, first)
     run.world = first
     const replaced = toReplace(all, options)
     const created = yield* makeCreated(backend.mayStillHappen ?? hasNoReply)

@@ -234,7 +234,13 @@ export const makeSharedWatch = Effect.fnUntraced(function*(options: {
         }
         return yield* isKnown
           ? Cause.done()
-          : Effect.fail(new ClusterNotFound({ provider: options.backend, clusterName: cluster }))
+          : Effect.fail(
+            new ClusterNotFound({
+              provider: options.backend,
+              clusterName: cluster,
+              ...(statuses.length === 0 ? {} : { known: statuses.map(({ clusterName }) => clusterName) })
+            })
+          )
       })
       return Stream.fromPull(Effect.succeed(Effect.map(next, (status) => [status] as const)))
     })).pipe(Stream.changes)
