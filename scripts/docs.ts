@@ -39,7 +39,7 @@ const rendered = (text: string): { readonly text: string; readonly unknown: Read
 const checkTables = (write: boolean) => {
   const faults: Array<string> = []
   let count = 0
-  for (const { path, text: before } of filesAt("*.md")) {
+  for (const { path, text: before } of filesAt("*.md", "docs/*.md")) {
     const { text, unknown } = rendered(before)
     count += [...before.matchAll(marked)].length
     faults.push(...unknown.map((table) => `${path}: there is no table ${table}`))

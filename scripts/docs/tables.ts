@@ -6,6 +6,7 @@ import { isMade, type Scheme } from "../../src/docker/Scheme.ts"
 import { schemes } from "../../src/docker/Schemes.ts"
 import type { ClusterName } from "../../src/Model.ts"
 import { reasons } from "../../src/Reason.ts"
+import { commandSections, exitCodeRows, globalFlagRows } from "./cli.ts"
 
 const row = (cells: ReadonlyArray<string>): string => `| ${cells.join(" | ")} |`
 
@@ -18,6 +19,9 @@ const example = "dev" as ClusterName
 
 /** By the name that stands in a document's marks. */
 export const tables: Readonly<Record<string, () => string>> = {
+  commands: commandSections,
+  "global-flags": () => table(["flag", "meaning", "values"], globalFlagRows()),
+  "exit-codes": () => table(["code", "meaning", "reasons"], exitCodeRows()),
   reasons: () =>
     table(
       ["reason", "tried again", "what to do"],

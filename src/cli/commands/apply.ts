@@ -1,4 +1,8 @@
-/** Makes clusters what their documents say, or carries out saved plans. */
+/**
+ * Carries out what documents or saved plans say.
+ *
+ * It shows each plan, asks before it deletes or buys, and stops at the first plan that fails.
+ */
 import * as Effect from "effect/Effect"
 import type { OperationReport } from "../../Report.ts"
 import { UsageError } from "../Failure.ts"

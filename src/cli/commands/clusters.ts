@@ -1,4 +1,8 @@
-/** Lists all clusters. */
+/**
+ * Lists all clusters of a backend.
+ *
+ * With `--watch` it goes on with each change, as `watch` does.
+ */
 import * as Effect from "effect/Effect"
 import { renderList } from "../Render.ts"
 import { clusterColumns, currentTime } from "../Rows.ts"

@@ -1,4 +1,8 @@
-/** Writes the completion script of a shell. The scripts ask `kubelayer __complete` for everything. */
+/**
+ * Writes the completion script of a shell.
+ *
+ * The scripts ask `kubelayer __complete` for everything, so all shells complete the same.
+ */
 import * as Effect from "effect/Effect"
 import { Screen } from "../Screen.ts"
 

@@ -1,4 +1,8 @@
-/** Creates a cluster from flags. */
+/**
+ * Creates a cluster from flags.
+ *
+ * On a backend that bills it shows the plan and asks first.
+ */
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import { Backends } from "../Backends.ts"

@@ -1,4 +1,8 @@
-/** Deletes clusters. */
+/**
+ * Deletes clusters by name, or those of documents.
+ *
+ * It asks first. Leftovers of a cluster without nodes are removed too.
+ */
 import * as Effect from "effect/Effect"
 import { ClusterNotFound } from "../../ProviderError.ts"
 import { Backends, type Connection } from "../Backends.ts"

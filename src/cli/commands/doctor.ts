@@ -1,4 +1,8 @@
-/** Checks a backend before anything else is tried. */
+/**
+ * Checks a backend before anything else is tried.
+ *
+ * A missing credential is a finding too, not only a failure.
+ */
 import * as Effect from "effect/Effect"
 import { exitCodes } from "../../Script.ts"
 import type { Connection } from "../Backends.ts"

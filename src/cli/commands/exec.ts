@@ -1,4 +1,8 @@
-/** Runs a command in a node; its exit code is the command's. */
+/**
+ * Runs a command in a node.
+ *
+ * Its output is written as it comes, and its exit code is the exit code of this command.
+ */
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { UsageError } from "../Failure.ts"

@@ -1,4 +1,8 @@
-/** Writes existing clusters as documents. */
+/**
+ * Writes existing clusters as documents.
+ *
+ * `get clusters` and `get nodes` list, for those who know kubectl or kind.
+ */
 import * as Effect from "effect/Effect"
 import { format as formatDocuments } from "../../Document.ts"
 import { ClusterNotFound } from "../../ProviderError.ts"

@@ -1,4 +1,8 @@
-/** Shows the log of a node. */
+/**
+ * Shows the log of a node.
+ *
+ * A node can be named alone; its cluster is then looked up.
+ */
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { ClusterNotFound } from "../../ProviderError.ts"

@@ -1,4 +1,8 @@
-/** Lists the nodes of clusters. */
+/**
+ * Lists the nodes of clusters.
+ *
+ * Without a name it lists the nodes of all clusters, from one read.
+ */
 import * as Effect from "effect/Effect"
 import type { ProviderService } from "../../Provider.ts"
 import { ClusterNotFound } from "../../ProviderError.ts"

@@ -1,4 +1,8 @@
-/** Shows what `apply` would do. */
+/**
+ * Shows what `apply` would do with documents.
+ *
+ * As JSON it is a file that `apply` carries out.
+ */
 import * as Effect from "effect/Effect"
 import { exitCodes } from "../../Script.ts"
 import { planOf, planText, savedPlan } from "../Plans.ts"

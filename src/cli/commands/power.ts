@@ -1,4 +1,8 @@
-/** Starts, stops and restarts nodes. */
+/**
+ * Starts, stops and restarts the nodes of clusters.
+ *
+ * `--node` and `--pool` select a part of one cluster.
+ */
 import * as Effect from "effect/Effect"
 import type { NodeSelection } from "../../Provider.ts"
 import { UsageError } from "../Failure.ts"

@@ -1,4 +1,8 @@
-/** Writes the JSON Schema of documents. */
+/**
+ * Writes the JSON Schema of documents.
+ *
+ * Editors with a YAML language server complete and check fields by it.
+ */
 import * as Effect from "effect/Effect"
 import { jsonSchema } from "../../Document.ts"
 import { Screen } from "../Screen.ts"

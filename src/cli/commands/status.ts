@@ -1,4 +1,8 @@
-/** Shows the status of one cluster. */
+/**
+ * Shows one cluster and its nodes.
+ *
+ * With `--exit-code` a cluster that is not ready is exit code 8.
+ */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { ClusterNotFound } from "../../ProviderError.ts"

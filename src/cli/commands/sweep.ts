@@ -1,4 +1,8 @@
-/** Lists what processes that are gone have left behind, and removes it. */
+/**
+ * Lists what processes that are gone have left behind.
+ *
+ * With `--remove` it asks, and removes it.
+ */
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { toJson } from "../../Cluster.ts"

@@ -1,4 +1,8 @@
-/** Shows clusters, and each change of them. */
+/**
+ * Shows clusters and each change of them.
+ *
+ * Rows are redrawn at a terminal; elsewhere each change is one line.
+ */
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type { ClusterStatus } from "../../Model.ts"
