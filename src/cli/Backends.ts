@@ -64,7 +64,7 @@ export interface BackendsService {
 export class Backends extends Context.Service<Backends, BackendsService>()("kubelayer/cli/Backends") {}
 
 /** `HCLOUD_TOKEN` of the instance `eu-west` is `HCLOUD_TOKEN_EU_WEST`. */
-export const variableOf = (variable: string, instance: string | undefined): string =>
+const variableOf = (variable: string, instance: string | undefined): string =>
   instance === undefined ? variable : `${variable}_${instance.toUpperCase().replaceAll("-", "_")}`
 
 const read = (variable: string): Effect.Effect<string | undefined> =>

@@ -90,7 +90,7 @@ const hasPrice = (step: Plan.PlanStep): boolean =>
   Object.keys(step.details ?? {}).some((key) => /price|cost|month/i.test(key))
 
 /** The steps that cost money from now on. */
-export const spending = (plan: Plan.Plan): ReadonlyArray<Plan.PlanStep> =>
+const spending = (plan: Plan.Plan): ReadonlyArray<Plan.PlanStep> =>
   plan.steps.filter((step) =>
     step.action === "create" && (hasPrice(step) || plan.backend === "hetzner" && billedKinds.has(step.kind))
   )

@@ -9,7 +9,7 @@ import { type Color, type Column, printable } from "./Table.ts"
 import { elapsed, shortDuration } from "./Time.ts"
 
 /** Milliseconds since 1970 of a time in a model; undefined where there is none. */
-export const millisOf = (time: unknown): number | undefined => {
+const millisOf = (time: unknown): number | undefined => {
   if (typeof time === "string") {
     const millis = Date.parse(time)
     return Number.isNaN(millis) ? undefined : millis
@@ -33,7 +33,7 @@ const oldest = (status: ClusterStatus): number | undefined => {
   return times.length === 0 ? undefined : Math.min(...times)
 }
 
-export const phaseColor = (status: ClusterStatus): Color | undefined =>
+const phaseColor = (status: ClusterStatus): Color | undefined =>
   status.ready ? "green" : status.phase === "stopped" ? "dim" : status.phase === "degraded" ? "red" : "yellow"
 
 const count = (status: ClusterStatus, role: NodeInfo["role"]): string =>

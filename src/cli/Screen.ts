@@ -12,7 +12,7 @@ import * as Effect from "effect/Effect"
 export class OutputClosed extends Data.TaggedError("OutputClosed")<{}> {}
 
 /** stdout cannot be written. */
-export class OutputFailed extends Data.TaggedError("OutputFailed")<{ readonly detail: string }> {
+class OutputFailed extends Data.TaggedError("OutputFailed")<{ readonly detail: string }> {
   override get message(): string {
     return `cannot write to stdout: ${this.detail}`
   }

@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { parseDuration } from "./Time.ts"
 
-export const formats = ["table", "wide", "json", "yaml", "name"] as const
+const formats = ["table", "wide", "json", "yaml", "name"] as const
 type Format = typeof formats[number]
 
 export const backendNames = ["docker", "hetzner", "omni", "memory"] as const

@@ -16,7 +16,7 @@ export const buildBin = async (): Promise<{ readonly bin: string; readonly remov
   return { bin: join(folder, "kubelayer.mjs"), remove: () => rmSync(folder, { recursive: true }) }
 }
 
-export interface Ended {
+interface Ended {
   readonly code: number | null
   readonly signal: NodeJS.Signals | null
   readonly stdout: string
