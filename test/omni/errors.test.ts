@@ -53,6 +53,12 @@ const measured: ReadonlyArray<readonly [code: keyof typeof codes, message: strin
     "InvalidInput"
   ],
   ["INVALID_ARGUMENT", "service account user name is not set", "Operator", "InvalidInput"],
+  [
+    "DEADLINE_EXCEEDED",
+    "failed to create: etcd write throttled out after 1s: would exceed context deadline",
+    "Operator",
+    "RateLimited"
+  ],
   ["DEADLINE_EXCEEDED", "context deadline exceeded", "Reader", "RequestTimeout"],
   ["NOT_FOUND", `${cluster} doesn't exist`, "Reader", "NotFoundError"],
   ["ALREADY_EXISTS", `${cluster} already exists`, "Operator", "NameTaken"],

@@ -8,6 +8,7 @@
 import type { Message } from "@bufbuild/protobuf"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
 import type * as Yaml from "yaml"
 import { failWith } from "../../internal/Method.ts"
 import { retrying, within } from "../../internal/Retry.ts"
@@ -200,6 +201,14 @@ const write = (context: Context, change: Change): Effect.Effect<Step, CallFailur
 const logged = (change: Change, step: Effect.Effect<Step, CallFailure>) =>
   Effect.andThen(Effect.logDebug(`${change.action} ${change.kind} ${change.id}`), step)
 
+/** Sends a write again while the server limits its writes, for as long as one resource may take. */
+const whileThrottled =
+  ({ policy }: Context) => <A>(step: Effect.Effect<A, CallFailure>): Effect.Effect<A, CallFailure> =>
+    Effect.retry(step, {
+      while: (error) => isReason(error, "RateLimited"),
+      schedule: policy.poll.pipe(Schedule.upTo({ duration: policy.nodeTimeout.create }))
+    })
+
 /** Adds the place of the template to an error of a write. */
 const located = <A>(
   { place }: Context,
@@ -228,7 +237,7 @@ const execute = (
     changes.filter(({ action }) => actions.includes(action))
   const run = (change: Change) =>
     Effect.map(
-      located(context, change, logged(change, write(context, change))),
+      located(context, change, whileThrottled(context)(logged(change, write(context, change)))),
       (step) => journal(change, step)
     )
   const isOfSets = ({ kind }: Change) => kind === "MachineSet" || kind === "MachineSetNode"
@@ -236,7 +245,8 @@ const execute = (
   const phase = (some: ReadonlyArray<Change>) =>
     // All of them are told to go before any is waited for: one may wait for another.
     Effect.andThen(
-      inOrder(some, concurrency.delete, ({ id, kind }) => Effect.asVoid(context.state.teardown(wire(kind), id))),
+      inOrder(some, concurrency.delete, ({ id, kind }) =>
+        Effect.asVoid(whileThrottled(context)(context.state.teardown(wire(kind), id)))),
       Effect.forEach(some, run, { concurrency: concurrency.delete, discard: true })
     )
   return inOrder(having("create", "recreate"), concurrency.create, run).pipe(

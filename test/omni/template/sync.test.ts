@@ -1,16 +1,18 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
+import { TestClock } from "effect/testing"
 import type { Template } from "../../../src/omni/template/Model.ts"
 import { plan, type TemplateChanges } from "../../../src/omni/template/Plan.ts"
 import { kindOf } from "../../../src/omni/template/Specs.ts"
 import { sync } from "../../../src/omni/template/Sync.ts"
 import { writeOrder } from "../../../src/omni/template/Translate.ts"
 import * as Policy from "../../../src/Policy.ts"
-import { InvalidInput, Transport } from "../../../src/Reason.ts"
+import { InvalidInput, RateLimited, Transport } from "../../../src/Reason.ts"
 import { Seed, templateOf } from "./generated.ts"
 import { account, failure, type Held } from "./heldState.ts"
 import { cluster, machine, plainTemplate } from "./support.ts"
@@ -283,6 +285,25 @@ describe("syncing a template", () => {
         /of resource ConfigPatch 201-cluster-dev-bad: InvalidInput: cluster\.patches\[1\]: failed to validate: no/
       )
     }))
+
+  it.effect("waits while the server limits its writes, up to the time that a resource may take (O26)", () =>
+    Effect.gen(function*() {
+      const held = account()
+      const start = yield* Clock.currentTimeMillis
+      held.before = ({ isWrite }) =>
+        Effect.flatMap(Clock.currentTimeMillis, (now) =>
+          isWrite && now - start < 120_000
+            ? Effect.fail(failure(new RateLimited({ detail: "etcd write throttled out" })))
+            : Effect.void)
+      const fiber = yield* Effect.forkChild(syncTo(held, plainTemplate))
+      yield* TestClock.adjust("20 minutes")
+      assert.isNotEmpty((yield* Fiber.join(fiber)).changes)
+      held.before = ({ isWrite }) =>
+        isWrite ? Effect.fail(failure(new RateLimited({ detail: "etcd write throttled out" }))) : Effect.void
+      const never = yield* Effect.forkChild(Effect.flip(syncTo(held, { ...plainTemplate, workers: [] })))
+      yield* TestClock.adjust("2 hours")
+      assert.match((yield* Fiber.join(never)).message, /RateLimited: .*etcd write throttled out/)
+    }))
 })
 
 const byKey = (a: { readonly kind: string; readonly id: string }, b: { readonly kind: string; readonly id: string }) =>
@@ -451,5 +472,5 @@ describe("any two templates, one after the other", () => {
         alone.filter(({ type }) => !stays.test(type))
       )
       for (const each of alone) assert.deepInclude(contentOf(held), each)
-    }))
+    }), 30_000)
 })
