@@ -41,7 +41,7 @@ import { listen } from "./docker/Listener.ts"
 import * as Seeds from "./docker/Seeds.ts"
 import { type Snapshot, snapshotOf } from "./docker/Snapshot.ts"
 import { addImage } from "./docker/SystemRoutes.ts"
-import { makeRules } from "./faults/Rules.ts"
+import { countCalls, makeRules } from "./faults/Rules.ts"
 
 export type { Violation } from "./docker/Api.ts"
 export type { Answer, EngineRequest } from "./docker/Call.ts"
@@ -329,14 +329,7 @@ export const make = Effect.fnUntraced(function*(
     ),
     cut: (line = /(?:)/) => Effect.sync(() => cut(line)),
     calls: Effect.sync(() => [...api.log]),
-    counts: Effect.sync(() => {
-      const counts: Record<string, number> = {}
-      for (const { method, template } of api.log) {
-        const key = `${method} ${template}`
-        counts[key] = (counts[key] ?? 0) + 1
-      }
-      return counts
-    }),
+    counts: Effect.sync(() => countCalls(api.log)),
     violations: Effect.sync(() => [...api.violations]),
     clearCalls: Effect.sync(() => {
       api.log.length = 0

@@ -17,6 +17,7 @@ import * as Effect from "effect/Effect"
 import type { HttpClient } from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
+import { countCalls } from "./faults/Rules.ts"
 import { type CallRecord, makeApi, type Violation } from "./hetzner/Api.ts"
 import { stock } from "./hetzner/Catalogue.ts"
 import { type ActionFault, type FaultRule, makeFaults } from "./hetzner/Faults.ts"
@@ -402,14 +403,7 @@ export const make = Effect.fnUntraced(function*(
     cut: Effect.sync(listener.cut),
     advance: (duration) => Effect.sync(() => timeline.advance(millis(duration))),
     calls: Effect.sync(() => [...api.log]),
-    counts: Effect.sync(() => {
-      const counts: Record<string, number> = {}
-      for (const { method, template } of api.log) {
-        const key = `${method} ${template}`
-        counts[key] = (counts[key] ?? 0) + 1
-      }
-      return counts
-    }),
+    counts: Effect.sync(() => countCalls(api.log)),
     violations: Effect.sync(() => [...api.violations]),
     clearCalls: Effect.sync(() => {
       api.log.length = 0

@@ -1,4 +1,8 @@
-/** From a request to an answer: routes, versions, faults, the log of calls, and what no client should send. */
+/**
+ * From a request to an answer: routes, versions, faults, the log of calls, and what no client should send.
+ *
+ * The work of a request goes on when its client leaves, as in an engine. A refusal is a reply in the form of the flavor.
+ */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"

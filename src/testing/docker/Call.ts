@@ -1,4 +1,8 @@
-/** Requests to the fake engine, and its replies, without a socket. */
+/**
+ * Requests to the fake engine and its replies, without a socket, and the helpers that routes are written with.
+ *
+ * A route is an Effect that fails with a `Refusal`. Code that needs no time may throw one.
+ */
 import * as Effect from "effect/Effect"
 import type { Engine } from "./Engine.ts"
 import { Refusal } from "./Flavor.ts"

@@ -1,4 +1,8 @@
-/** The calls on containers: list, inspect, create, start, stop, kill, restart, pause, remove, wait. */
+/**
+ * The calls on containers: list, inspect, create, start, stop, kill, restart, pause, remove, wait.
+ *
+ * A call that takes time sleeps on the Clock, and looks again at the container afterwards.
+ */
 import * as Effect from "effect/Effect"
 import { attempt, empty, filtersOf, type Handler, handler, json } from "./Call.ts"
 import { checkBody, create } from "./CreateContainer.ts"

@@ -1,4 +1,8 @@
-/** The create call of a container: what its body may have, and what becomes of it. */
+/**
+ * The create call of a container: what its body may have, and what becomes of it.
+ *
+ * Types are checked as an engine decodes JSON. Fields that the API does not have are ignored, and reported as violations.
+ */
 import {
   type Container,
   type Endpoint,

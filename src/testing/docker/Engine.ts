@@ -1,4 +1,8 @@
-/** What the fake engine keeps: containers, networks, volumes, images, execs, and the timers of their processes. */
+/**
+ * What the fake engine keeps: containers, networks, volumes, images, execs, and the timers of their processes.
+ *
+ * The lists are changed in place. Times are milliseconds since the epoch, of the Clock that the fake was started with.
+ */
 import type { EventLog } from "./EventLog.ts"
 import type { Flavor, Refusals } from "./Flavor.ts"
 

@@ -1,4 +1,8 @@
-/** The events of the fake engine, in the form of its flavor: kept, filtered, and handed to whoever listens. */
+/**
+ * The events of the fake engine, in the form of its flavor: kept, filtered, and handed to whoever listens.
+ *
+ * As an engine does, it keeps the last 256 for `since`.
+ */
 import { type Flavor, imageName } from "./Flavor.ts"
 
 /** @internal */

@@ -1,4 +1,8 @@
-/** What goes wrong in the fake engine because a test says so. */
+/**
+ * What goes wrong in the fake engine because a test says so: refusals, pages, cuts, silence, delays.
+ *
+ * The calls that meet a fault are chosen by the rules of `faults/Rules.ts`.
+ */
 import type { Rule } from "../faults/Rules.ts"
 
 /**

@@ -1,4 +1,8 @@
-/** The engines that the fake can be, and the words in which each refuses. Written from recordings of the engines. */
+/**
+ * The engines that the fake can be, and the words in which each of them refuses.
+ *
+ * Written from recordings of the engines: Docker 20.10.24 and 29, Podman 4.3.1 and 5.8.2.
+ */
 
 /** @internal */
 export interface Flavor {

@@ -1,4 +1,8 @@
-/** An engine as a harness uses it: a real one behind a `TestedEngine`, or the fake. */
+/**
+ * An engine as a harness uses it: a real one behind a `TestedEngine`, or the fake.
+ *
+ * The harness speaks to the engine beside the layer under test, and refuses calls of the layer only.
+ */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"

@@ -1,5 +1,9 @@
-/** The fake engine as a transport of the Docker layer: no socket and no HTTP, so that simulated time reaches it. */
-// The layer loads these when it needs them. Loaded here, they keep no call waiting while simulated time jumps.
+/**
+ * The fake engine as a transport of the Docker layer: no socket and no HTTP, so that simulated time reaches it.
+ *
+ * A connection is an entry in a set with a function that cuts it. The modules that the
+ * layer loads on demand are imported here, so that no call waits for an import while simulated time jumps.
+ */
 import "../../docker/Create.ts"
 import "../../docker/Delete.ts"
 import "../../docker/Exec.ts"

@@ -44,8 +44,8 @@ const emitVolumes = (engine: Engine, container: Container, action: "mount" | "un
 // Networks
 // -----------------------------------------------------------------------------
 
-/** The addresses in use in a network, with the containers that have them. @internal */
-export const holders = (engine: Engine, network: Network): ReadonlyMap<string, Container> => {
+/** The addresses in use in a network, with the containers that have them. */
+const holders = (engine: Engine, network: Network): ReadonlyMap<string, Container> => {
   const found = new Map<string, Container>()
   for (const container of engine.containers) {
     for (const { live, networkId } of container.endpoints.values()) {

@@ -1,4 +1,8 @@
-/** The fake engine on a unix socket or a port of the loopback interface. */
+/**
+ * The fake engine on a unix socket, or on a port of the loopback interface.
+ *
+ * It only carries bytes: `Api.ts` answers. An outage closes the listener and opens it again at the same address.
+ */
 import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
 import type * as Scope from "effect/Scope"

@@ -1,4 +1,8 @@
-/** The calls on networks and volumes. */
+/**
+ * The calls on networks and volumes: create, list, inspect, connect, disconnect, remove, prune.
+ *
+ * A network without a subnet takes the next free one of the address pools.
+ */
 import * as Effect from "effect/Effect"
 import { attempt, type Call, empty, filtersOf, type Handler, handler, json, reply } from "./Call.ts"
 import {
@@ -145,8 +149,8 @@ const usersOf = (engine: Engine, network: Network): ReadonlyArray<Container> =>
       : endpoint?.live !== undefined && endpoint.networkId === network.id
   })
 
-/** @internal */
-export const dropNetwork = (engine: Engine, network: Network): void => {
+/** */
+const dropNetwork = (engine: Engine, network: Network): void => {
   removeFrom(engine.networks, network)
   engine.events.publish({ type: "network", action: engine.flavor.isPodman ? "remove" : "destroy", network })
 }

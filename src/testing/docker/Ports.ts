@@ -1,4 +1,8 @@
-/** Host ports of the fake's containers: which are free, and which a container publishes. */
+/**
+ * Host ports of the containers: which are free, and which a container publishes.
+ *
+ * Docker chooses a free port at the start, Podman at the create call.
+ */
 import { type Container, type Engine, type PublishedPort, record, runs, text } from "./Engine.ts"
 
 /** `80/tcp` of `80`, `80/tcp` or `80/TCP`. @internal */
@@ -7,8 +11,8 @@ export const portKey = (key: string): { readonly port: number; readonly protocol
   return { port: Number(port), protocol: protocol.toLowerCase() }
 }
 
-/** The port bindings that a create call requested, in the order of protocol and port. @internal */
-export const bindingsOf = (container: Container): ReadonlyArray<
+/** The port bindings that a create call requested, in the order of protocol and port. */
+const bindingsOf = (container: Container): ReadonlyArray<
   { readonly port: number; readonly protocol: string; readonly ip: string; readonly hostPort: string }
 > =>
   Object.entries(record(container.host["PortBindings"])).flatMap(([key, bindings]) =>

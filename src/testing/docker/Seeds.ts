@@ -1,4 +1,8 @@
-/** What a test puts into the fake engine, beside its API. */
+/**
+ * What a test puts into the fake engine beside its API, at once and without an event.
+ *
+ * Nothing is checked, so that a test can have what an engine would not have created.
+ */
 import { create } from "./CreateContainer.ts"
 import {
   type Container,

@@ -1,4 +1,8 @@
-/** What is in the fake engine, as data for a test. */
+/**
+ * What is in the fake engine, as data for a test.
+ *
+ * It shows what an engine hides too: exit codes, restarts, and the body of each create call.
+ */
 import type { Engine, Labels, Status } from "./Engine.ts"
 
 /**

@@ -1,4 +1,8 @@
-/** The calls whose reply comes bit by bit: logs, execs, events. */
+/**
+ * The calls whose reply comes bit by bit: logs, execs, events.
+ *
+ * A reply has a function that writes to a sink; closing it ends the subscription, and never the process.
+ */
 import { attempt, type Call, empty, filtersOf, type Handler, handler, json, reply, type Sink } from "./Call.ts"
 import {
   type Container,
@@ -17,8 +21,8 @@ import { execView, nanosText } from "./Views.ts"
 
 const isSet = (value: string | undefined): boolean => value === "true" || value === "1"
 
-/** A frame of the multiplexed form: stream, three zeros, length, payload. @internal */
-export const frame = (stream: "stdout" | "stderr", payload: string): Uint8Array => {
+/** A frame of the multiplexed form: stream, three zeros, length, payload. */
+const frame = (stream: "stdout" | "stderr", payload: string): Uint8Array => {
   const bytes = new TextEncoder().encode(payload)
   const framed = new Uint8Array(8 + bytes.length)
   framed[0] = stream === "stdout" ? 1 : 2

@@ -1,4 +1,8 @@
-/** Addresses of the fake's networks. The engine has IPv4 and IPv6 subnets; it chooses IPv4 ones from its pools. */
+/**
+ * Addresses and subnets of the networks, IPv4 and IPv6, as numbers.
+ *
+ * The first and the last address of an IPv4 subnet are never given.
+ */
 
 /** @internal */
 export interface Subnet {
@@ -31,8 +35,8 @@ const v6 = (text: string): bigint | undefined => {
   return all.reduce((sum, group) => sum * 65_536n + BigInt(`0x${group}`), 0n)
 }
 
-/** The number of an address, and undefined for a text that is none. @internal */
-export const parseAddress = (text: string): bigint | undefined => text.includes(":") ? v6(text) : v4(text)
+/** The number of an address, and undefined for a text that is none. */
+const parseAddress = (text: string): bigint | undefined => text.includes(":") ? v6(text) : v4(text)
 
 /** @internal */
 export const formatAddress = (value: bigint, version: 4 | 6): string => {

@@ -1,4 +1,8 @@
-/** The calls on the engine itself, and on images. */
+/**
+ * The calls on the engine itself, and on images: ping, version, info, list, inspect, pull, import, remove.
+ *
+ * A pull succeeds unless its registry is one that does not answer.
+ */
 import * as Effect from "effect/Effect"
 import { attempt, filtersOf, type Handler, handler, json, reply } from "./Call.ts"
 import { type Engine, type Image, imageOf, removeFrom, withTag } from "./Engine.ts"

@@ -1,4 +1,8 @@
-/** The forms in which each flavor of the engine shows what it has. */
+/**
+ * The forms in which each flavor of the engine shows what it has.
+ *
+ * They differ between engines in fields, in empty values, and in what a container shows that does not run.
+ */
 import {
   type Container,
   type Endpoint,
@@ -17,8 +21,8 @@ import {
 import { type Flavor, imageName, pick } from "./Flavor.ts"
 import { parseSubnet } from "./Subnets.ts"
 
-/** RFC 3339 with nanoseconds; the zero time where there is none. @internal */
-export const timeText = (millis: number | undefined): string =>
+/** RFC 3339 with nanoseconds; the zero time where there is none. */
+const timeText = (millis: number | undefined): string =>
   millis === undefined ? "0001-01-01T00:00:00Z" : new Date(millis).toISOString().replace("Z", "000001Z")
 
 /** @internal */

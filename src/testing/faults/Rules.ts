@@ -1,4 +1,8 @@
-/** Rules that say which calls meet a fault: by pattern, after so many calls, so many times. */
+/**
+ * Rules that say which calls meet a fault: by pattern, after so many calls, so many times.
+ *
+ * The first rule that has a fault for a call decides.
+ */
 
 /**
  * Which calls meet a fault.
@@ -50,4 +54,16 @@ export const makeRules = <Call, Fault>(lines: (call: Call) => ReadonlyArray<stri
       return undefined
     }
   }
+}
+
+/** How often each `METHOD template` is in a log of calls. @internal */
+export const countCalls = (
+  log: ReadonlyArray<{ readonly method: string; readonly template: string }>
+): Readonly<Record<string, number>> => {
+  const counts: Record<string, number> = {}
+  for (const { method, template } of log) {
+    const key = `${method} ${template}`
+    counts[key] = (counts[key] ?? 0) + 1
+  }
+  return counts
 }

@@ -2,6 +2,7 @@
  * What goes wrong in the fake cloud because it was told to: calls that are refused, cut or kept waiting, and actions that
  * end in an error.
  */
+import { makeRules, type Rule } from "../faults/Rules.ts"
 import type { ErrorCode } from "./Refusal.ts"
 import type { Action, ActionError, ResourceType } from "./World.ts"
 
@@ -58,15 +59,7 @@ export interface Arrival {
  * @category models
  * @since 0.1.0
  */
-export interface FaultRule {
-  readonly fault: Fault
-  /** Tried on `METHOD path?query` and on `METHOD template`; every call where none is given. */
-  readonly on?: RegExp | ((call: Arrival) => boolean)
-  /** This many calls that match go unharmed first; 0 where nothing is said. */
-  readonly after?: number
-  /** How many calls meet the fault; 1 where nothing is said. */
-  readonly times?: number
-}
+export type FaultRule = Rule<Arrival, Fault>
 
 /**
  * Which actions end in an error.
@@ -95,23 +88,15 @@ export interface Faults {
   readonly mishap: (command: string, resources: Action["resources"]) => ActionError | undefined
 }
 
-const matches = (on: FaultRule["on"], call: Arrival): boolean => {
-  if (on === undefined) return true
-  if (typeof on === "function") return on(call)
-  const { method, path, query, template } = call
-  return on.test(`${method} ${path}${query === "" ? "" : `?${query}`}`) || on.test(`${method} ${template}`)
-}
-
 /** @internal */
 export const makeFaults = (): Faults => {
-  const rules = new Set<{ readonly rule: FaultRule; spared: number; met: number }>()
+  const rules = makeRules<Arrival, Fault>(({ method, path, query, template }) => [
+    `${method} ${path}${query === "" ? "" : `?${query}`}`,
+    `${method} ${template}`
+  ])
   const actions = new Set<{ readonly fault: ActionFault; met: number }>()
   return {
-    add: (rule) => {
-      const entry = { rule, spared: 0, met: 0 }
-      rules.add(entry)
-      return () => rules.delete(entry)
-    },
+    add: rules.add,
     addAction: (fault) => {
       const entry = { fault, met: 0 }
       actions.add(entry)
@@ -121,19 +106,7 @@ export const makeFaults = (): Faults => {
       rules.clear()
       actions.clear()
     },
-    meet: (call) => {
-      for (const entry of rules) {
-        const { after = 0, fault, on, times = 1 } = entry.rule
-        if (entry.met >= times || !matches(on, call)) continue
-        if (entry.spared < after) {
-          entry.spared++
-          continue
-        }
-        entry.met++
-        return fault
-      }
-      return undefined
-    },
+    meet: rules.meet,
     mishap: (command, resources) => {
       const isAbout = (id: number) => resources.some((one: { id: number; type: ResourceType }) => one.id === id)
       for (const entry of actions) {
