@@ -59,9 +59,13 @@ export interface Client {
   /** Which engine it is, once it has answered. */
   readonly engine: Effect.Effect<EngineKind | undefined>
   readonly ping: Effect.Effect<void, ProviderUnavailable>
-  /** `GET /containers/json?all=true`; `labels` are ANDed, each `key` or `key=value`. */
+  /**
+   * `GET /containers/json?all=true`; `labels` are ANDed, each `key` or `key=value`. An entry of another form fails the
+   * list where it matters to the caller, and is left out with one warning otherwise.
+   */
   readonly listContainers: (
-    filters?: Readonly<Record<string, ReadonlyArray<string>>>
+    filters?: Readonly<Record<string, ReadonlyArray<string>>>,
+    matters?: (facts: { readonly name: string; readonly labels: Readonly<Record<string, string>> }) => boolean
   ) => Effect.Effect<ReadonlyArray<Wire.ContainerSummary>, CallFailure>
   readonly inspectContainer: (id: string) => Effect.Effect<Wire.ContainerInspect, CallFailure>
   readonly createContainer: (name: string, body: CreateBody) => Effect.Effect<string, CallFailure>
@@ -96,12 +100,14 @@ export interface Client {
   /** dockerode itself, for what has no function here. The signal aborts when the fiber is interrupted. */
   readonly use: <A>(f: (dockerode: unknown, signal: AbortSignal) => Promise<A>) => Effect.Effect<A, CallFailure>
   /**
-   * `GET /events`. `"Opened"` comes first: all that happens after it is in the stream. It never ends by itself; it fails
-   * with `Transport` where the engine or a proxy closes it, or where nothing has come for `Policy.idleTimeout`.
+   * `GET /events`. `"Opened"` comes with the headers, which Podman 5.2 sends with the first event only: all that happens
+   * after it is in the stream. `"Undecodable"` is an event of another form: something changed. The stream does not end on
+   * its own. It fails with `Transport` where the engine or a proxy closes it, or where nothing has come for
+   * `Policy.idleTimeout`.
    */
   readonly events: (
     filters: Readonly<Record<string, ReadonlyArray<string>>>
-  ) => Stream.Stream<Wire.Event | "Opened", CallFailure>
+  ) => Stream.Stream<Wire.Event | "Opened" | "Undecodable", CallFailure>
 }
 
 const decodeWith = <S extends Schema.ConstraintDecoder<unknown>>(schema: S) => {
@@ -136,6 +142,40 @@ const volume = decodeWith(Wire.Volume)
 const pullLine = decodeWith(Wire.PullLine)
 const event = decodeWith(Wire.Event)
 const execInspect = decodeWith(Wire.ExecInspect)
+
+const decodeSummary = Schema.decodeUnknownOption(Wire.ContainerSummary)
+const warnedOf = new Set<string>()
+
+/** The entries of a list that can be decoded, where the others do not matter. Fails with the error of the list. */
+const withoutUndecodable = Effect.fnUntraced(function*(
+  text: string,
+  matters: (facts: { readonly name: string; readonly labels: Readonly<Record<string, string>> }) => boolean,
+  error: BackendError
+): Effect.fn.Return<ReadonlyArray<Wire.ContainerSummary>, BackendError> {
+  const list = Option.getOrUndefined(parseJson(text))
+  if (!Array.isArray(list)) return yield* error
+  const decoded: Array<Wire.ContainerSummary> = []
+  for (const entry of list) {
+    const summary = decodeSummary(entry)
+    if (Option.isSome(summary)) {
+      decoded.push(summary.value)
+      continue
+    }
+    const { Labels, Names } = (typeof entry === "object" && entry !== null ? entry : {}) as Record<string, unknown>
+    const labels = Object.fromEntries(
+      Object.entries(Labels ?? {}).filter((label): label is [string, string] => typeof label[1] === "string")
+    )
+    const name = String(Array.isArray(Names) ? Names[0] : "").replace(/^\//, "")
+    if (matters({ name, labels })) return yield* error
+    if (warnedOf.has(name)) continue
+    warnedOf.add(name)
+    yield* Effect.logWarning(
+      `the engine lists container ${JSON.stringify(name)} in a form that cannot be decoded; it is left out`
+    )
+  }
+  // An engine of which nothing can be decoded is of another kind.
+  return decoded.length > 0 ? decoded : yield* error
+})
 
 export const make = Effect.fnUntraced(function*(options: {
   readonly connection: ConnectionOptions
@@ -226,11 +266,15 @@ export const make = Effect.fnUntraced(function*(options: {
   /** Opens an answer that may last: the effect ends with its headers, the stream has what comes after. */
   const opening = Effect.fnUntraced(function*(
     request: Request,
-    refused: (refusal: Refusal) => Reason = reasonOf
+    refused: (refusal: Refusal) => Reason = reasonOf,
+    headersWithin?: Duration.Duration
   ): Effect.fn.Return<Stream.Stream<Uint8Array, CallFailure>, CallFailure, Scope.Scope> {
     const { requestTimeout } = yield* options.policy
     const connection = yield* engine
-    const response = yield* connection.openStream(request).pipe(deadline(requestTimeout, what(request)), forgetting)
+    const response = yield* connection.openStream(request).pipe(
+      deadline(headersWithin ?? requestTimeout, what(request)),
+      forgetting
+    )
     if (response.status === 200) return response.bytes
     const text = yield* response.text.pipe(deadline(requestTimeout, what(request)))
     return yield* failWith(refused({ status: response.status, text, method: request.method }))
@@ -239,10 +283,11 @@ export const make = Effect.fnUntraced(function*(options: {
   /** The lines of such an answer, each within `idleTimeout` of the one before. */
   const openingLines = Effect.fnUntraced(function*(
     request: Request,
-    refused?: (refusal: Refusal) => Reason
+    refused?: (refusal: Refusal) => Reason,
+    quiet = false
   ): Effect.fn.Return<Stream.Stream<string, CallFailure>, CallFailure, Scope.Scope> {
     const { idleTimeout } = yield* options.policy
-    return (yield* opening(request, refused)).pipe(
+    return (yield* opening(request, refused, quiet ? idleTimeout : undefined)).pipe(
       Stream.decodeText(),
       Stream.splitLines,
       Stream.filter((line) => line.trim() !== ""),
@@ -280,10 +325,13 @@ export const make = Effect.fnUntraced(function*(options: {
         Effect.asVoid,
         forgetting
       )),
-    listContainers: (filters = {}) =>
+    listContainers: (filters = {}, matters = () => true) =>
       Effect.flatMap(
         get("/containers/json", { all: "true", filters: JSON.stringify(filters) }),
-        ({ text }) => Effect.map(containerList("GET /containers/json", text), orEmpty)
+        ({ text }) =>
+          Effect.map(containerList("GET /containers/json", text), orEmpty).pipe(
+            Effect.catch((error) => withoutUndecodable(text, matters, error))
+          )
       ),
     inspectContainer: (id) =>
       Effect.flatMap(get(`${container(id)}/json`), ({ text }) => containerInspect("GET /containers/{id}/json", text)),
@@ -371,13 +419,17 @@ export const make = Effect.fnUntraced(function*(options: {
       ),
     events: (filters) =>
       Stream.unwrap(Effect.map(
-        openingLines({ method: "GET", path: "/events", query: { filters: JSON.stringify(filters) } }),
+        openingLines(
+          { method: "GET", path: "/events", query: { filters: JSON.stringify(filters) } },
+          reasonOf,
+          true
+        ),
         (lines) =>
           Stream.concat(
             Stream.succeed("Opened" as const),
             Stream.mapEffect(
               lines,
-              (line): Effect.Effect<Wire.Event | "Opened", BackendError> => event("GET /events", line)
+              (line) => Effect.orElseSucceed(event("GET /events", line), () => "Undecodable" as const)
             )
           )
       )).pipe(

@@ -93,7 +93,8 @@ const nextStart = (client: Client, id: string): Effect.Effect<void, CallFailure>
   client.events({ type: ["container"], container: [id] }).pipe(
     // The state is asked for when the stream is open, so that a start in between is seen either way.
     Stream.mapEffect((event) =>
-      event === "Opened" || event.Action === "start" || event.Action === "destroy" || event.Action === "remove"
+      event === "Opened" || event === "Undecodable" || event.Action === "start" || event.Action === "destroy" ||
+        event.Action === "remove"
         ? client.inspectContainer(id)
         : Effect.undefined
     ),

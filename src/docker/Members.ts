@@ -86,13 +86,25 @@ export const eventsOf = (schemes: ReadonlyArray<Scheme>, cluster: ClusterName) =
   }
 }
 
+/**
+ * Whether a container belongs to a cluster of these schemes: to this one, where one is given. An engine that filtered by
+ * labels has said so already.
+ */
+const belongs =
+  (schemes: ReadonlyArray<Scheme>, cluster?: ClusterName) =>
+  (facts: { readonly name: string; readonly labels: Readonly<Record<string, string>> }): boolean =>
+    schemes.some((scheme) => {
+      const found = scheme.recognise(facts, [facts])?.cluster
+      return found !== undefined && (cluster === undefined || found === cluster)
+    })
+
 /** What is listed for one cluster, in the order of `listNodes`. A name that stands in two schemes is refused. */
 export const members = (
   client: Client,
   schemes: ReadonlyArray<Scheme>,
   cluster: ClusterName
 ): Effect.Effect<ReadonlyArray<Member>, CallFailure> =>
-  Effect.flatMap(client.listContainers(filterOf(schemes, cluster)), (containers) => {
+  Effect.flatMap(client.listContainers(filterOf(schemes, cluster), belongs(schemes, cluster)), (containers) => {
     const found = classify(schemes, containers).members.filter((member) => member.node.clusterName === cluster)
     const candidates = [...new Set(found.map((member) => member.scheme.name))].map((scheme) => `${scheme}/${cluster}`)
     return candidates.length > 1
@@ -113,7 +125,7 @@ export const clusters = (
   schemes: ReadonlyArray<Scheme>
 ): Effect.Effect<ReadonlyArray<ClusterName>, CallFailure> =>
   Effect.gen(function*() {
-    const found = classify(schemes, yield* client.listContainers(filterOf(schemes)))
+    const found = classify(schemes, yield* client.listContainers(filterOf(schemes), belongs(schemes)))
     for (const name of found.foreignNames) {
       if (warned.has(name)) continue
       warned.add(name)

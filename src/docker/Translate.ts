@@ -67,9 +67,9 @@ export interface PublishedPort {
   readonly address: string
 }
 
-/** The published ports of a running container; the engine lists none for one that is stopped. */
+/** The published ports of a container that runs. Podman lists those of stopped ones too, from their configuration. */
 export const portMappingsOf = (node: string, container: ContainerSummary): ReadonlyArray<PublishedPort> =>
-  (container.Ports ?? []).flatMap((port) =>
+  (/^(?:running|paused)$/i.test(container.State) ? container.Ports ?? [] : []).flatMap((port) =>
     typeof port.PublicPort === "number" && typeof port.PrivatePort === "number"
       ? [{
         node,

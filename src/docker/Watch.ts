@@ -25,7 +25,8 @@ import type { CallFailure } from "./Transport.ts"
 import type { Event } from "./Wire.ts"
 
 /** Actions that say nothing of a container's state; healthchecks would otherwise cause a list every few seconds. */
-const silent = /^(?:exec_|health_status|top$|resize$|attach$|detach$|archive-path|extract-to-dir|copy$|export$|commit$)/
+const silent =
+  /^(?:exec(?:_|$)|health_status|top$|resize$|attach$|detach$|archive-path|extract-to-dir|copy$|export$|commit$)/
 
 export const watchCluster = (options: {
   readonly client: Client
@@ -41,16 +42,24 @@ export const watchCluster = (options: {
     // Holds at most one note, that something may have changed; more notes would only lead to the same list.
     const changes = yield* Queue.sliding<"Changed" | CallFailure>(1)
 
+    let opened = false
     const { concerns, filter } = eventsOf(schemes, cluster)
     const cutAt = listen(
       client.events(filter),
       policy,
-      (event) =>
-        event === "Opened" || !silent.test(event.Action ?? "") && concerns(event)
+      (event) => {
+        if (event === "Opened") opened = true
+        return typeof event === "string" || !silent.test(event.Action ?? "") && concerns(event)
           ? Queue.offer(changes, "Changed")
           : Effect.void
+      }
     )
     yield* Effect.forkScoped(Effect.flatMap(cutAt, (error) => Queue.offer(changes, error)))
+    // An engine may send the headers of a quiet stream late; the present status does not wait for them.
+    yield* Effect.forkScoped(Effect.delay(
+      Effect.suspend(() => opened ? Effect.void : Queue.offer(changes, "Changed")),
+      openingMillis
+    ))
 
     const read = Effect.retry(status(cluster), {
       schedule: policy.poll,
@@ -75,17 +84,20 @@ export const watchCluster = (options: {
   }))
 }
 
+/** How long the first list waits for the event stream, which usually opens at once. */
+const openingMillis = 1000
+
 /** A stream that lived this long was a good one: the pace of reconnecting starts anew. */
 const goodLifeMillis = 1000
 
 /**
- * Listens, and listens again after each cut. Gives the error that ends it: the first stream could not be opened at all,
- * the engine refuses, or it has been away for `Policy.idleTimeout`.
+ * Listens, and listens again after each cut. Returns the error that ends it: the engine could not be reached at first,
+ * it refuses, or it has been away for `Policy.idleTimeout`.
  */
 const listen = Effect.fnUntraced(function*(
-  events: Stream.Stream<Event | "Opened", CallFailure>,
+  events: Stream.Stream<Event | "Opened" | "Undecodable", CallFailure>,
   policy: Policy,
-  onEvent: (event: Event | "Opened") => Effect.Effect<unknown>
+  onEvent: (event: Event | "Opened" | "Undecodable") => Effect.Effect<unknown>
 ): Effect.fn.Return<CallFailure> {
   let everOpened = false
   let lastSeen = yield* Clock.currentTimeMillis
@@ -103,7 +115,9 @@ const listen = Effect.fnUntraced(function*(
     )
     const now = yield* Clock.currentTimeMillis
     const retryable = error._tag === "ProviderUnavailable" || error.isRetryable
-    if (!everOpened || !retryable) return error
+    if (!retryable || !everOpened && error._tag === "ProviderUnavailable") return error
+    // The first opening is retried like a read.
+    if (!everOpened && now - lastSeen > Duration.toMillis(policy.readTimeout)) return error
     if (lastSeen >= began) {
       // It was open, so the engine was there until now.
       lastSeen = now
