@@ -1,31 +1,30 @@
 /**
- * The quickstart: makes a cluster of one control plane and three workers, lists it, shows its status, stops it, starts
- * it, watches a change and deletes it.
+ * The quickstart: creates a cluster of one control plane and three workers, lists it, shows its status, stops it, starts
+ * it, watches a change and deletes it. `usage.mjs` has its arguments.
  *
- *   npm run quickstart -- [--engine found|private|podman|none] [--plain]
- *   npm run quickstart -- --backend omni|hetzner [--yes-this-costs-money] [--plain]
- *
- * On Docker where an engine answers (or a private one is started), else on Memory; on another backend against its fake
- * where no credential is set. Whatever ends it, nothing is left.
+ * It runs on Docker if an engine answers (or a private one is started), else on Memory; on another backend against its
+ * fake if no credential is set. Whatever ends it, nothing is left.
  */
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { parseArgs } from "node:util"
 import { randomWord } from "../src/internal/Session.ts"
+import { Provider } from "../src/Provider.ts"
 import { main } from "./lib/main.ts"
 import type { Backend } from "./quickstart/backend.ts"
-import { docker } from "./quickstart/docker.ts"
+import { docker, inMemory } from "./quickstart/docker.ts"
 import { hetzner } from "./quickstart/hetzner.ts"
 import { omni } from "./quickstart/omni.ts"
 import { steps } from "./quickstart/program.ts"
 import { plainScreen, seconds, terminalScreen } from "./quickstart/screen.ts"
 import { table } from "./quickstart/table.ts"
+import { usages } from "./usage.mjs"
 
 type Choice = Effect.Effect<Backend, { readonly message: string }, Scope.Scope>
 
 const backends: Readonly<Record<string, (args: ReadonlyArray<string>) => Choice>> = {
   docker,
+  memory: () => Effect.succeed({ layer: inMemory, why: "This runs on Memory: the nodes are simulated." }),
   hetzner,
   omni: () => omni
 }
@@ -40,10 +39,23 @@ const options = {
 const readArguments = Effect.try({
   try: () => parseArgs({ options, args: process.argv.slice(2) }).values,
   catch: (error) => ({
-    message: `${(error as Error).message}\nKnown: --backend ${Object.keys(backends).join("|")}, ` +
-      "--engine found|private|podman|none, --yes-this-costs-money, --plain."
+    message: `${(error as Error).message}\n\n${usages["quickstart"]}`
   })
 })
+
+const write = (text: string) => Effect.sync(() => void process.stdout.write(text))
+
+/** What became of the cluster, once the scope in which it was created is closed. */
+const afterInterrupt = (cluster: string) =>
+  Provider.use((provider) => provider.nodesExist(cluster)).pipe(
+    Effect.timeout("10 seconds"),
+    Effect.match({
+      onFailure: () => `Interrupted. Could not check whether nodes of ${cluster} are left.`,
+      onSuccess: (exist) =>
+        exist ? `Interrupted. Nodes of ${cluster} are left; delete them.` : "Interrupted. Nothing is left behind."
+    }),
+    Effect.flatMap((line) => write(`\n${line}\n`))
+  )
 
 const quickstart = Effect.gen(function*() {
   const { backend, plain, "yes-this-costs-money": agreed } = yield* readArguments
@@ -57,14 +69,17 @@ const quickstart = Effect.gen(function*() {
     return yield* Effect.fail({ message: "--yes-this-costs-money is for --backend hetzner." })
   }
   const screen = plain || !process.stdout.isTTY ? plainScreen : terminalScreen()
-  const [elapsed, rows] = yield* Effect.timed(
-    Effect.gen(function*() {
-      const { layer, why } = yield* choose(process.argv.slice(2))
-      yield* Effect.sync(() => process.stdout.write(`${why}\n\n`))
-      return yield* Effect.scoped(steps(`quickstart-${randomWord(4)}`, screen)).pipe(Effect.provide(layer))
-    })
+  const cluster = `quickstart-${randomWord(4)}`
+  const { layer, why } = yield* choose(process.argv.slice(2))
+  yield* write(`${why}\n\n`)
+  const rows = yield* Effect.scoped(steps(cluster, screen)).pipe(
+    Effect.onInterrupt(() => afterInterrupt(cluster)),
+    Effect.provide(layer)
   )
-  process.stdout.write(`\n${table(rows)}\n\nDone in ${seconds(Duration.toMillis(elapsed))}. Nothing is left behind.\n`)
+  const millis = rows.reduce((sum, row) => sum + row.millis, 0)
+  yield* write(
+    `\n${table(rows, process.stdout.columns)}\n\nDone in ${seconds(millis)}. Nothing is left behind.\n`
+  )
   return 0
 })
 

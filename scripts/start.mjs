@@ -1,7 +1,7 @@
 /**
  * The way into the other scripts from a fresh checkout:
  *
- *   node scripts/start.mjs quickstart|verify|soak|bench [arguments]
+ *   node scripts/start.mjs quickstart|verify|soak|bench|runtimes [arguments]
  *
  * Needs nothing but Node 20 and npm. Installs the development dependencies when
  * they are not what the lockfile says, then runs scripts/<verb>.ts with the Node
@@ -12,8 +12,9 @@ import { existsSync, readFileSync } from "node:fs"
 import { constants } from "node:os"
 import { delimiter, dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
+import { asksForHelp, usages } from "./usage.mjs"
 
-const VERBS = ["quickstart", "verify", "soak", "bench"]
+const VERBS = Object.keys(usages)
 const OLDEST_NODE = 20
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
@@ -49,9 +50,30 @@ const isInstalled = () => {
   )
 }
 
+/**
+ * Shows that something goes on: the seconds so far, on one line of a terminal, elsewhere a line now and then.
+ *
+ * @param {string} what
+ */
+const signOfLife = (what) => {
+  const begun = Date.now()
+  const seconds = () => Math.round((Date.now() - begun) / 1000)
+  const terminal = process.stderr.isTTY
+  if (terminal) process.stderr.write(`${what} ...`)
+  else say(`${what} ...`)
+  const timer = setInterval(
+    () => terminal ? process.stderr.write(`\r${what} ... ${seconds()} s`) : say(`  still installing, ${seconds()} s`),
+    terminal ? 1000 : 15_000
+  )
+  return () => {
+    clearInterval(timer)
+    if (terminal) process.stderr.write(`\r${what}: ${seconds()} s\n`)
+  }
+}
+
 /** @returns {Promise<number>} */
 const install = () => {
-  say("Installing the development dependencies with npm ci (a minute or so) ...")
+  const done = signOfLife("Installing the development dependencies with npm ci (a minute or two, 500 MB)")
   // The npm that runs this script, where one does; else the one on the PATH.
   const runner = process.env.npm_execpath ?? ""
   const [command, first] = runner.endsWith("npm-cli.js") ? [process.execPath, [runner]] : ["npm", []]
@@ -66,7 +88,7 @@ const install = () => {
   /** @type {NodeJS.Signals | undefined} */
   let stopped
   const stop = (/** @type {NodeJS.Signals} */ signal) => {
-    if (stopped === undefined) say("Stopping; npm takes back what it has begun ...")
+    if (stopped === undefined) say("\nStopping; npm removes what it has begun ...")
     stopped = signal
     child.kill(signal)
   }
@@ -74,6 +96,7 @@ const install = () => {
 
   return new Promise((resolve) => {
     const settle = (/** @type {number} */ code, line = "") => {
+      done()
       process.off("SIGINT", stop).off("SIGTERM", stop)
       if (line !== "") say(line)
       resolve(code)
@@ -84,8 +107,8 @@ const install = () => {
       const ended = stopped ?? signal
       if (ended) return settle(codeOfSignal(ended))
       // Where npm ci refuses a lockfile it goes on to list all its options.
-      const told = output.split("npm error Clean install a project")[0] ?? ""
-      settle(1, `${told.trim()}\nnpm ci failed with exit code ${code}. Its output is above.`)
+      const reported = output.split("npm error Clean install a project")[0] ?? ""
+      settle(1, `${reported.trim()}\nnpm ci failed with exit code ${code}. Its output is above.`)
     })
   })
 }
@@ -123,6 +146,10 @@ const start = async () => {
   if (!VERBS.includes(verb)) {
     say(`Usage: node scripts/start.mjs ${VERBS.join("|")} [arguments]`)
     return 2
+  }
+  if (asksForHelp(args)) {
+    process.stdout.write(`${usages[verb]}\n`)
+    return 0
   }
   if (Number(process.versions.node.split(".")[0]) < OLDEST_NODE) {
     say(`This needs Node ${OLDEST_NODE} or newer; this is Node ${process.versions.node} (${process.execPath}).`)

@@ -1,7 +1,7 @@
 /**
  * Runs every check of the project:
  *
- *   node scripts/verify.ts [--engine private|podman|found|none] [--verbose] [--only <step>,<step>]
+ *   node scripts/verify.ts [--engine private|podman|found|none] [--verbose] [--only <step>,<step>] [--repeat <n>]
  *
  * One line for each; the output of those that pass is hidden. The last line
  * counts tests and steps. Fails if any failed, or if nothing ran. Without a
@@ -16,9 +16,10 @@ import { type Engine, engineMode, type Mode, onCi, withEngine } from "./engine/e
 import { main } from "./lib/main.ts"
 import { ROOT } from "./lib/pack.ts"
 import { temporaryDirectory } from "./lib/temporary.ts"
+import { usages } from "./usage.mjs"
 import { lineOf, summary, total } from "./verify/report.ts"
 import { type Result, runSteps } from "./verify/schedule.ts"
-import { steps } from "./verify/steps.ts"
+import { repeated, steps } from "./verify/steps.ts"
 
 class BadArguments extends Data.TaggedError("BadArguments")<{ readonly message: string }> {}
 
@@ -28,9 +29,14 @@ const readArguments = Effect.gen(function*() {
   const { values } = yield* Effect.try({
     try: () =>
       parseArgs({
-        options: { engine: { type: "string" }, only: { type: "string" }, verbose: { type: "boolean", default: false } }
+        options: {
+          engine: { type: "string" },
+          only: { type: "string" },
+          repeat: { type: "string", default: "1" },
+          verbose: { type: "boolean", default: false }
+        }
       }),
-    catch: (error) => new BadArguments({ message: (error as Error).message })
+    catch: (error) => new BadArguments({ message: `${(error as Error).message}\n\n${usages["verify"]}` })
   })
   const names = values.only?.split(",").map((name) => name.trim())
   const unknown = names?.find((name) => !steps.some((step) => step.name === name))
@@ -39,8 +45,12 @@ const readArguments = Effect.gen(function*() {
     return yield* new BadArguments({ message: `There is no step "${unknown}". The steps are: ${known}.` })
   }
   const chosen = names === undefined ? steps : steps.filter(({ name }) => names.includes(name))
+  const repeat = Number(values.repeat)
+  if (!Number.isInteger(repeat) || repeat < 1) {
+    return yield* new BadArguments({ message: `--repeat takes an integer from 1, got "${values.repeat}".` })
+  }
   const mode = yield* engineMode(process.argv.slice(2))
-  return { chosen, mode, verbose: values.verbose }
+  return { chosen: repeat === 1 ? chosen : chosen.flatMap(repeated(repeat)), mode, verbose: values.verbose }
 })
 
 /** An engine that was asked for and cannot be had fails its own steps; the others run all the same. */

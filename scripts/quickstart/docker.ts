@@ -18,7 +18,7 @@ const onEngine = (dockerHost: string, image: string): Backend["layer"] =>
     volumes: [{ name: "data" }]
   })
 
-const inMemory: Backend["layer"] = Memory.layer({
+export const inMemory: Backend["layer"] = Memory.layer({
   latency: { create: "400 millis", start: "300 millis", stop: "500 millis", delete: "200 millis" }
 })
 

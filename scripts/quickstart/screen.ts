@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import type { NodeInfo } from "../../src/Model.ts"
 import type { OperationEvent, Sink } from "../../src/Progress.ts"
 import type { Outcome } from "../../src/Report.ts"
+import { columns } from "./columns.ts"
 
 export interface Screen {
   readonly begin: (title: string) => Effect.Effect<void>
@@ -56,15 +57,17 @@ const write = (text: string) =>
     process.stdout.write(text)
   })
 
+/** A row for each node, in columns that are as wide as their longest cell. */
+const nodeRows = (nodes: ReadonlyArray<NodeInfo>): ReadonlyArray<string> =>
+  columns(nodes.map((node) => [node.name, node.role, node.state, node.addresses.private.join(" ")]))
+    .map((row) => `  ${row}`)
+
 /** One line for each outcome. */
 export const plainScreen: Screen = {
   begin: (title) => write(`${title}\n`),
   event: (event) =>
     event._tag === "Settled" ? write(`  ${event.subject.kind} ${event.subject.name}: ${tell(event)}\n`) : Effect.void,
-  nodes: (nodes) =>
-    write(
-      nodes.map((node) => `  ${node.name}  ${node.role}  ${node.state}  ${node.addresses.private.join(" ")}\n`).join("")
-    ),
+  nodes: (nodes) => write(nodeRows(nodes).map((row) => `${row}\n`).join("")),
   end: (what, millis) => write(`  = ${what} in ${seconds(millis)}\n`)
 }
 
@@ -82,7 +85,8 @@ export const terminalScreen = (): Screen => {
 
   const draw = Effect.suspend(() => {
     const up = drawn === 0 ? "" : `\u001b[${drawn}A`
-    const body = [...lines.values()].map(({ colour, text }) => colour(fit(text)))
+    const width = Math.max(...[...lines.keys()].map((key) => key.length))
+    const body = [...lines].map(([key, { colour, text }]) => colour(fit(`  ${key.padEnd(width)}  ${text}`)))
     const all = [bold(fit(title)), ...body]
     drawn = all.length
     return write(`${up}${all.map((line) => `\u001b[2K${line}\n`).join("")}`)
@@ -100,23 +104,13 @@ export const terminalScreen = (): Screen => {
       Effect.suspend(() => {
         const key = `${event.subject.kind} ${event.subject.name}`
         const colour = event._tag !== "Settled" ? dim : event.outcome._tag === "Failed" ? red : green
-        lines.set(key, { text: `  ${key.padEnd(36)} ${tell(event)}`, colour })
+        lines.set(key, { text: tell(event), colour })
         return draw
       }),
     nodes: (nodes) =>
       Effect.andThen(
         Effect.sync(() => (drawn = 0)),
-        write(
-          nodes.map((node) =>
-            `${
-              dim(fit(
-                `  ${node.name.padEnd(31)} ${node.role.padEnd(14)} ${node.state.padEnd(8)} ${
-                  node.addresses.private.join(" ")
-                }`
-              ))
-            }\n`
-          ).join("")
-        )
+        write(nodeRows(nodes).map((row) => `${dim(fit(row))}\n`).join(""))
       ),
     end: (what, millis) => write(`  ${green("=")} ${what} in ${seconds(millis)}\n`)
   }

@@ -70,6 +70,19 @@ const engineTests: Step["run"] = (context) =>
     )
   })
 
+const unitTests = "unit tests"
+
+/** The unit tests `times` times, each time in another order; the name of a step has the seed of its order. */
+export const repeated = (times: number) => (step: Step): ReadonlyArray<Step> =>
+  step.name !== unitTests
+    ? [step]
+    : Array.from({ length: times }, (_, index): Step => ({
+      ...step,
+      name: `${unitTests}, seed ${index + 1}`,
+      alone: true,
+      run: (context) => runTests("unit", context, {}, [], ["--sequence.shuffle", `--sequence.seed=${index + 1}`])
+    }))
+
 export const steps: ReadonlyArray<Step> = [
   { name: "format", run: commands(["dprint", "check"]) },
   { name: "lint", run: commands(["oxlint"]) },
@@ -85,7 +98,7 @@ export const steps: ReadonlyArray<Step> = [
       })
   },
   { name: "stock clients", run: stockClients },
-  { name: "unit tests", after: ["stock clients"], run: (context) => runTests("unit", context) },
+  { name: unitTests, after: ["stock clients"], run: (context) => runTests("unit", context) },
   { name: "package", after: ["build"], run: packageChecks },
   { name: "smoke", after: ["package"], run: smoke },
   { name: "documents", run: commands(["node", "scripts/docs.ts"]) },

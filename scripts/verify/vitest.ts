@@ -51,7 +51,8 @@ export const runTests = Effect.fnUntraced(function*(
   context: StepContext,
   env: Readonly<Record<string, string | undefined>> = {},
   /** Which files and tests; all of the project by default. */
-  selection: ReadonlyArray<string> = []
+  selection: ReadonlyArray<string> = [],
+  options: ReadonlyArray<string> = []
 ) {
   const reportFile = join(context.directory, `${project}${selection.length === 0 ? "" : "-selection"}.json`)
   const finished = yield* run(
@@ -63,6 +64,7 @@ export const runTests = Effect.fnUntraced(function*(
       "--reporter=default",
       "--reporter=json",
       `--outputFile.json=${reportFile}`,
+      ...options,
       ...selection
     ],
     { cwd: ROOT, env, graceMillis: 30_000, ...(context.onOutput && { onOutput: context.onOutput }) }
