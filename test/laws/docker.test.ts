@@ -1,4 +1,4 @@
-/** All laws over `Docker` on the fake engine, in simulated time: both schemes of the laws on a real engine. */
+/** All laws over `Docker` on the fakes of four engines, in simulated time: both schemes of the laws on a real engine. */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Docker from "kubelayer/layers/Docker"
@@ -22,20 +22,30 @@ const strict = Layer.effectDiscard(
   })
 )
 
-for (const scheme of ["kubelayer", "kind"] as const) {
-  describeLaws({ describe, it }, {
-    name: `Docker on the fake engine, scheme ${scheme}`,
-    layer: DockerFake.through(
-      Docker.layer({ scheme, nodes: { image, pull: "never", env: { TOKEN: secret } } }),
-      {
-        listen: "none",
-        images: { [image]: {} },
-        durations: { create: "50 millis", start: "270 millis", stop: "80 millis", remove: "80 millis" },
-        latency: "2 millis"
-      }
-    ).pipe((layer) => Layer.provideMerge(strict, layer)),
-    harness: DockerHarness.layerFake({ scheme, image, secrets: [secret] }),
-    capabilities: [...DockerHarness.capabilities(scheme), "secrets"],
-    time: "simulated"
-  })
+const engines = [
+  { flavor: "docker", version: "20.10.24" },
+  { flavor: "docker", version: "29.0.0" },
+  { flavor: "podman", version: "4.3.1" },
+  { flavor: "podman", version: "5.8.2" }
+] as const
+
+for (const engine of engines) {
+  for (const scheme of ["kubelayer", "kind"] as const) {
+    describeLaws({ describe, it }, {
+      name: `Docker on the fake of ${engine.flavor} ${engine.version}, scheme ${scheme}`,
+      layer: DockerFake.through(
+        Docker.layer({ scheme, nodes: { image, pull: "never", env: { TOKEN: secret } } }),
+        {
+          ...engine,
+          listen: "none",
+          images: { [image]: {} },
+          durations: { create: "50 millis", start: "270 millis", stop: "80 millis", remove: "80 millis" },
+          latency: "2 millis"
+        }
+      ).pipe((layer) => Layer.provideMerge(strict, layer)),
+      harness: DockerHarness.layerFake({ scheme, image, secrets: [secret] }),
+      capabilities: [...DockerHarness.capabilities(scheme), "secrets"],
+      time: "simulated"
+    })
+  }
 }
