@@ -4,6 +4,7 @@
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import type { Plan, StalePlan } from "../Plan.ts"
 import type { Backends } from "./Backends.ts"
 import { UsageError } from "./Failure.ts"
 import { Screen } from "./Screen.ts"
@@ -16,6 +17,12 @@ export class ExitStatus extends Context.Service<ExitStatus, { code: number }>()(
 
 const isSilent = (error: unknown): boolean =>
   typeof error === "object" && error !== null && "_tag" in error && error._tag === "OutputClosed"
+
+/** The plan as it would be now, where a plan was stale. */
+const newPlanOf = (error: unknown): Plan | undefined =>
+  typeof error === "object" && error !== null && "_tag" in error && error._tag === "StalePlan"
+    ? (error as StalePlan).now
+    : undefined
 
 /** Shows a failure, and gives its exit code. */
 const report = Effect.fnUntraced(function*(cause: Cause.Cause<unknown>, settings: SettingsShape) {
@@ -31,6 +38,11 @@ const report = Effect.fnUntraced(function*(cause: Cause.Cause<unknown>, settings
   }
   if (settings.format !== "json" || !settings.isQuiet) {
     yield* screen.err(`${colored("error:", "red", settings.color && screen.errHasColor)} ${text}\n`)
+  }
+  const now = newPlanOf(error)
+  if (now !== undefined) {
+    const { planText } = yield* Effect.promise(() => import("./Plans.ts"))
+    yield* screen.err(`${planText(now, settings.color && screen.errHasColor)}\n`)
   }
   return exitCodeFor(error)
 })

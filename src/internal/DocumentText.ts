@@ -35,19 +35,34 @@ export interface DocumentText {
 
 export const loadYaml: Effect.Effect<typeof Yaml> = Effect.promise(() => loadPackage<typeof Yaml>("yaml"))
 
+/** A key may have dots, as labels do, and a path is joined by dots. */
+const pairAt = (yaml: typeof Yaml, map: Yaml.YAMLMap, path: Path, from: number) => {
+  for (let to = path.length; to > from; to--) {
+    const wanted = path.slice(from, to).join(".")
+    const pair = map.items.find(({ key }) => String(yaml.isScalar(key) ? key.value : key) === wanted)
+    if (pair !== undefined) return { pair, next: to }
+  }
+  return undefined
+}
+
 const offsetOf = (yaml: typeof Yaml, document: Yaml.Document.Parsed, path: Path): number => {
   let node: unknown = document.contents
   let offset = document.contents?.range?.[0] ?? document.range[0]
-  for (const part of path) {
+  let index = 0
+  while (index < path.length) {
     const from = yaml.isAlias(node) ? node.resolve(document) : node
+    const part = path[index]
     if (yaml.isMap(from)) {
-      const pair = from.items.find(({ key }) => String(yaml.isScalar(key) ? key.value : key) === String(part))
-      if (pair === undefined) return offset
-      if (yaml.isNode(pair.key) && pair.key.range) offset = pair.key.range[0]
-      node = pair.value
+      const found = pairAt(yaml, from, path, index)
+      if (found === undefined) return offset
+      const { key, value } = found.pair
+      if (yaml.isNode(key) && key.range) offset = key.range[0]
+      node = value
+      index = found.next
     } else if (yaml.isSeq(from) && typeof part === "number") {
       node = from.items[part]
       if (yaml.isNode(node) && node.range) offset = node.range[0]
+      index++
     } else return offset
   }
   return offset

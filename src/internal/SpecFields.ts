@@ -59,13 +59,14 @@ export const clusterFields = {
   )
 }
 
-const poolName = /^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$/
+const poolName = /^(?!(?:control-plane|worker)$)[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$/
 
 /** The fields of a pool; a backend adds those of a node. */
 export const poolFields = {
   name: Schema.String.check(
     Schema.isPattern(poolName, {
-      expected: "a pool name of at most 32 lower-case letters, digits and `-`, with a letter or digit at both ends"
+      expected:
+        "a pool name of at most 32 lower-case letters, digits and `-`, with a letter or digit at both ends; not control-plane or worker"
     })
   ).annotate({ description: "Nodes are called `<cluster>-<pool>-<n>`." }),
   role: Schema.Literals(["control-plane", "worker"]).annotate({ description: "What the nodes of the pool are for." }),
