@@ -20,7 +20,7 @@ const serversOf = (target: Target): ReadonlyArray<number> | undefined => {
 
 /**
  * - `cluster`: it has targets, and all of them are servers of the cluster.
- * - `others`: at least one target is something else, or cannot be told.
+ * - `others`: at least one target is something else, or cannot be read.
  * - `nothing`: it has no target, or selectors that select no server.
  */
 export type Serves = "cluster" | "others" | "nothing"

@@ -40,6 +40,7 @@ export const Action = Schema.Struct({
 })
 export type Action = typeof Action.Type
 
+const Protection = Schema.Struct({ delete: orNull(Schema.Boolean), rebuild: orNull(Schema.Boolean) })
 const Address = Schema.Struct({ id: orNull(Schema.Number), ip: Schema.String })
 
 const Server = Schema.Struct({
@@ -48,10 +49,19 @@ const Server = Schema.Struct({
   locked: orNull(Schema.Boolean),
   server_type: orNull(Named),
   location: orNull(Named),
-  public_net: orNull(Schema.Struct({ ipv4: orNull(Address), ipv6: orNull(Address) })),
+  public_net: orNull(Schema.Struct({
+    ipv4: orNull(Address),
+    ipv6: orNull(Address),
+    firewalls: orNull(Schema.Array(Schema.Struct({ id: Schema.Number, status: orNull(Schema.String) })))
+  })),
   private_net: orNull(Schema.Array(Schema.Struct({ network: Schema.Number, ip: orNull(Schema.String) }))),
   placement_group: orNull(Schema.Struct({ id: Schema.Number })),
-  volumes: orNull(Ids)
+  volumes: orNull(Ids),
+  iso: orNull(Schema.Struct({ id: Schema.Number, name: orNull(Schema.String) })),
+  /** In GB. */
+  primary_disk_size: orNull(Schema.Number),
+  backup_window: orNull(Schema.String),
+  protection: orNull(Protection)
 })
 export type Server = typeof Server.Type
 
@@ -127,6 +137,8 @@ export type LoadBalancer = typeof LoadBalancer.Type
 const PrimaryIp = Schema.Struct({
   ...labelled,
   type: Schema.String,
+  ip: orNull(Schema.String),
+  assignee_id: orNull(Schema.Number),
   auto_delete: Schema.Boolean,
   location: orNull(Named)
 })
@@ -152,7 +164,7 @@ const Image = Schema.Struct({
   disk_size: Schema.Number,
   created: orNull(Schema.String),
   deprecated: orNull(Schema.String),
-  protection: orNull(Schema.Struct({ delete: orNull(Schema.Boolean) }))
+  protection: orNull(Protection)
 })
 export type Image = typeof Image.Type
 

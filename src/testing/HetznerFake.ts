@@ -100,7 +100,7 @@ export interface ServerChange {
   readonly labels?: Readonly<Record<string, string>>
   readonly guest?: Partial<Guest>
   readonly protected?: boolean
-  /** Locks the server for this long, as an action of somebody else does. */
+  /** Locks the server for this long, as an action of another client does. */
   readonly locked?: Duration.Input
 }
 
@@ -216,8 +216,8 @@ export class HetznerFake extends Context.Service<HetznerFake, HetznerFakeService
 
 const millis = Duration.toMillis
 
-/** How many fakes without a port there were. */
-let unheard = 0
+/** How many fakes without a port were created. */
+let portless = 0
 
 const settingsOf = (
   options: Options,
@@ -298,7 +298,7 @@ export const make = Effect.fnUntraced(function*(
   const listener = options.listen === false ? silent : yield* listen(api)
   // Clients share what they know of an endpoint, so each fake has one of its own.
   const endpoint = options.listen === false
-    ? `https://hetzner-${++unheard}.fake.invalid/v1`
+    ? `https://hetzner-${++portless}.fake.invalid/v1`
     : `http://127.0.0.1:${listener.port}/v1`
   let down = 0
   const httpClient = yield* clientOf(api, () => down > 0)

@@ -58,6 +58,23 @@ const bare: Readonly<Record<number, ReasonTag>> = {
   429: "RateLimited"
 }
 
+describe("a general code", () => {
+  const cases: ReadonlyArray<readonly [code: string, message: string, reason: ReasonTag]> = [
+    ["unknown_error", "server is locked", "Locked"],
+    ["unknown_error", "Server is Locked (42)", "Locked"],
+    ["unknown_error", "unlocked too late", "UnknownError"],
+    ["unknown_error", "firewall is still in use", "InUse"],
+    ["service_error", "cannot remove subnet because servers are attached to it", "InUse"],
+    ["service_error", "the service failed", "ServerFault"],
+    ["invalid_input", "server is locked", "InvalidInput"]
+  ]
+  for (const [code, message, reason] of cases) {
+    it(`${code} with the message "${message}" is ${reason} (H15)`, () => {
+      assert.strictEqual(reasonOf({ code, message })._tag, reason)
+    })
+  }
+})
+
 describe("reasonOf", () => {
   for (const [status, code, tag] of reference) {
     it(`${status} ${code}: ${tag}`, () => {

@@ -261,11 +261,11 @@ const locationFor = (
 }
 
 /** Joins a network, in which a load balancer is one of the members. */
-const join = (world: World, balancer: LoadBalancer, network: number, wish: Parameters<typeof attach>[3] = {}) => {
+const join = (world: World, balancer: LoadBalancer, network: number, requested: Parameters<typeof attach>[3] = {}) => {
   if (balancer.attachments.length > 0) {
     throw new Refusal("load_balancer_already_attached", "load balancer is already attached to a network")
   }
-  return attach(world, balancer, network, wish)
+  return attach(world, balancer, network, requested)
 }
 
 /** A load balancer with no targets and services, not yet in the Project. @internal */

@@ -110,15 +110,15 @@ const takenIn = (world: World, network: number): ReadonlySet<string> =>
     )
   )
 
-/** How somebody wants to stand in a network. @internal */
-export interface Wish {
+/** The address and the subnet that a request names. @internal */
+export interface RequestedAddress {
   readonly ip?: string
   readonly aliases?: ReadonlyArray<string>
   readonly subnet?: string
 }
 
 /** Takes an address of a network, from the moment at which it is asked for. @internal */
-export const attach = (world: World, item: Server | LoadBalancer, id: number, wish: Wish = {}): Attachment => {
+export const attach = (world: World, item: Server | LoadBalancer, id: number, requested: RequestedAddress = {}): Attachment => {
   const network = need(world.networks, id, "network")
   if (item.attachments.some((attachment) => attachment.network === id)) {
     throw new Refusal("server_already_attached", "server is already attached to this network")
@@ -130,11 +130,11 @@ export const attach = (world: World, item: Server | LoadBalancer, id: number, wi
   }
   const zone = item.location.network_zone
   const subnets = network.subnets.filter((subnet) =>
-    subnet.zone === zone && (wish.subnet === undefined || subnet.ipRange === wish.subnet)
+    subnet.zone === zone && (requested.subnet === undefined || subnet.ipRange === requested.subnet)
   )
   if (subnets.length === 0) throw new Refusal("no_subnet_available", "no subnet or IP available")
   const taken = takenIn(world, id)
-  for (const alias of wish.aliases ?? []) {
+  for (const alias of requested.aliases ?? []) {
     if (taken.has(alias)) throw new Refusal("ip_not_available", `IP '${alias}' is not available`)
   }
   for (const subnet of subnets) {
@@ -145,27 +145,27 @@ export const attach = (world: World, item: Server | LoadBalancer, id: number, wi
         network: id,
         subnet: subnet.ipRange,
         ip,
-        aliases: wish.aliases ?? [],
+        aliases: requested.aliases ?? [],
         mac: `86:00:00:${mac}`,
         state: "attaching"
       }
       item.attachments.push(attachment)
       return attachment
     }
-    if (wish.ip !== undefined) {
-      const address = addressOf(wish.ip)
-      if (address === undefined) throw invalid("ip", `'${wish.ip}' is not an address`)
+    if (requested.ip !== undefined) {
+      const address = addressOf(requested.ip)
+      if (address === undefined) throw invalid("ip", `'${requested.ip}' is not an address`)
       if (!isWithin(range, address)) continue
-      if (taken.has(wish.ip) || wish.ip === subnet.gateway) break
-      return place(wish.ip)
+      if (taken.has(requested.ip) || requested.ip === subnet.gateway) break
+      return place(requested.ip)
     }
     for (let address = range.first + 2; address < range.first + sizeOf(range) - 1; address++) {
       if (!taken.has(textOf(address))) return place(textOf(address))
     }
   }
-  throw wish.ip === undefined
+  throw requested.ip === undefined
     ? new Refusal("no_subnet_available", "no subnet or IP available")
-    : new Refusal("ip_not_available", `IP '${wish.ip}' is not available`)
+    : new Refusal("ip_not_available", `IP '${requested.ip}' is not available`)
 }
 
 /** @internal */
