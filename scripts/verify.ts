@@ -1,7 +1,9 @@
 /**
  * Runs every check of the project:
  *
- *   node scripts/verify.ts [--engine private|podman|found|none] [--verbose] [--only <step>,<step>] [--repeat <n>]
+ *   node scripts/verify.ts [--engine private|podman|found|none] [--full] [--verbose] [--only <step>,<step>] [--repeat <n>]
+ *
+ * `--full` adds the checks that take long or download much.
  *
  * One line for each; the output of those that pass is hidden. The last line
  * counts tests and steps. Fails if any failed, or if nothing ran. Without a
@@ -31,6 +33,7 @@ const readArguments = Effect.gen(function*() {
       parseArgs({
         options: {
           engine: { type: "string" },
+          full: { type: "boolean", default: false },
           only: { type: "string" },
           repeat: { type: "string", default: "1" },
           verbose: { type: "boolean", default: false }
@@ -44,7 +47,9 @@ const readArguments = Effect.gen(function*() {
     const known = steps.map(({ name }) => name).join(", ")
     return yield* new BadArguments({ message: `There is no step "${unknown}". The steps are: ${known}.` })
   }
-  const chosen = names === undefined ? steps : steps.filter(({ name }) => names.includes(name))
+  const chosen = names === undefined
+    ? steps.filter(({ full }) => values.full || full !== true)
+    : steps.filter(({ name }) => names.includes(name))
   const repeat = Number(values.repeat)
   if (!Number.isInteger(repeat) || repeat < 1) {
     return yield* new BadArguments({ message: `--repeat takes an integer from 1, got "${values.repeat}".` })

@@ -30,6 +30,8 @@ export interface Step {
   readonly after?: ReadonlyArray<string>
   /** Skipped, and on CI failed, where there is no engine. */
   readonly needsEngine?: boolean
+  /** Runs only with `--full`, or where `--only` names it. */
+  readonly full?: boolean
   /** Measures time or loads the engine: nothing else runs beside it. */
   readonly alone?: boolean
   readonly run: (context: StepContext) => Effect.Effect<Outcome, { readonly message: string }>

@@ -6,6 +6,7 @@ import { endpointOf } from "../engine/api.ts"
 import { withNodeImages } from "../engine/image.ts"
 import { CommandFailed, run, type RunOptions } from "../lib/exec.ts"
 import { pack, ROOT } from "../lib/pack.ts"
+import { ansible } from "./ansible.ts"
 import { stockClients } from "./clients.ts"
 import { onPodman } from "./podman.ts"
 import type { Outcome, Step, StepContext } from "./step.ts"
@@ -133,5 +134,6 @@ export const steps: ReadonlyArray<Step> = [
         DOCKER_CONTEXT: undefined
       })
   },
-  { name: "quickstart and laws on Podman", alone: true, run: onPodman }
+  { name: "quickstart and laws on Podman", alone: true, run: onPodman },
+  { name: "Ansible on a fake Hetzner Cloud", full: true, run: ansible }
 ]
