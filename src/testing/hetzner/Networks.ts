@@ -118,7 +118,12 @@ export interface RequestedAddress {
 }
 
 /** Takes an address of a network, from the moment at which it is asked for. @internal */
-export const attach = (world: World, item: Server | LoadBalancer, id: number, requested: RequestedAddress = {}): Attachment => {
+export const attach = (
+  world: World,
+  item: Server | LoadBalancer,
+  id: number,
+  requested: RequestedAddress = {}
+): Attachment => {
   const network = need(world.networks, id, "network")
   if (item.attachments.some((attachment) => attachment.network === id)) {
     throw new Refusal("server_already_attached", "server is already attached to this network")
