@@ -6,6 +6,7 @@ import * as Fiber from "effect/Fiber"
 import * as Docker from "kubelayer/layers/Docker"
 import { DockerFake } from "kubelayer/testing"
 import * as http from "node:http"
+import { SessionSource } from "../../src/internal/Session.ts"
 import { it } from "../support/it.ts"
 import { failureOf } from "./support/service.ts"
 
@@ -75,6 +76,34 @@ describe("networks and volumes", () => {
         (name) => Effect.map(ask(fake, "POST", "/networks/create", { Name: name }), ({ status }) => status)
       )
       assert.deepStrictEqual(statuses, [201, 201, 404])
+    }))
+})
+
+describe("the same program, run twice with the same words", () => {
+  const run = Effect.gen(function*() {
+    const { docker, fake } = yield* onFake({ durations: { start: "270 millis", remove: "80 millis" } })
+    yield* docker.createNodes(spec)
+    yield* docker.provider.stopNodes("dev")
+    yield* docker.addNodes("dev", { workers: 2 })
+    yield* docker.provider.deleteNodes("dev")
+    return (yield* fake.calls).map((call) => JSON.stringify(call))
+  })
+  let words = 0
+  const seeded = SessionSource.of({
+    randomWord: (length) => String(++words).padEnd(length, "x"),
+    session: Effect.succeed("somewhere/1/0/simulated"),
+    hasExited: () => Effect.succeed(false)
+  })
+
+  it.simulated("sends the same calls, in the same order", () =>
+    Effect.gen(function*() {
+      const once = Effect.suspend(() => {
+        words = 0
+        return Effect.provideService(run, SessionSource, seeded)
+      })
+      const first = yield* once
+      assert.isAbove(first.length, 20)
+      assert.deepStrictEqual(yield* once, first)
     }))
 })
 
