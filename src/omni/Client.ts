@@ -142,7 +142,7 @@ export const makeOn = (
       )
     }
     const { code, details, skewMillis } = failure
-    const none = connectionFailure(code, details)
+    const none = connectionFailure(code, details, address.startsWith("https:"))
     if (none !== undefined) return Effect.fail(new ProviderUnavailable({ provider: backend, address, ...none }))
     return failWith(reasonOf({ code, message: details, role, ...(skewMillis === undefined ? {} : { skewMillis }) }))
   }

@@ -9,6 +9,8 @@ import type { Channel, ChannelOptions, Client as GrpcClient } from "@grpc/grpc-j
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { X509Certificate } from "node:crypto"
+import { isIP } from "node:net"
+import { checkServerIdentity, type PeerCertificate } from "node:tls"
 import { loadPackage } from "../internal/LoadPackage.ts"
 import { InvalidSpec, type SpecIssue } from "../ProviderError.ts"
 import type { ConnectionOptions, GrpcChannel } from "./ConnectionOptions.ts"
@@ -88,10 +90,28 @@ export const resolve = (
     : { endpoint: undefined, issues: [endpoint, ...caIssue(options), ...missing] }
 }
 
+/** The certificate has to be for the address of the endpoint, not for the name that is sent. */
+const verifyOptions = (endpoint: Endpoint) => {
+  const address = addressOf(endpoint)
+  return address === undefined
+    ? {}
+    : { checkServerIdentity: (_: string, certificate: PeerCertificate) => checkServerIdentity(address, certificate) }
+}
+
 /** The server's limit for messages, both ways. */
 const maxMessageBytes = 32 * 1024 * 1024
 
+/** The IP address in an endpoint; undefined for a host name. */
+const addressOf = ({ target }: Endpoint): string | undefined => {
+  const host = target.slice(0, target.lastIndexOf(":")).replace(/^\[(.*)\]$/, "$1")
+  return isIP(host) === 0 ? undefined : host
+}
+
+/** TLS has names of servers, but no addresses of servers. Node warns of an address, so another name is sent instead. */
+const nameOfAddresses = "omni"
+
 const channelOptions = (endpoint: Endpoint): ChannelOptions => ({
+  ...(endpoint.tls && addressOf(endpoint) !== undefined ? { "grpc.ssl_target_name_override": nameOfAddresses } : {}),
   "grpc.max_receive_message_length": maxMessageBytes,
   "grpc.max_send_message_length": maxMessageBytes,
   "grpc.keepalive_time_ms": 60_000,
@@ -128,7 +148,7 @@ export const open = Effect.fnUntraced(function*(
     new grpc.Client(
       endpoint.target,
       endpoint.tls
-        ? grpc.credentials.createSsl(endpoint.ca ?? null)
+        ? grpc.credentials.createSsl(endpoint.ca ?? null, null, null, verifyOptions(endpoint))
         : grpc.credentials.createInsecure(),
       channel === undefined ? channelOptions(endpoint) : { channelOverride: channel as Channel }
     )

@@ -228,7 +228,8 @@ const noConnection = /no connection established|name resolution failed|waiting f
 /** Why no connection could be made, and what to do about it; undefined where that is not what a status says. */
 export const connectionFailure = (
   code: number,
-  message: string
+  message: string,
+  tls = true
 ): { readonly detail: string; readonly advice: string } | undefined => {
   if (code !== codes.UNAVAILABLE || !noConnection.test(message)) return undefined
   const text = oneLine(message)
@@ -253,6 +254,12 @@ export const connectionFailure = (
     return {
       detail: `it does not speak HTTP/2 as Omni does (${text})`,
       advice: "Give the address of Omni's API, not that of a web page."
+    }
+  }
+  if (!tls) {
+    return {
+      detail: `no HTTP/2 connection without TLS (${text === "" ? "failed to connect" : text})`,
+      advice: "If the server speaks TLS, write the endpoint with https://."
     }
   }
   return { detail: text === "" ? "no connection could be made" : text, advice }

@@ -152,6 +152,12 @@ describe("a server that is not Omni", () => {
     }))
 })
 
+/** Warnings of Node since this file was loaded; Node prints each deprecation once. */
+const warnings: Array<string> = []
+process.on("warning", (warning: Error & { readonly code?: string }) => {
+  warnings.push(warning.code ?? warning.name)
+})
+
 const openssl = spawnSync("openssl", ["version"]).status === 0
 
 describe.skipIf(!openssl)("TLS", () => {
@@ -204,5 +210,23 @@ describe.skipIf(!openssl)("TLS", () => {
       const { error } = yield* against(page(200), { endpoint: "https://127.0.0.1" })
       assert.strictEqual(error._tag, "ProviderUnavailable")
       assert.include(error.message, "does not speak TLS")
+    }))
+
+  it.live("of a server at an IP address makes Node print no warning, and is verified (O28)", () =>
+    Effect.gen(function*() {
+      const { cert, key: privateKey } = yield* certificate
+      const secure = http2.createSecureServer({ cert, key: privateKey }, (_, response) => response.end())
+      yield* against(secure, { endpoint: "https://127.0.0.1", ca: cert })
+      yield* Effect.sleep(0)
+      assert.deepStrictEqual(warnings.filter((code) => code === "DEP0123"), [])
+    }))
+
+  it.live("that an endpoint with http:// does not use is named as the cause (O28)", () =>
+    Effect.gen(function*() {
+      const { cert, key: privateKey } = yield* certificate
+      const secure = http2.createSecureServer({ cert, key: privateKey }, (_, response) => response.end())
+      const { error } = yield* against(secure, { endpoint: "http://127.0.0.1" })
+      assert.strictEqual(error._tag, "ProviderUnavailable")
+      assert.match(error.message, /without TLS[^]*https:\/\//)
     }))
 })
