@@ -211,13 +211,13 @@ export const make = Effect.fnUntraced(function*(
     return lastNanos
   }
   const flavor = flavorOf(options)
-  let made = 0
+  let lastId = 0
   const engine: Engine = {
     flavor,
     refuse: refusalsOf(flavor),
     now,
     nanos,
-    newId: () => idOf(++made),
+    newId: () => idOf(++lastId),
     events: makeEventLog(flavor, now, nanos),
     durations: {
       create: millisOf(options.durations?.create),

@@ -155,7 +155,7 @@ export interface Container {
   restartCount: number
   /** Counts the processes, so that a timer of an earlier one has no effect. */
   run: number
-  /** The policy does not start it again before somebody else does. */
+  /** A stop ended the restarts of the policy. The next start ends this. */
   wasStopped: boolean
   /** How long the policy waits before the next start. */
   backoff: number

@@ -21,7 +21,7 @@ export const flavors: Readonly<Record<Flavor["id"], Flavor>> = {
   podman5: { id: "podman5", isPodman: true, version: "5.8.2", apiVersion: "1.44", minApiVersion: "1.24" }
 }
 
-/** One value for each engine; the last one stands for both Podmans where the fourth is left out. @internal */
+/** One value for each engine; the third one is for both Podmans where the fourth is left out. @internal */
 export const pick = <A>(flavor: Flavor, docker20: A, docker29: A, podman4: A, podman5: A = podman4): A =>
   ({ docker20, docker29, podman4, podman5 })[flavor.id]
 

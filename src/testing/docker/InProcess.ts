@@ -150,7 +150,7 @@ export const makeTransport = (line: Line): TransportService => {
             provider: "docker",
             address,
             detail: `GET /_ping: ${error.message}`,
-            advice: "Look at the faults of the fake engine."
+            advice: "Check the faults of the fake engine."
           })
         )
       )

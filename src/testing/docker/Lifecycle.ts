@@ -269,7 +269,7 @@ const settle = (waiters: Set<(code: number) => void>, code: number): void => {
   }
 }
 
-/** Docker waits 100 ms, then twice as long each time, up to a minute; ten seconds of running begin anew. */
+/** Docker waits 100 ms, then twice as long each time, up to a minute; a run of ten seconds resets it. */
 const restartLater = (engine: Engine, container: Container, ran: number): void => {
   container.backoff = ran > 10_000 || container.backoff === 0 ? 100 : Math.min(container.backoff * 2, 60_000)
   const run = container.run
@@ -331,8 +331,8 @@ export const unpause = (engine: Engine, container: Container): void => {
 export const killForRemoval = (engine: Engine, container: Container): void => {
   const { onTerm } = container.behavior
   if (!engine.flavor.isPodman) return signal(engine, container, "KILL")
-  const obeys = engine.flavor.id === "podman5" && onTerm !== "ignore"
-  exit(engine, container, obeys ? onTerm?.code ?? 0 : 137, true)
+  const exitsOnTerm = engine.flavor.id === "podman5" && onTerm !== "ignore"
+  exit(engine, container, exitsOnTerm ? onTerm?.code ?? 0 : 137, true)
 }
 
 /** Takes a container away, with its anonymous volumes where `withVolumes` is set. @internal */

@@ -79,7 +79,7 @@ export const listen = Effect.fnUntraced(function*(
   })
   const folder = at === "tcp" ? undefined : yield* Effect.acquireRelease(
     Effect.sync(() => fs.mkdtempSync(path.join(os.tmpdir(), "docker-fake-"))),
-    (made) => Effect.sync(() => fs.rmSync(made, { recursive: true, force: true }))
+    (created) => Effect.sync(() => fs.rmSync(created, { recursive: true, force: true }))
   )
   const socketPath = folder === undefined ? "" : path.join(folder, "engine.sock")
   let port = 0

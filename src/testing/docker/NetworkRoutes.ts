@@ -70,7 +70,7 @@ export const addNetwork = (engine: Engine, body: Readonly<Record<string, unknown
     const refusal = refuse.networkNameEmpty()
     if (refusal !== undefined) throw refusal
   }
-  // Docker 20 looks for the name only where it is told to.
+  // Docker 20 checks the name only on request.
   const checks = flavor.id !== "docker20" || body["CheckDuplicate"] === true
   if (checks && engine.networks.some((each) => each.name === name)) throw refuse.networkExists(name)
   if (!["bridge", "macvlan", "ipvlan"].includes(driver)) throw refuse.networkDriver(driver)

@@ -79,10 +79,10 @@ export const seedContainer = (engine: Engine, seed: ContainerSeed): string => {
   }
   const volumes = [...engine.volumes]
   const inner: Engine = { ...engine, containers: [], events: { ...engine.events, publish: () => {} } }
-  const made = create(inner, "seeded", { ...body, NetworkingConfig: {} })
+  const created = create(inner, "seeded", { ...body, NetworkingConfig: {} })
   // A seeded container creates no volume.
   engine.volumes.splice(0, engine.volumes.length, ...volumes)
-  const container: Container = { ...made, body, id: seed.id ?? made.id, name: seed.name }
+  const container: Container = { ...created, body, id: seed.id ?? created.id, name: seed.name }
   const state = seed.state ?? "running"
   container.status = state
   if (state !== "created") {
@@ -120,12 +120,12 @@ export const seedNetwork = (engine: Engine, seed: NetworkSeed): string => {
     networks: seed.subnet === undefined ? engine.networks.filter(({ name }) => name !== seed.name) : [],
     events: { ...engine.events, publish: () => {} }
   }
-  const made = addNetwork(inner, {
+  const created = addNetwork(inner, {
     Name: seed.name,
     Labels: seed.labels ?? {},
     IPAM: { Config: seed.subnet === undefined ? [] : [{ Subnet: seed.subnet }] }
   })
-  const network: Network = { ...made, id: seed.id ?? made.id, name: seed.name }
+  const network: Network = { ...created, id: seed.id ?? created.id, name: seed.name }
   engine.networks.push(network)
   return network.id
 }

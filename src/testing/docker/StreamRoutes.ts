@@ -226,7 +226,7 @@ const startExec: Handler = (engine, call) =>
     return { ...reply(200, "", raw), stream: (sink) => writeOutput(engine, exec, output, finish, sink) }
   })
 
-/** The process goes on where nobody reads its output any more. */
+/** The process goes on after its reader has left. */
 const writeOutput = (
   engine: Engine,
   exec: Exec,

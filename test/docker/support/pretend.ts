@@ -50,7 +50,7 @@ export interface FakeEngine extends Conversation {
   /** Without those that every engine has. */
   readonly networks: ReadonlyArray<Network>
   readonly volumes: ReadonlyArray<Volume>
-  /** Puts something there at once, as somebody else would. */
+  /** Adds something at once, as another client would. */
   readonly add: (world: World) => void
   /** Takes something away at once. */
   readonly vanish: (kind: "container" | "network" | "volume", name: string) => void

@@ -357,7 +357,7 @@ const isSimpler = (difference: string): boolean => simpler.some((pattern) => pat
 
 const replayRecord = Effect.fnUntraced(function*(engine: EngineName, replayed: Replayed, record: Recorded) {
   const steps = record.before ?? []
-  // Nothing else is to lie in the time that is asked about.
+  // Nothing else happens in the requested time.
   if (record.id === "events-past") yield* Effect.sleep(3000)
   // The last step of this one happens while the request waits.
   const isDuring = record.id === "wait-running"
