@@ -144,6 +144,12 @@ describe("reasonOf", () => {
     }
   })
 
+  it("write throttling is RateLimited: the write did not happen, and may be sent again (O26)", () => {
+    const message = "etcd write throttled out after 0.000s: rate: Wait(n=1059) would exceed context deadline"
+    const reason = reasonOf({ code: codes.DEADLINE_EXCEEDED, message, role: "Operator" })
+    assert.deepStrictEqual([reason._tag, reason.isRetryable], ["RateLimited", true])
+  })
+
   it("a role that is too low is told, with the one that is needed", () => {
     const { detail } = reasonOf({ code: codes.PERMISSION_DENIED, message: "insufficient role", role: "Operator" })
     assert.include(detail, "needs the role Operator")
