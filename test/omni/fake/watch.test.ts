@@ -128,8 +128,9 @@ describe("cuts of the fake's watches", () => {
   it.live("all at once, as a server that stops and as one that is killed", () =>
     Effect.gen(function*() {
       const { fake, watch } = yield* stage()
-      const [one, other] = [yield* watch(patches), yield* watch(patches)]
+      const one = yield* watch(patches)
       yield* one.next
+      const other = yield* watch(patches)
       yield* other.next
       assert.strictEqual(yield* fake.openWatches, 2)
       yield* fake.cutWatches
