@@ -25,9 +25,10 @@ import { adopt, type CreateContext } from "./CreateOne.ts"
 import { diff, type DiffOptions, type Item, refusalOf } from "./Diff.ts"
 import { type Engine, PolicyInForce } from "./Engine.ts"
 import { guarded } from "./Guard.ts"
-import { type Look, look, refuseAmbiguous } from "./Look.ts"
+import { kindsOf, type Look, look, refuseAmbiguous } from "./Look.ts"
+import { removeOne } from "./Remove.ts"
 import { makeRun, type Run } from "./Run.ts"
-import { pacing, undo, whatRemains } from "./Undo.ts"
+import { pacing, removalWaves, undo, whatRemains } from "./Undo.ts"
 
 export interface CreateOptions<Read, Write extends Read> {
   readonly name: OperationName
@@ -121,6 +122,44 @@ const undecided = <Read, Write extends Read>(
   )
 }
 
+interface Undone<Read, Write extends Read> {
+  readonly resource: AnyResource<Read, Write>
+  readonly actual: unknown
+}
+
+/** What is left of operations that were undone. It has no owner. */
+const undoneIn = <Read, Write extends Read>(
+  { backend }: Engine<Read, Write>,
+  run: Run,
+  world: Look,
+  decided: ReadonlyMap<string, Fate>
+): ReadonlyArray<Undone<Read, Write>> => {
+  const fates = new Map([...backend.fates?.known?.(world) ?? [], ...decided])
+  return kindsOf<Read, Write>(backend).flatMap((resource) =>
+    world.of<unknown>(resource).flatMap((actual) => {
+      const owner = resource.owner(actual, world)
+      const isUndone = owner?.cluster === run.cluster && owner.operation !== undefined &&
+        fates.get(owner.operation) === "undone"
+      return isUndone ? [{ resource, actual }] : []
+    })
+  )
+}
+
+/** Removes what a roll-back has left half way, in falling order. */
+const removeUndone = <Read, Write extends Read>(
+  { engine: { backend }, run }: CreateContext<Read, Write>,
+  undone: ReadonlyArray<Undone<Read, Write>>
+): Effect.Effect<void, CallFailure> =>
+  Effect.forEach(
+    removalWaves<Read, Write>(backend),
+    (kinds) =>
+      Effect.forEach(undone.filter(({ resource }) => kinds.includes(resource)), ({ actual, resource }) => {
+        const { name } = resource.identity(actual)
+        return removeOne<Read, Write>(backend, resource, actual, run.task({ kind: resource.kind, name }))
+      }, { concurrency: run.policy.concurrency.delete, discard: true }),
+    { discard: true }
+  )
+
 /** How often the plan is made again after a decision about another operation. */
 const adoptionRounds = 5
 
@@ -140,8 +179,10 @@ const adoptedPlan = <Read, Write extends Read>(
       const others = context.adopts && engine.backend.fates !== undefined
         ? undecided(engine, run, planned, fates)
         : []
-      if (others.length === 0 || round === adoptionRounds) return planned
+      const undone = undoneIn(engine, run, planned.world, fates)
+      if ((others.length === 0 && undone.length === 0) || round === adoptionRounds) return planned
       yield* Effect.forEach(others, (operation) => adopt(context, operation), { discard: true })
+      yield* removeUndone(context, undone)
     }
   })
 
