@@ -4,6 +4,8 @@
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import { readlinkSync } from "node:fs"
+import { hostname } from "node:os"
 
 /** Where the process runs, its id, its start in seconds since the epoch, and something random; joined by `/`. */
 export interface Session {
@@ -28,19 +30,22 @@ export const randomWord = (length: number): string =>
     (byte) => alphabet.charAt(byte % alphabet.length)
   ).join("")
 
-const placeOfThisProcess = async (): Promise<string> => {
-  const [os, fs] = await Promise.all([import("node:os"), import("node:fs/promises")])
-  const namespace = await fs.readlink("/proc/self/ns/pid").then((link) => link.replace(/\D/g, ""), () => "")
-  return namespace === "" ? os.hostname() : `${os.hostname()}:${namespace}`
+// It is read without waiting, so that a simulated clock cannot run ahead of it.
+const placeOfThisProcess = (): string => {
+  try {
+    return `${hostname()}:${readlinkSync("/proc/self/ns/pid").replace(/\D/g, "")}`
+  } catch {
+    return hostname()
+  }
 }
 
 const startOfThisProcess = (): number => Math.round(performance.timeOrigin / 1000)
 
-let current: Promise<string> | undefined
+let current: string | undefined
 
-/** The session of this process, made when it is first needed. */
-export const currentSession = (): Promise<string> =>
-  current ??= placeOfThisProcess().then((place) => `${place}/${process.pid}/${startOfThisProcess()}/${randomWord(8)}`)
+/** The session of this process, created when it is first needed. */
+export const currentSession = (): string =>
+  current ??= `${placeOfThisProcess()}/${process.pid}/${startOfThisProcess()}/${randomWord(8)}`
 
 /** Reads a session back from a label; undefined where it is not one. */
 export const parseSession = (text: string): Session | undefined => {
@@ -82,7 +87,7 @@ const exists = (pid: number): boolean => {
 
 /** Whether the process of a session is provably gone. Of another place nothing can be proven. */
 export const isDead = async (session: Session): Promise<boolean> => {
-  if (session.place !== await placeOfThisProcess()) return false
+  if (session.place !== placeOfThisProcess()) return false
   if (!exists(session.pid)) return true
   const start = await startOf(session.pid)
   // The id was given to another process since.
@@ -102,7 +107,7 @@ export interface SessionSourceService {
 export const SessionSource = Context.Reference<SessionSourceService>("kubelayer/internal/SessionSource", {
   defaultValue: () => ({
     randomWord,
-    session: Effect.promise(currentSession),
+    session: Effect.sync(currentSession),
     hasExited: (session) => Effect.promise(() => isDead(session))
   })
 })

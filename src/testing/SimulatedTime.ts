@@ -15,7 +15,6 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Scheduler from "effect/Scheduler"
 import * as TestClock from "effect/testing/TestClock"
-import { currentSession } from "../internal/Session.ts"
 
 const turn = Effect.callback<void>((resume) => {
   const handle = setImmediate(() => resume(Effect.void))
@@ -58,8 +57,6 @@ const counting = (scheduler: Scheduler.Scheduler) => {
 export const simulated = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.scoped(
     Effect.gen(function*() {
-      // The first reader of the session asks the system, and simulated time would not wait for the answer.
-      yield* Effect.promise(currentSession)
       const services = yield* Layer.build(TestClock.layer())
       const testClock = Context.get(services, Clock.Clock) as TestClock.TestClock
       const wakes = new Set<{ readonly at: number }>()

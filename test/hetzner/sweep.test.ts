@@ -9,7 +9,7 @@ import { expectNothing, failure, inventory, onFake, ours, rules, spec, writes } 
 
 /** The session of this process, and those of a dead one here and of one elsewhere. */
 const sessions = Effect.promise(async () => {
-  const living = await currentSession()
+  const living = currentSession()
   const { pid } = spawnSync(process.execPath, ["-e", ""])
   const [place = "", , startedAt = "", nonce = ""] = living.split("/")
   const of = (...parts: ReadonlyArray<string>) => ({ "kubelayer.session": encodeSession(parts.join("/")) })

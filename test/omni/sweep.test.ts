@@ -32,7 +32,7 @@ const world = Effect.gen(function*() {
 
 /** The session of a process of this machine that is gone, and of this one. */
 const sessions = Effect.promise(async () => {
-  const living = await currentSession()
+  const living = currentSession()
   return { living, dead: living.replace(/\/\d+\/\d+\//, "/999999999/1/") }
 })
 
