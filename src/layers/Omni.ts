@@ -87,8 +87,8 @@ export type { UpgradeOptions, WaitOptions } from "../omni/Waits.ts"
  */
 export interface Options extends ConnectionOptions, ClusterDefaults {
   /**
-   * `reversible`, where it is not given: `stopNodes` powers off only machines that Omni can power on again, and the others
-   * are `Unsupported`. `always`: all of them, for who has another way to power them on.
+   * Which machines `stopNodes` powers off. `reversible` (the default): machines with the label of a static infra provider,
+   * which Omni can power on again; the others are `Unsupported`. `always`: all machines; some need a person to power on.
    */
   readonly powerOff?: Power.PowerOff
   /**
@@ -145,8 +145,8 @@ export interface OmniService {
   /** The machines that are in no cluster and are connected. */
   readonly availableMachines: Effect.Effect<ReadonlyArray<AvailableMachine>, ProviderUnavailable | BackendError>
   /**
-   * Waits until the cluster has all machines that it asks for and runs. A timeout is a `RequestTimeout` that says what the
-   * cluster lacks. All who wait for a cluster share one watch.
+   * Waits until the cluster has all machines that it requests and each of them runs. A timeout is a `RequestTimeout` that
+   * names what the cluster lacks. All waits for a cluster share one watch.
    */
   readonly awaitRunning: (
     cluster: string,
@@ -157,7 +157,10 @@ export interface OmniService {
     cluster: string,
     options?: WaitOptions
   ) => Effect.Effect<void, ClusterNotFound | BackendFailure>
-  /** Waits until Talos and Kubernetes have been upgraded to the versions that the cluster asks for, or to those given. */
+  /**
+   * Waits until every machine has the Talos and Kubernetes versions of the cluster, or the given ones, and the cluster is
+   * ready. A timeout names machines with another version.
+   */
   readonly awaitUpgrade: (
     cluster: string,
     options?: UpgradeOptions
@@ -219,7 +222,7 @@ export class Transport
 // Constructors
 // -----------------------------------------------------------------------------
 
-/** What holds for Omni where nobody says otherwise: machines are installed, wiped and rebooted while one waits. */
+/** The defaults of Omni: machines are installed, wiped and rebooted while an operation waits. */
 const backendPolicy: Policy.Overrides = {
   nodeTimeout: { create: "30 minutes", start: "10 minutes", stop: "5 minutes", delete: "15 minutes" },
   cleanupTimeout: "5 minutes"

@@ -150,7 +150,7 @@ const startNode =
         operation.emit({ _tag: "Waiting", subject, reason: "Omni does not see it running yet" }),
         awaitNode(operation, machines, node, (now) =>
           now === undefined || now.state === "deleting"
-            ? failed(new NotFoundError({ detail: "the machine was taken out of the cluster meanwhile" }))
+            ? failed(new NotFoundError({ detail: "the machine was removed from the cluster" }))
             : now.state === "running"
             ? outcome
             : undefined)
@@ -200,7 +200,7 @@ const closingLook = Effect.fnUntraced(function*(
     const now = seen.success.find(({ id }) => id === node.id)
     if (now?.state === "running") continue
     const reason = now === undefined
-      ? new NotFoundError({ detail: "the machine was taken out of the cluster meanwhile" })
+      ? new NotFoundError({ detail: "the machine was removed from the cluster" })
       : new ServerFault({ detail: `it was started but does not run: it is ${now.rawState}` })
     yield* operation.record(subject, new Failed({ error: operation.error(reason, subject) }))
   }

@@ -1,9 +1,9 @@
 /**
- * What has to change for the resources of a server to be those of a template.
+ * Compares the resources of a server with those of a template, and gives the changes. Pure.
  *
- * Pure. Patches are compared by what they say, not by their text, so that another tool's spacing is no difference.
- * Annotations of kubelayer's own are left as they are. What a template does not speak of any more is destroyed, but for
- * what is told of a machine and outlives its cluster: that is released.
+ * Contents are compared by their documents, so that the spacing of another tool is no difference. Annotations of
+ * kubelayer and the lock of a cluster are kept. A resource that the template does not have is destroyed; settings of a
+ * machine that outlive its cluster are released instead.
  */
 import * as Labels from "../Labels.ts"
 import { dotted, visible } from "./Issue.ts"
@@ -24,7 +24,7 @@ export type Actual = { readonly [K in KindName]: ActualOf<K> }[KindName]
 /** One step of a sync. */
 export type Change =
   | { readonly action: "create"; readonly kind: KindName; readonly id: string; readonly expected: Expected }
-  /** It is being torn down already: it has to be gone before it is made anew. */
+  /** It is being torn down; it is created again when it is gone. */
   | { readonly action: "recreate"; readonly kind: KindName; readonly id: string; readonly expected: Expected }
   | {
     readonly action: "update"
@@ -33,7 +33,7 @@ export type Change =
     readonly expected: Expected
     readonly differences: ReadonlyArray<string>
   }
-  /** It is no template's any more, and stays. */
+  /** It stays, and no template manages it any more. */
   | { readonly action: "release"; readonly kind: KindName; readonly id: string }
   | { readonly action: "destroy"; readonly kind: KindName; readonly id: string; readonly labels: Labels.Labels }
 

@@ -51,7 +51,7 @@ export const valueOf = (document: Yaml.Document.Parsed): { readonly value: unkno
   }
 }
 
-/** Where in the text a path of a document begins, or the nearest thing around it that stands in the text. */
+/** The offset of a path of a document in the text, or of the nearest value around it. */
 const offsetOf = (yaml: typeof Yaml, document: Yaml.Document.Parsed, path: Path): number => {
   let node: unknown = document.contents
   let offset = document.contents?.range?.[0] ?? document.range[0]
@@ -130,7 +130,7 @@ const rootOf = (kind: DocumentKind, index: number): Root => {
   }
 }
 
-/** Parses a template. Fails never: what is wrong with the text stands in `issues`. */
+/** Parses a template. It never fails; `issues` has what is wrong with the text. */
 export const parse = Effect.fnUntraced(function*(source: string): Effect.fn.Return<Parsed> {
   const yaml = yield* loadYaml
   const lines = new yaml.LineCounter()
@@ -156,7 +156,7 @@ export const parse = Effect.fnUntraced(function*(source: string): Effect.fn.Retu
     }
     const own: Root = [textual, document.contents?.range?.[0] ?? document.range[0]]
     const read = valueOf(document)
-    // What stands in a broken document is not what was meant, so what would follow from it is not told.
+    // The content of a broken document is not what was meant, so it has no further issues.
     if (isBroken(document)) return
     if ("fault" in read) return add(own, read.fault)
     const { value } = read

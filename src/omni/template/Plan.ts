@@ -1,8 +1,8 @@
 /**
- * What a sync of a template would do, found out without writing anything.
+ * Plans what a sync of a template would change. Writes nothing.
  *
- * A plan fails where a sync would fail before its first write: faults of the template, versions and machines that are
- * not there, ids that are held by others. What would be destroyed stands first.
+ * A plan fails where a sync would fail before its first write: issues of the template, versions and machines that do not
+ * exist or do not fit, patches that the server refuses, ids that something else uses.
  */
 import * as Effect from "effect/Effect"
 import type { InvalidSpec } from "../../ProviderError.ts"
@@ -68,7 +68,7 @@ export interface TemplateChange {
  */
 export interface TemplateChanges {
   readonly cluster: string
-  /** What is destroyed stands first, then what is made, then what is changed. Empty where all is as the template has it. */
+  /** Destroyed resources first, then created, then updated ones. Empty if the cluster is as the template says. */
   readonly changes: ReadonlyArray<TemplateChange>
 }
 

@@ -1,8 +1,8 @@
 /**
- * What has to be true of a server before anything is written to it: versions, machine classes and machines are there.
+ * Checks the changes against a server before anything is written: versions, machines, classes, patches and extensions.
  *
- * Only what the changes need is asked. What is wrong at a place of the template is told at that place; too few machines
- * of a class are told with how many are free, and why the others are not.
+ * It reads only what the changes need. An issue has its place in the template. Too few machines of a class are reported
+ * with how many are free, and why the others are not.
  */
 import * as Effect from "effect/Effect"
 import { failWith } from "../../internal/Method.ts"
@@ -35,7 +35,7 @@ const writesOf = <K extends Expected["kind"]>(changes: ReadonlyArray<Change>, ki
 // What the server can do
 // -----------------------------------------------------------------------------
 
-/** What differs between versions of the server and matters for this template. */
+/** What this server can do, as far as the template needs it. */
 export interface Abilities {
   readonly knowsInstallDisk: boolean
   readonly knowsKernelArgs: boolean
@@ -82,7 +82,7 @@ export const abilities = (
   }, { concurrency: "unbounded" })
 }
 
-/** What the template says and this server cannot. */
+/** Parts of the template that this server cannot do. */
 export const abilityIssues = ({ contents, template }: Loaded, can: Abilities): ReadonlyArray<Issue> => {
   const issues: Array<Issue> = []
   if (!can.knowsPublicDiscovery) {
@@ -172,7 +172,7 @@ const versionIssues = Effect.fnUntraced(function*(
   if (issues.length === 0 && current !== undefined && isKubernetesNew) {
     add("kubernetes", kubernetesStepFault(current.spec.kubernetesVersion, kubernetesVersion))
   }
-  // Of a Talos that does not exist, nobody knows what it takes; but a version that none takes is wrong with any.
+  // The Talos version is unknown, so only a Kubernetes version that no Talos version supports is an issue.
   if (issues.length > 0 && isTalosNew && known.length > 0) {
     const all = [...new Set(known.flatMap(({ kubernetes }) => kubernetes))]
     if (!all.includes(kubernetesVersion) && !issues.some(({ path }) => path[1] === "kubernetes")) {
@@ -417,7 +417,7 @@ const checkCluster = (
   if (current === undefined || changes.length === 0) return Effect.void
   if (current.isTearingDown) {
     return failWith(
-      new Locked({ detail: `cluster ${current.id} is being deleted; it can be made anew when it is gone` })
+      new Locked({ detail: `cluster ${current.id} is being deleted; create it again when it is gone` })
     )
   }
   return Object.hasOwn(current.annotations, Labels.clusterLocked)

@@ -1,8 +1,8 @@
 /**
- * What a server has of the things that a template speaks of.
+ * Reads the resources of a server that a template manages.
  *
- * Only what is a user's is read: a controller's resources, and the nodes that Omni makes for a machine class, are not a
- * template's. What holds an id that the template needs, and is not this cluster's, is told and never changed.
+ * Resources of controllers, and nodes that Omni creates for a machine class, are left out. An id that the template needs
+ * and that something else uses is an issue; the resource is never changed.
  */
 import * as Effect from "effect/Effect"
 import type * as Yaml from "yaml"
@@ -31,7 +31,7 @@ export interface Found {
   readonly actual: ReadonlyArray<Actual>
   /** What holds ids of the template and is not the cluster's. */
   readonly issues: ReadonlyArray<Issue>
-  /** How many nodes each machine set has, also those that Omni made. */
+  /** How many nodes each machine set has, those that Omni created included. */
   readonly nodesIn: ReadonlyMap<string, number>
 }
 
@@ -47,14 +47,14 @@ export const holderOf = (kind: KindName, { labels, owner }: Metadata, cluster: s
   return undefined
 }
 
-const foreign = ({ id, kind, path }: Expected, holder: string): Issue => ({
+const idInUse = ({ id, kind, path }: Expected, holder: string): Issue => ({
   path,
   message: kind === "MachineSetNode"
     ? `machine ${id} is taken by ${holder}`
     : `there is a ${kind} ${id} already, and it is of ${holder}; nothing of it was touched`
 })
 
-/** Reads what there is of a cluster, and of the resources that are asked for. */
+/** Reads the resources of a cluster, and those with an id of the template. */
 export const read = Effect.fnUntraced(function*(
   state: State,
   yaml: typeof Yaml,
@@ -81,9 +81,11 @@ export const read = Effect.fnUntraced(function*(
   ], { concurrency: "unbounded" })
 
   if (clusterResource !== undefined) {
-    const asked = wanted.get(`Cluster/${cluster}`)
+    const expectedThere = wanted.get(`Cluster/${cluster}`)
     if (clusterResource.metadata.owner === "") keep("Cluster", clusterResource as Resource<never>)
-    else if (asked !== undefined) issues.push(foreign(asked, `Omni's own ${clusterResource.metadata.owner}`))
+    else if (expectedThere !== undefined) {
+      issues.push(idInUse(expectedThere, `Omni's own ${clusterResource.metadata.owner}`))
+    }
   }
   const all = lists.flat()
   const nodesIn = new Map<string, number>()
@@ -103,19 +105,22 @@ export const read = Effect.fnUntraced(function*(
       keep(name, resource)
       continue
     }
-    const asked = wanted.get(`${name}/${resource.metadata.id}`)
-    if (asked !== undefined) {
+    const expectedThere = wanted.get(`${name}/${resource.metadata.id}`)
+    if (expectedThere !== undefined) {
       issues.push(
-        foreign(asked, resource.metadata.owner === "" ? "a machine class" : `Omni's own ${resource.metadata.owner}`)
+        idInUse(
+          expectedThere,
+          resource.metadata.owner === "" ? "a machine class" : `Omni's own ${resource.metadata.owner}`
+        )
       )
     }
   }
 
-  // What was not found among the cluster's may still be there, as somebody else's.
-  const told = new Set(issues.map(({ path }) => path))
+  // An id that the cluster does not have may be in use by something else.
+  const reported = new Set(issues.map(({ path }) => path))
   const absent = expected.filter((each) =>
     (labelled as ReadonlyArray<KindName>).includes(each.kind) && !actual.has(`${each.kind}/${each.id}`) &&
-    !told.has(each.path)
+    !reported.has(each.path)
   )
   for (const name of labelled) {
     const wantedOfKind = absent.filter(({ kind }) => kind === name)
@@ -124,8 +129,8 @@ export const read = Effect.fnUntraced(function*(
       const resource = there.get(each.id)
       if (resource === undefined) continue
       const holder = holderOf(name, resource.metadata, cluster)
-      if (holder !== undefined) issues.push(foreign(each, holder))
-      // It was made in this moment.
+      if (holder !== undefined) issues.push(idInUse(each, holder))
+      // It was created in this moment.
       else keep(name, resource)
     }
   }

@@ -1,9 +1,9 @@
 /**
- * Makes the resources of a cluster those of a template: creates, updates, then destroys, in the order of writing.
+ * Changes the resources of a cluster to those of a template: creates, updates, then destroys, in the order of writing.
  *
- * The first error stops it and nothing is rolled back; running it again finishes the job, whatever it was interrupted
- * at. Where somebody else changes the same resources meanwhile, what there is is read anew and compared again. Nothing is
- * changed that is a controller's or another cluster's, and no resource is ever given an owner.
+ * The first error stops it, and nothing is rolled back; running it again finishes the job, wherever it was interrupted.
+ * If something else changes the same resources, they are read and compared again. Resources of controllers and of other
+ * clusters are never changed, and no resource gets an owner.
  */
 import type { Message } from "@bufbuild/protobuf"
 import * as Duration from "effect/Duration"
@@ -35,10 +35,10 @@ import { holderOf } from "./Read.ts"
 import { actualOf, kindOf, messageOf } from "./Specs.ts"
 import { type Expected, type KindName, writeOrder } from "./Translate.ts"
 
-/** How often what others changed meanwhile is read anew, before it is given up. */
+/** How often resources that others change are read and compared again. */
 const rounds = 5
 
-/** What came of one step: it made a difference, it did not have to, or somebody else was faster in another direction. */
+/** The result of one step: it changed something, nothing had to change, or something else changed the resource. */
 type Step = "done" | "nothing" | "moved"
 
 interface Context {
@@ -61,7 +61,7 @@ const plainOf = ({ yaml }: Context, name: KindName, resource: Resource<Message>)
 // One resource
 // -----------------------------------------------------------------------------
 
-/** Whether what is there already is what was to be made. */
+/** Whether a resource that exists is the expected one. */
 const isAsExpected = (context: Context, expected: Expected, resource: Resource<Message>): boolean =>
   holderOf(expected.kind, resource.metadata, context.cluster) === undefined &&
   resource.metadata.phase === "running" &&
@@ -92,7 +92,7 @@ const create = (context: Context, expected: Expected): Effect.Effect<Step, CallF
       isSent = true
       return send
     }
-    // The answer to the first one was lost: it may have been made.
+    // The reply to the first request was lost, so the resource may exist.
     return Effect.flatMap(state.get(kind, expected.id), (found) =>
       found === undefined
         ? send
@@ -243,7 +243,7 @@ const execute = (
   const isOfSets = ({ kind }: Change) => kind === "MachineSet" || kind === "MachineSetNode"
   const destroys = having("destroy")
   const phase = (some: ReadonlyArray<Change>) =>
-    // All of them are told to go before any is waited for: one may wait for another.
+    // All are torn down before the first wait: one may wait for another.
     Effect.andThen(
       inOrder(some, concurrency.delete, ({ id, kind }) =>
         Effect.asVoid(whileThrottled(context)(context.state.teardown(wire(kind), id)))),
@@ -288,7 +288,7 @@ export const sync = Effect.fnUntraced(function*(
   }
   return yield* failWith(
     new Conflict({
-      detail: `somebody else keeps changing cluster ${cluster}; ${rounds} times it was another than planned`
+      detail: `something else keeps changing cluster ${cluster}; its resources moved ${rounds} times after a plan`
     })
   )
 })

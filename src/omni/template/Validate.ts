@@ -1,8 +1,8 @@
 /**
- * What a template means has to hold together: names, versions, machines, patches.
+ * Validates a template without a server: names, versions, machines, patches.
  *
- * Works on a draft, of which any part may be missing, so that its faults come together with those of shape. It needs no
- * server: whether versions, classes and machines exist is asked by `Preflight.ts`.
+ * It works on a draft, of which any part may be missing, so that all issues are reported at once. `Preflight.ts` checks
+ * whether versions, classes and machines exist.
  * Source: Sidero Omni documentation, "Cluster templates".
  */
 import { isClusterName } from "../../Model.ts"
@@ -174,7 +174,7 @@ const checkMachines = (draft: Draft<Template>, add: Add) => {
       if (!checkId(id, at, add)) return
       const other = members.get(id)
       if (other === undefined) members.set(id, { ...placed, at })
-      else add(at, `machine ${id} stands in ${dotted(other.at)} already; a machine is in one set only`)
+      else add(at, `machine ${id} is in ${dotted(other.at)} already; a machine is in one set only`)
     })
   }
   const described = new Set<string>()

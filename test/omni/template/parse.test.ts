@@ -86,7 +86,7 @@ machines: [${machine(1)}, 5]
         "16:5 ControlPlane.machines[1]: \"not-a-uuid\" is not a machine's id (a UUID)",
         `17:5 ControlPlane.machines[2]: machine ${
           machine(1)
-        } stands in controlPlane.machines[0] already; a machine is in one set only`,
+        } is in controlPlane.machines[0] already; a machine is in one set only`,
         "18:1 ControlPlane.machineClass: a set has either `machines` or a `machineClass`, not both",
         "20:1: a document needs a `kind`: Cluster, ControlPlane, Workers, Machine",
         "22:1: a document of a template is a mapping with a `kind`",
@@ -95,7 +95,7 @@ machines: [${machine(1)}, 5]
         "27:1: unknown kind \"KubernetesManifestGroup\"",
         `30:12 Workers.machines[0]: machine ${
           machine(1)
-        } stands in controlPlane.machines[0] already; a machine is in one set only`,
+        } is in controlPlane.machines[0] already; a machine is in one set only`,
         "30:50 Workers.machines[1]: must be text, got 5"
       ])
     }))

@@ -95,7 +95,7 @@ describe("what a template means", () => {
           "controlPlane.machines[1]: Omni writes the ids of machines in lower case: abcdef00-0000-4000-8000-000000000001",
           `workers[2].machines[1]: machine ${
             machine(2)
-          } stands in workers[2].machines[0] already; a machine is in one set only`,
+          } is in workers[2].machines[0] already; a machine is in one set only`,
           "machines[0].install: exactly one of `disk` and `diskSelector` is needed",
           "machines[0].locked: a control plane cannot be locked",
           "machines[1].install: exactly one of `disk` and `diskSelector` is needed",
