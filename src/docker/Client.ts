@@ -30,7 +30,7 @@ import {
   reasonOf,
   type Refusal
 } from "./Errors.ts"
-import { registryAuth, type RegistryOptions } from "./Registry.ts"
+import type { RegistryOptions } from "./Registry.ts"
 import {
   type Answer,
   type CallFailure,
@@ -401,7 +401,10 @@ export const make = Effect.fnUntraced(function*(options: {
       ),
     pullImage: (image) =>
       Stream.unwrap(Effect.flatMap(
-        registryAuth(image, options.registry, options.environment),
+        Effect.flatMap(
+          Effect.promise(() => import("./Registry.ts")),
+          ({ registryAuth }) => registryAuth(image, options.registry, options.environment)
+        ),
         (auth) =>
           openingLines({
             method: "POST",

@@ -12,6 +12,7 @@ import * as Effect from "effect/Effect"
 import { makeAtLarge } from "../internal/AtLarge.ts"
 import { checkNewClusterName } from "../internal/ClusterNames.ts"
 import * as Creation from "../internal/Creation.ts"
+import type { Gate } from "../internal/Gate.ts"
 import { failWith } from "../internal/Method.ts"
 import type { ClusterName } from "../Model.ts"
 import type { Policy } from "../Policy.ts"
@@ -286,7 +287,7 @@ export const createCluster = (options: {
   readonly schemes: ReadonlyArray<Scheme>
   readonly policy: Effect.Effect<Policy>
   readonly defaults: NodeDefaults
-  readonly gate: Creation.Gate
+  readonly gate: Gate
 }): (spec: DockerClusterSpec) => Effect.Effect<OperationReport, CreateFailure> => {
   const { client, defaults, schemes } = options
   const scheme = schemes.length === 1 ? schemes[0] ?? kubelayer : kubelayer

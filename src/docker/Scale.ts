@@ -6,7 +6,7 @@
  */
 import * as Effect from "effect/Effect"
 import { checkClusterName } from "../internal/ClusterNames.ts"
-import type { Gate } from "../internal/Creation.ts"
+import type { Gate } from "../internal/Gate.ts"
 import * as Operation from "../internal/Operation.ts"
 import * as Scaling from "../internal/Scaling.ts"
 import type { ClusterName } from "../Model.ts"

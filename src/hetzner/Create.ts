@@ -13,6 +13,7 @@ import * as Semaphore from "effect/Semaphore"
 import { makeAtLarge } from "../internal/AtLarge.ts"
 import { checkNewClusterName } from "../internal/ClusterNames.ts"
 import * as Creation from "../internal/Creation.ts"
+import type { Gate } from "../internal/Gate.ts"
 import { failWith } from "../internal/Method.ts"
 import { settledError } from "../internal/Operation.ts"
 import type { Made } from "../internal/Rollback.ts"
@@ -59,7 +60,7 @@ import * as Wire from "./Wire.ts"
 export interface Context extends Deleting {
   readonly policy: Effect.Effect<Policy>
   readonly defaults: NodeDefaults
-  readonly gate: Creation.Gate
+  readonly gate: Gate
   readonly shortages: Shortages
 }
 

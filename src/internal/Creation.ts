@@ -7,7 +7,6 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import * as Semaphore from "effect/Semaphore"
 import type { ClusterName } from "../Model.ts"
 import type { Policy } from "../Policy.ts"
 import type { Subject } from "../Progress.ts"
@@ -135,15 +134,3 @@ export const create = (options: {
       )
     )
   })
-
-/** One at a time for each cluster, in this instance. */
-export type Gate = (cluster: ClusterName) => <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-
-export const makeGate = (): Gate => {
-  const gates = new Map<string, Semaphore.Semaphore>()
-  return (cluster) => {
-    const gate = gates.get(cluster) ?? Semaphore.makeUnsafe(1)
-    gates.set(cluster, gate)
-    return gate.withPermits(1)
-  }
-}

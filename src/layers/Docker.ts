@@ -19,7 +19,6 @@ import { type ConnectionOptions, environment } from "../docker/Connection.ts"
 import type { ExecEvent, ExecOptions } from "../docker/Exec.ts"
 import type { LogLine, LogOptions } from "../docker/Logs.ts"
 import { clusters, members } from "../docker/Members.ts"
-import * as Power from "../docker/Power.ts"
 import type { RegistryOptions } from "../docker/Registry.ts"
 import type { AddNodes } from "../docker/Scale.ts"
 import type { SchemeChoice } from "../docker/Scheme.ts"
@@ -27,9 +26,8 @@ import { chosenSchemes, schemeChoices } from "../docker/Schemes.ts"
 import type { DockerClusterSpec, NodeDefaults } from "../docker/Spec.ts"
 import type { Orphan } from "../docker/Sweep.ts"
 import { portMappingsOf, type PublishedPort } from "../docker/Translate.ts"
-import { watchCluster } from "../docker/Watch.ts"
 import { checkClusterName } from "../internal/ClusterNames.ts"
-import { makeGate } from "../internal/Creation.ts"
+import { makeGate } from "../internal/Gate.ts"
 import { makeLayers } from "../internal/Layers.ts"
 import { failWith, method, streamMethod } from "../internal/Method.ts"
 import { restOfCreator } from "../internal/NotPorted.ts"
@@ -181,7 +179,9 @@ export class Docker extends Context.Service<Docker, DockerService>()("kubelayer/
 // Constructors
 // -----------------------------------------------------------------------------
 
-// A program that lists, starts and stops loads nothing of what makes nodes and looks into them.
+// A program loads the parts of the layer that it uses.
+const loadPower = Effect.promise(() => import("../docker/Power.ts"))
+const loadWatch = Effect.promise(() => import("../docker/Watch.ts"))
 const loadCreate = Effect.promise(() => import("../docker/Create.ts"))
 const loadDelete = Effect.promise(() => import("../docker/Delete.ts"))
 const loadScale = Effect.promise(() => import("../docker/Scale.ts"))
@@ -219,10 +219,13 @@ export const make = Effect.fnUntraced(function*(
     ping: client.ping,
     listNodes,
     listAllClusters: clusters(client, schemes),
-    start: Power.start(client, schemes),
-    stop: Power.stop(client, schemes),
+    start: (operation) => Effect.flatMap(loadPower, ({ start }) => start(client, schemes)(operation)),
+    stop: (operation) => Effect.flatMap(loadPower, ({ stop }) => stop(client, schemes)(operation)),
     delete: (operation) => Effect.flatMap(loadDelete, ({ deleteCluster }) => deleteCluster(client, schemes)(operation)),
-    watch: watchCluster({ client, schemes, policy, status })
+    watch: (cluster) =>
+      Stream.unwrap(
+        Effect.map(loadWatch, ({ watchCluster }) => watchCluster({ client, schemes, policy, status })(cluster))
+      )
   })
 
   const context = { client, schemes, policy, defaults: options, gate: makeGate() }
