@@ -176,7 +176,11 @@ export const makeRaw = Effect.fnUntraced(function*(
         ? Effect.asVoid(request(endpoint, { method: "DELETE", path: `/containers/${id}?force=true`, deadlineMillis }))
         : Effect.asVoid(request(endpoint, { method: "POST", path: `/containers/${id}/${how}`, deadlineMillis })).pipe(
           // A node that does not run can be neither paused nor killed, which is as good.
-          Effect.catchIf((error) => error.status === 409, () => Effect.void)
+          // Docker refuses with 409, Podman with 500.
+          Effect.catchIf(
+            (error) => error.status === 409 || /state improper/.test(error.message),
+            () => Effect.void
+          )
         )
   }
 })

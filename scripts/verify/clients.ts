@@ -1,6 +1,6 @@
 /**
- * The clients that others wrote for the Hetzner Cloud, which drive the fake in the unit tests: on CI they are installed,
- * elsewhere they are used where they are.
+ * Programs of others that the unit tests run: clients of the Hetzner Cloud, which drive the fake, and sshd, behind which
+ * an engine is reached. On CI they are installed, elsewhere they are used where they are.
  */
 import * as Effect from "effect/Effect"
 import { existsSync } from "node:fs"
@@ -10,14 +10,16 @@ import type { Outcome, Step } from "./step.ts"
 
 const NEEDS: ReadonlyArray<Need> = [
   { package: "hcloud-cli", present: () => hasCommand("hcloud") },
-  { package: "python3-hcloud", present: () => existsSync("/usr/lib/python3/dist-packages/hcloud/__init__.py") }
+  { package: "python3-hcloud", present: () => existsSync("/usr/lib/python3/dist-packages/hcloud/__init__.py") },
+  { package: "openssh-server", present: () => existsSync("/usr/sbin/sshd") },
+  { package: "openssh-client", present: () => hasCommand("ssh") && hasCommand("ssh-keygen") }
 ]
 
 export const stockClients: Step["run"] = (context) =>
   Effect.gen(function*() {
     const missing = missingOf(NEEDS)
     const outcome = (status: "ok" | "failed", output: string): Outcome => ({ status, output })
-    if (missing.length === 0) return outcome("ok", "hcloud-cli and python3-hcloud are there.")
+    if (missing.length === 0) return outcome("ok", "All are installed.")
     if (!onCi()) return outcome("ok", `${missing.join(" and ")} not installed: their tests are skipped.`)
     const obstacle = whyNotInstalled(missing)
     if (obstacle !== undefined) return outcome("failed", obstacle)

@@ -25,7 +25,13 @@ export const ensureImage = Effect.fnUntraced(function*(
   if (policy !== "always" && (yield* client.imageExists(image))) return
   if (policy === "never") {
     return yield* Effect.fail(
-      operation.error(new NotFoundError({ detail: "the image is not there, and is not to be pulled" }), subject)
+      operation.error(
+        new NotFoundError({
+          detail: "the engine does not have the image, and `pull` is \"never\"",
+          hint: "Pull or import the image, or change `pull`."
+        }),
+        subject
+      )
     )
   }
   yield* operation.schedule([subject])

@@ -7,16 +7,12 @@ import * as Docker from "kubelayer/layers/Docker"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { temporaryFolder } from "./support/Conversation.ts"
-import { ask, engineHost, newCluster } from "./support/engine.ts"
+import { ask, engineHost, isPodman, newCluster } from "./support/engine.ts"
 import { makeHome } from "./support/home.ts"
 import { registry } from "./support/registry.ts"
 
 // A private Podman engine has a network of its own, and another engine may be on another machine.
-const { Components } = await Effect.runPromise(
-  ask<{ readonly Components?: ReadonlyArray<{ readonly Name: string }> }>("GET", "/version")
-)
-const sameLoopback = process.env["KUBELAYER_ENGINE_KIND"] !== "found" &&
-  Components?.some(({ Name }) => Name.includes("Podman")) !== true
+const sameLoopback = process.env["KUBELAYER_ENGINE_KIND"] !== "found" && !(await Effect.runPromise(isPodman))
 
 describe.skipIf(!sameLoopback)("a registry that asks for a login", () => {
   /** Creates a cluster from the image; its nodes cannot start, since the image has no program. Gives the error. */

@@ -118,7 +118,7 @@ describe.concurrent("a node is made", () => {
         Effect.map(inspect(name), (node) => Object.keys(node.NetworkSettings.Networks).toSorted())
       assert.deepStrictEqual(yield* joined(`${c}-control-plane`), [`kubelayer-${c}`])
       assert.deepStrictEqual(yield* joined(`${c}-worker`), [`${c}-storage`, lan, `kubelayer-${c}`].toSorted())
-      const subnets = new Map((yield* networks).map((each) => [each.Name, each.IPAM.Config[0]?.Subnet]))
+      const subnets = new Map((yield* networks).map((each) => [each.Name, each.IPAM.Config?.[0]?.Subnet]))
       assert.strictEqual(subnets.get(`kubelayer-${c}`), "10.198.7.0/28")
       assert.strictEqual(subnets.get(`${c}-storage`), "10.198.7.16/28")
       assert.match(

@@ -111,13 +111,20 @@ export interface Network {
   readonly Options: Labels
   readonly Driver: string
   readonly EnableIPv6: boolean
-  readonly IPAM: { readonly Config: ReadonlyArray<{ readonly Subnet: string }> }
+  /** Null for the networks `none` and `host` of Docker 29. */
+  readonly IPAM: { readonly Config: ReadonlyArray<{ readonly Subnet: string }> | null }
 }
 
 export interface Volume {
   readonly Name: string
   readonly Labels: Labels | null
 }
+
+/** Whether the engine is Podman, which does not repeat every field of a create call in its own terms. */
+export const isPodman: Effect.Effect<boolean, EngineRefused> = Effect.map(
+  ask<{ readonly Components?: ReadonlyArray<{ readonly Name: string }> }>("GET", "/version"),
+  ({ Components = [] }) => Components.some(({ Name }) => Name.includes("Podman"))
+)
 
 export const containers = ask<ReadonlyArray<Container>>("GET", "/containers/json?all=true")
 export const networks = ask<ReadonlyArray<Network>>("GET", "/networks")
