@@ -1,6 +1,5 @@
 /**
- * What a fake Omni was asked: every call in its order, what was against the protocol in them, and the failures that a
- * test has ordered.
+ * The calls that reached a fake Omni, what callers sent against the protocol, and the failures that a test ordered.
  */
 import type { Message } from "@bufbuild/protobuf"
 import { Refusal } from "./Refusal.ts"
@@ -9,27 +8,27 @@ import { Refusal } from "./Refusal.ts"
 export interface OmniCall {
   /** `Get`, `Watch`, `MachinePowerOff`, ... */
   readonly method: string
-  /** The kind of resource without its domain, such as `Clusters`; empty where the call has none. */
+  /** The kind of resource without its domain, such as `Clusters`; empty if the call has none. */
   readonly type: string
-  /** The resource or machine; empty where the call names none. */
+  /** The resource or machine; empty if the call names none. */
   readonly id: string
 }
 
 /** A failure that the next calls get instead of an answer. */
 export interface OrderedFailure {
-  /** Of which method; of every one where it is left out. */
+  /** The method; every method by default. */
   readonly method?: string
   readonly type?: string
-  /** About which resource or machine. */
+  /** The resource or machine; every one by default. */
   readonly id?: string
   /** The gRPC status code. */
   readonly code: number
   readonly message: string
-  /** How often; once where it is left out. */
+  /** How often; once by default. */
   readonly times?: number
-  /** The calls of this kind that pass before it. */
+  /** How many such calls pass before it. */
   readonly after?: number
-  /** The work is done, and only the answer fails. */
+  /** The call is carried out, and only its answer fails. */
   readonly afterwards?: boolean
 }
 
@@ -71,7 +70,7 @@ export const makeCalls = () => {
         violations.push(`${call.method}: an unknown field with the number ${field.no}`)
       }
     },
-    /** Gives how to take the order back. */
+    /** Gives a function that withdraws the failure. */
     order: (failure: OrderedFailure): () => void => {
       const entry: Ordered = { ...failure, left: failure.times ?? 1, passing: failure.after ?? 0 }
       ordered.push(entry)
