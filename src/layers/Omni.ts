@@ -70,7 +70,9 @@ export type {
   Template,
   TemplateCluster,
   TemplateControlPlane,
+  TemplateHealthCheck,
   TemplateMachine,
+  TemplateManifests,
   TemplateWorkers
 } from "../omni/template/Model.ts"
 export type { SyncOptions, TemplateChange, TemplateChanges } from "../omni/template/Plan.ts"
