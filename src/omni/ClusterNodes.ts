@@ -44,11 +44,10 @@ export const getStatus =
         : Option.some(toStatus(cluster, resource, status, nodes, endpoint))
     })
 
-const warned = new Set<string>()
-
-/** The names of all clusters. A name that cannot be referred to is left out, with one warning in this process. */
-export const clusters = (state: State): Effect.Effect<ReadonlyArray<ClusterName>, CallFailure> =>
-  Effect.gen(function*() {
+/** The names of all clusters. A name that cannot be referred to is left out, with one warning for each layer. */
+export const clusters = (state: State): Effect.Effect<ReadonlyArray<ClusterName>, CallFailure> => {
+  const warned = new Set<string>()
+  return Effect.gen(function*() {
     const names: Array<ClusterName> = []
     for (const { metadata: { id } } of yield* state.list(Kinds.Cluster)) {
       if (isClusterName(id)) {
@@ -63,3 +62,4 @@ export const clusters = (state: State): Effect.Effect<ReadonlyArray<ClusterName>
     }
     return names.sort()
   })
+}
