@@ -1,6 +1,6 @@
 /**
  * The one rule by which quickstart, verify, bench and soak get their Docker
- * engine: the one that answers, else a private one where that was asked for.
+ * engine: the one that answers, else a private one where that is requested.
  */
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -94,7 +94,7 @@ const startPrivate = Effect.fnUntraced(function*(
 export const withEngine = Effect.fnUntraced(function*(
   { mode, say = (line) => process.stderr.write(`${line}\n`) }: EngineOptions
 ): Effect.fn.Return<Engine, NoEngineFound | PrivateEngineError, Scope.Scope> {
-  if (mode === "none") return none("No Docker engine, as asked.", { tried: [] })
+  if (mode === "none") return none("No engine, as requested.", { tried: [] })
   if (mode === "private") return yield* startPrivate("as requested", { tried: [] }, say)
   if (mode === "podman") return yield* startPrivate("as requested", { tried: [] }, say, "podman")
 

@@ -10,7 +10,15 @@ import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { ProviderUnavailable } from "../ProviderError.ts"
-import type { SshTarget } from "./Ssh.ts"
+
+/** Where `ssh` connects to. */
+export interface SshTarget {
+  readonly host: string
+  readonly user?: string
+  readonly port?: number
+  /** The socket of the engine on that host, where it is not the default. */
+  readonly socketPath?: string
+}
 
 /** Where an engine listens, as dockerode wants it. `address` is for people and never has credentials. */
 export interface Endpoint {

@@ -6,15 +6,7 @@
  * `cli/connhelper`.
  */
 import type { Duplex } from "node:stream"
-
-/** Where `ssh` connects to. */
-export interface SshTarget {
-  readonly host: string
-  readonly user?: string
-  readonly port?: number
-  /** The socket of the engine on that host, where it is not the default. */
-  readonly socketPath?: string
-}
+import type { SshTarget } from "./Connection.ts"
 
 /** The arguments of `ssh`. `--` keeps a host name from being read as an option. */
 export const sshArguments = ({ host, port, socketPath, user }: SshTarget): ReadonlyArray<string> => [

@@ -87,7 +87,7 @@ export const watchCluster = (options: {
 /** How long the first list waits for the event stream, which usually opens at once. */
 const openingMillis = 1000
 
-/** A stream that lived this long was a good one: the pace of reconnecting starts anew. */
+/** A stream that lived this long was a good one: the pace of reconnecting starts again. */
 const goodLifeMillis = 1000
 
 /**
