@@ -13,7 +13,7 @@ import type { AnyResource, CallFailure, Task } from "../../Resource.ts"
 import * as Operation from "../Operation.ts"
 import { type CreateContext, createOne } from "./CreateOne.ts"
 import { diff, type DiffOptions, type Item } from "./Diff.ts"
-import { guarded } from "./Guard.ts"
+import { guarded, guardedOutcome } from "./Guard.ts"
 import { type Look, look, subjectOf } from "./Look.ts"
 import { pacing } from "./Undo.ts"
 
@@ -162,7 +162,7 @@ const startNodes = <Read, Write extends Read>(
         )
       }
       return Effect.map(
-        guarded("power.start", () => backend.power.start(backend.write, actual, task)),
+        guardedOutcome("power.start", () => backend.power.start(backend.write, actual, task)),
         (outcome) => isNew && outcome._tag === "AlreadyDone" ? done : outcome
       )
     }, {

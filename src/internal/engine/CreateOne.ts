@@ -6,7 +6,7 @@
  * is absent is sent again.
  */
 import * as Effect from "effect/Effect"
-import { Conflict, Locked, NameTaken } from "../../Reason.ts"
+import { Conflict, InvalidResponse, Locked, NameTaken } from "../../Reason.ts"
 import type { AnyResource, CallFailure, Fate, Task } from "../../Resource.ts"
 import { retrying } from "../Retry.ts"
 import { type Created, hasNoReply } from "./Created.ts"
@@ -160,7 +160,10 @@ export const createOne = <Read, Write extends Read>(
   )
 
   const attempt = Effect.gen(function*() {
-    const actual = yield* send
+    const actual: unknown = yield* send
+    if (typeof actual !== "object" || actual === null) {
+      return yield* Effect.fail(task.error(new InvalidResponse({ detail: "`create` of the backend returned nothing" })))
+    }
     if (resource.isCreatedAgain !== true) created.seen(subject)
     const owner = resource.owner(actual, run.world)
     // The backend returned what another operation has created.

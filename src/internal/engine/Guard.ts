@@ -3,9 +3,10 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
 import { InvalidClusterName, InvalidSpec, ProviderUnavailable } from "../../ProviderError.ts"
 import { BackendError, InvalidResponse, RequestTimeout, UnknownError } from "../../Reason.ts"
-import type { CallFailure } from "../../Resource.ts"
+import { Done, Outcome } from "../../Report.ts"
 import { failWith } from "../Method.ts"
 
 const wordsOf = (value: unknown): string =>
@@ -56,11 +57,11 @@ export const guardedRead = <A, E>(
   })
 
 /** The same for a read that returns a list. */
-export const guardedList = <A>(
+export const guardedList = <A, E>(
   member: string,
   limit: Duration.Duration,
-  call: () => Effect.Effect<ReadonlyArray<A>, CallFailure>
-): Effect.Effect<ReadonlyArray<A>, CallFailure> =>
+  call: () => Effect.Effect<ReadonlyArray<A>, E>
+): Effect.Effect<ReadonlyArray<A>, E | BackendError> =>
   Effect.flatMap(
     guardedRead(member, limit, call),
     (list) =>
@@ -69,6 +70,23 @@ export const guardedList = <A>(
         : failWith(new InvalidResponse({ detail: `\`${member}\` of the backend returned no list but ${typeof list}` }))
   )
 
+const isOutcome = Schema.is(Outcome)
+
+/** Calls a member that returns what became of a node; nothing means `Done`. */
+export const guardedOutcome = <E>(
+  member: string,
+  call: () => Effect.Effect<Outcome | void, E>
+): Effect.Effect<Outcome, E | BackendError> =>
+  Effect.flatMap(guarded(member, call), (outcome: unknown) =>
+    outcome === undefined
+      ? Effect.succeed(new Done({}))
+      : isOutcome(outcome)
+      ? Effect.succeed(outcome)
+      : failWith(new InvalidResponse({ detail: `\`${member}\` of the backend returned no outcome` })))
+
 /** Turns what pure members throw into an `UnknownError` of the method. */
 export const withoutDefects = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | BackendError, R> =>
-  Effect.catchDefect(self, (defect) => failWith(new UnknownError({ detail: `a defect: ${wordsOf(defect)}` })))
+  Effect.catchDefect(
+    self,
+    (defect) => failWith(new UnknownError({ detail: `a member of the backend threw: ${wordsOf(defect)}` }))
+  )

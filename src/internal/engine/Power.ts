@@ -16,7 +16,7 @@ import { AlreadyDone, Failed, type Outcome } from "../../Report.ts"
 import type { CallFailure, Task } from "../../Resource.ts"
 import { byRoleThenName, settledError } from "../Operation.ts"
 import type { Engine } from "./Engine.ts"
-import { guarded } from "./Guard.ts"
+import { guarded, guardedOutcome } from "./Guard.ts"
 import { knownClusters, look, type Member, members, refuseAmbiguous } from "./Look.ts"
 import type { Run } from "./Run.ts"
 import { pacing } from "./Undo.ts"
@@ -173,7 +173,7 @@ export const startMembers = <Read, Write extends Read>(
       acted.push(member)
       return member.info.state === "running"
         ? Effect.succeed(alreadyDone)
-        : guarded("power.start", () => power.start(write, member.actual, task))
+        : guardedOutcome("power.start", () => power.start(write, member.actual, task))
     }
     const [first = [], ...later] = waves
     yield* run.wave("start", first, subjectOfMember, act, { later, overlap: power.waitsOverlap === true })
@@ -221,7 +221,7 @@ export const stopMembers = <Read, Write extends Read>(
     member.info.state === "stopped"
       ? Effect.succeed(alreadyDone)
       : Effect.catchIf(
-        guarded("power.stop", () => power.stop(write, member.actual, task)),
+        guardedOutcome("power.stop", () => power.stop(write, member.actual, task)),
         (error) => error._tag === "BackendError" && error.reason._tag === "NotFoundError",
         () => Effect.succeed(alreadyDone)
       )

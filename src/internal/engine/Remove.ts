@@ -2,9 +2,9 @@
  * Removes one thing and waits until it is gone.
  */
 import * as Effect from "effect/Effect"
-import { AlreadyDone, Done, type Outcome, Skipped } from "../../Report.ts"
+import { AlreadyDone, type Outcome, Skipped } from "../../Report.ts"
 import type { AnyResource, CallFailure, Task } from "../../Resource.ts"
-import { guarded } from "./Guard.ts"
+import { guarded, guardedOutcome } from "./Guard.ts"
 import type { AnyBackend } from "./Look.ts"
 
 const isReason = (error: CallFailure, tag: string): boolean =>
@@ -24,8 +24,7 @@ export const removeOne = <Read, Write extends Read>(
   task: Task
 ): Effect.Effect<Outcome, CallFailure> => {
   const { gone } = resource
-  return guarded("remove", () => resource.remove(backend.write, actual, task)).pipe(
-    Effect.map((outcome): Outcome => outcome ?? new Done({})),
+  return guardedOutcome("remove", () => resource.remove(backend.write, actual, task)).pipe(
     Effect.tap((outcome) =>
       gone === undefined || outcome._tag === "Skipped" || outcome._tag === "Unsupported"
         ? Effect.void

@@ -15,6 +15,7 @@ import type { OperationName, Outcome } from "../../Report.ts"
 import type { CallFailure, Mark, Task } from "../../Resource.ts"
 import * as Operation from "../Operation.ts"
 import { BoundToProcess, SessionSource } from "../Session.ts"
+import { withoutDefects } from "./Guard.ts"
 import type { Look } from "./Look.ts"
 
 /** How the requests of an operation are sent. A create replaces it, so that its requests are not aborted. */
@@ -198,7 +199,7 @@ export const makeRun = Effect.fnUntraced(function*(options: {
                 operation.settle(
                   subject,
                   timeout?.(item) ?? policy.nodeTimeout[kind],
-                  Effect.suspend(() => work(item, task(subject, slot)))
+                  withoutDefects(Effect.suspend(() => work(item, task(subject, slot))))
                 ))
             ).pipe(Effect.ensuring(passed))
           },

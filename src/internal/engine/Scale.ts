@@ -16,7 +16,7 @@ import { hasNoReply, makeCreated } from "./Created.ts"
 import { removeMembers } from "./Delete.ts"
 import { diff, type Item, refusalOf } from "./Diff.ts"
 import { type Engine, PolicyInForce } from "./Engine.ts"
-import { guarded, guardedRead } from "./Guard.ts"
+import { guardedOutcome, guardedRead } from "./Guard.ts"
 import { kindsOf, knownClusters, type Look, look, type Member, members, readLimit, refuseAmbiguous } from "./Look.ts"
 import { checkMembers, listMembers, select, startMembers, stopMembers, subjectOfMember } from "./Power.ts"
 import type { Run } from "./Run.ts"
@@ -179,7 +179,7 @@ export const restartNodes = <Read, Write extends Read, E, R>(
         yield* startMembers<Read, Write>(engine, run, now)
       } else {
         yield* run.wave("start", wave.filter(isRunning), subjectOfMember, ({ actual }, task) =>
-          guarded("power.restart", () =>
+          guardedOutcome("power.restart", () =>
             restart(engine.backend.write, actual, task)))
         if (yield* failedAny(run)) {
           return

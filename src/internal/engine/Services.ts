@@ -45,7 +45,7 @@ import { create, createChecked, type CreateOptions, type Planned } from "./Creat
 import { planDelete, remove } from "./Delete.ts"
 import { diff, type Item } from "./Diff.ts"
 import { type Engine, PolicyInForce } from "./Engine.ts"
-import { guarded, guardedRead, withoutDefects } from "./Guard.ts"
+import { guarded, guardedList, guardedRead, withoutDefects } from "./Guard.ts"
 import { type AnyBackend, kindsOf, type Look, look, members, type Reader, readLimit, refuseAmbiguous } from "./Look.ts"
 import { start, stop } from "./Power.ts"
 import { removeOne } from "./Remove.ts"
@@ -238,7 +238,7 @@ const wantsOf = <Read, Write extends Read>(
   world: Look
 ): Effect.Effect<ReadonlyArray<Want<Read, Write>>, InvalidSpec | CallFailure> =>
   PolicyInForce.use((policy) =>
-    guardedRead("desired", readLimit(policy), () => backend.desired(backend.read, spec, world))
+    guardedList("desired", readLimit(policy), () => backend.desired(backend.read, spec, world))
   )
 
 const kindsFor = <Read, Write extends Read>(
