@@ -213,7 +213,6 @@ export const runScript = (effect: Effect.Effect<unknown, unknown>, options: Scri
   const { process } = globalThis
   // A fiber alone does not keep the process alive.
   const keepAlive = setInterval(() => {}, 2 ** 31 - 1)
-  const fiber = Effect.runFork(effect)
   let received: { readonly code: ExitCode; readonly at: number } | undefined
 
   const interrupt = (signal: Signal): void => {
@@ -232,6 +231,8 @@ export const runScript = (effect: Effect.Effect<unknown, unknown>, options: Scri
   }
   process.on("SIGINT", handlers.SIGINT)
   process.on("SIGTERM", handlers.SIGTERM)
+  // The effect runs at once, so a signal may come while this call is still running.
+  const fiber = Effect.runFork(effect)
 
   const end = (code: ExitCode): void => {
     process.exitCode = code
