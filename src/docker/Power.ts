@@ -35,6 +35,22 @@ const orNoNodes = (operation: Operation, found: ReadonlyArray<Member>) =>
 
 const stateOf = (member: Member): string => member.container.State.toLowerCase()
 
+/** Engines name a network that is gone by its id; the container knows its name. */
+const missingNetwork = (operation: Operation, member: Member, error: BackendError): BackendError => {
+  const [, id] = /network (\S+) not found/i.exec(error.reason.detail) ?? []
+  if (id === undefined) return error
+  const networks = Object.entries(member.container.NetworkSettings?.Networks ?? {})
+  const name = networks.find(([, endpoint]) => endpoint?.NetworkID === id)?.[0] ?? networks[0]?.[0] ?? id
+  return operation.error(
+    new NotFoundError({
+      detail: `network ${JSON.stringify(name)} of the node does not exist`,
+      ...(error.reason.status === undefined ? {} : { status: error.reason.status }),
+      hint: "Run createNodes again, which creates the network."
+    }),
+    subjectOf(member)
+  )
+}
+
 /** Starts one container, whatever state it is in. */
 export const startOne = (client: Client, operation: Operation, member: Member): Effect.Effect<Outcome, CallFailure> => {
   const subject = subjectOf(member)
@@ -69,6 +85,10 @@ export const startOne = (client: Client, operation: Operation, member: Member): 
         Effect.catchIf(
           (error) => error instanceof BackendError && isPaused(error.reason),
           () => unpause
+        ),
+        Effect.catchIf(
+          (error): error is BackendError => error instanceof BackendError && error.reason._tag === "NotFoundError",
+          (error) => Effect.fail(missingNetwork(operation, member, error))
         )
       )
   }

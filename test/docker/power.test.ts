@@ -196,4 +196,22 @@ describe("startNodes", () => {
         assert.include(failureIn(report), "log of the node")
       })
   )
+
+  onEach(
+    "names a network that is gone, and says to create it again (D2)",
+    ({ docker, fake, node, send }) =>
+      Effect.gen(function*() {
+        yield* fake.seed.network({ name: "mine" })
+        yield* node("dev-worker", { HostConfig: { NetworkMode: "mine" } })
+        assert.strictEqual(yield* send("/containers/dev-worker/stop?t=1"), 204)
+        const removed = yield* fake.answer({ method: "DELETE", target: "/networks/mine", body: "" })
+        assert.strictEqual(removed._tag === "Reply" ? removed.status : 0, 204)
+        const report = yield* reportOf(docker.provider.startNodes("dev"))
+        assert.deepStrictEqual(outcomes(report), ["dev-worker Failed"])
+        assert.include(failureIn(report), "network \"mine\" of the node does not exist")
+        assert.include(failureIn(report), "createNodes")
+        // Podman does not remove a network that a stopped container uses.
+      }),
+    flavors.filter(({ flavor }) => flavor === "docker")
+  )
 })
