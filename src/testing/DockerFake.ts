@@ -165,6 +165,24 @@ const idOf = (number: number): string => {
   return `${start}${"0".repeat(40)}${start}`
 }
 
+/**
+ * The Docker layer loads its parts with their first use. Simulated time does not wait for that, and would pass the
+ * deadlines of a test, so they are loaded before the test begins.
+ */
+const loadLayer = Effect.promise(() =>
+  Promise.all([
+    import("../docker/Create.ts"),
+    import("../docker/Delete.ts"),
+    import("../docker/Exec.ts"),
+    import("../docker/Logs.ts"),
+    import("../docker/Power.ts"),
+    import("../docker/Registry.ts"),
+    import("../docker/Scale.ts"),
+    import("../docker/Sweep.ts"),
+    import("../docker/Watch.ts")
+  ])
+)
+
 const millisOf = (input: Duration.Input | undefined): number => Duration.toMillis(input ?? 0)
 
 /** The newest version that this library speaks as well. */
@@ -201,6 +219,7 @@ const spoken = ({ apiVersion }: Flavor): string =>
 export const make = Effect.fnUntraced(function*(
   options: Options = {}
 ): Effect.fn.Return<DockerFakeService, never, Scope.Scope> {
+  if (options.listen === "none") yield* loadLayer
   const clock = yield* Clock.Clock
   const fork = yield* FiberSet.makeRuntime<never>()
   const now = () => clock.currentTimeMillisUnsafe()
