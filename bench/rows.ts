@@ -1,6 +1,7 @@
 /** All rows, in the order of the table: those that need an engine, and those that do not. */
 import * as Effect from "effect/Effect"
 import { callRows } from "./calls.ts"
+import { cliRows } from "./cli.ts"
 import { decodeRows } from "./decode.ts"
 import { hetznerRows } from "./hetzner.ts"
 import { hetznerMakingRows } from "./hetznerMaking.ts"
@@ -22,5 +23,6 @@ export const rowsWithoutEngine: ReadonlyArray<Row> = [
   ...hetznerRows,
   ...hetznerMakingRows,
   ...omniRows,
-  ...importRows
+  ...importRows,
+  ...cliRows
 ]

@@ -82,7 +82,7 @@ const body = <Input, M>(
 const clusters = Command.make(
   "clusters",
   { watch: watchFlag },
-  body(() => import("./commands/clusters.ts"), ({ clusters }) => clusters)
+  body(() => import("./commands/light.ts"), ({ clusters }) => clusters)
 ).pipe(
   Command.withAlias("ls"),
   Command.withDescription("List all clusters"),
@@ -95,7 +95,7 @@ const clusters = Command.make(
 const nodes = Command.make(
   "nodes",
   { clusters: clusterArguments("Names of clusters; all clusters where none is given", 0) },
-  body(() => import("./commands/nodes.ts"), ({ nodes }) => nodes)
+  body(() => import("./commands/light.ts"), ({ nodes }) => nodes)
 ).pipe(Command.withDescription("List the nodes of clusters"))
 
 const status = Command.make(
@@ -105,7 +105,7 @@ const status = Command.make(
     exitCode: on("exit-code", "Exit with 8 where the cluster is not ready"),
     watch: watchFlag
   },
-  body(() => import("./commands/status.ts"), ({ status }) => status)
+  body(() => import("./commands/light.ts"), ({ status }) => status)
 ).pipe(
   Command.withDescription("Show a cluster and its nodes"),
   Command.withExamples([{ command: "kubelayer status dev --exit-code", description: "For scripts" }])
@@ -115,7 +115,7 @@ const watch = Command.make(
   "watch",
   { cluster: Argument.optional(clusterArgument) },
   body(
-    () => import("./commands/watch.ts"),
+    () => import("./commands/light.ts"),
     ({ watch }) => ({ cluster }: { readonly cluster: Option.Option<string> }) =>
       watch({ cluster: Option.getOrUndefined(cluster) })
   )
@@ -129,7 +129,7 @@ const get = Command.make(
       Argument.variadic({ min: 1 })
     )
   },
-  body(() => import("./commands/get.ts"), ({ get }) => get)
+  body(() => import("./commands/documents.ts"), ({ get }) => get)
 ).pipe(
   Command.withDescription("Write an existing cluster as a document"),
   Command.withExamples([{
@@ -161,7 +161,7 @@ const create = Command.make(
       Flag.String("kubernetes-version").pipe(Flag.withDescription("Omni: the Kubernetes version"))
     )
   },
-  body(() => import("./commands/create.ts"), ({ create }) => create)
+  body(() => import("./commands/documents.ts"), ({ create }) => create)
 ).pipe(
   Command.withDescription("Create a cluster from flags; `apply` creates it from a document"),
   Command.withExamples([
@@ -179,11 +179,11 @@ const powerFlags = {
   pool: optional(Flag.String("pool").pipe(Flag.withDescription("Only the nodes of this pool")))
 }
 
-const start = Command.make("start", powerFlags, body(() => import("./commands/power.ts"), ({ start }) => start)).pipe(
+const start = Command.make("start", powerFlags, body(() => import("./commands/light.ts"), ({ start }) => start)).pipe(
   Command.withDescription("Start the nodes of clusters, control planes first")
 )
 
-const stop = Command.make("stop", powerFlags, body(() => import("./commands/power.ts"), ({ stop }) => stop)).pipe(
+const stop = Command.make("stop", powerFlags, body(() => import("./commands/light.ts"), ({ stop }) => stop)).pipe(
   Command.withDescription("Stop the nodes of clusters, control planes last")
 )
 
@@ -193,7 +193,7 @@ const restart = Command.make(
     ...powerFlags,
     maxUnavailable: optional(count("max-unavailable", "How many nodes at once; 1 by default", 1))
   },
-  body(() => import("./commands/power.ts"), ({ restart }) => restart)
+  body(() => import("./commands/light.ts"), ({ restart }) => restart)
 ).pipe(Command.withDescription("Restart nodes, one wave at a time"))
 
 const remove = Command.make(
@@ -203,7 +203,7 @@ const remove = Command.make(
     files,
     mustExist: on("must-exist", "Exit with 4 where a cluster does not exist")
   },
-  body(() => import("./commands/delete.ts"), ({ remove }) => remove)
+  body(() => import("./commands/documents.ts"), ({ remove }) => remove)
 ).pipe(
   Command.withAlias("rm"),
   Command.withDescription("Delete clusters and what they own; asks before it deletes")
@@ -212,7 +212,7 @@ const remove = Command.make(
 const plan = Command.make(
   "plan",
   { files, exitCode: on("exit-code", "Exit with 8 where something is to be done") },
-  body(() => import("./commands/plan.ts"), ({ plan }) => plan)
+  body(() => import("./commands/documents.ts"), ({ plan }) => plan)
 ).pipe(
   Command.withAlias("diff"),
   Command.withDescription("Show what `apply` would do"),
@@ -231,7 +231,7 @@ const apply = Command.make(
     ),
     files
   },
-  body(() => import("./commands/apply.ts"), ({ apply }) => apply)
+  body(() => import("./commands/documents.ts"), ({ apply }) => apply)
 ).pipe(
   Command.withDescription("Make clusters what their documents say; asks before it deletes or buys"),
   Command.withExamples([
@@ -246,7 +246,7 @@ const sweep = Command.make(
     olderThan: duration("older-than", "Only what was created longer ago than this", "1 hour"),
     remove: on("remove", "Remove what is listed")
   },
-  body(() => import("./commands/sweep.ts"), ({ sweep }) => sweep)
+  body(() => import("./commands/light.ts"), ({ sweep }) => sweep)
 ).pipe(Command.withDescription("List what processes that are gone have left behind"))
 
 const logs = Command.make(
@@ -260,7 +260,7 @@ const logs = Command.make(
     tail: optional(Flag.Int("tail").pipe(Flag.withDescription("Only the last lines"))),
     timestamps: on("timestamps", "The time before each line")
   },
-  body(() => import("./commands/logs.ts"), ({ logs }) => logs)
+  body(() => import("./commands/light.ts"), ({ logs }) => logs)
 ).pipe(Command.withDescription("Show the log of a node (Docker)"))
 
 const exec = Command.make(
@@ -276,7 +276,7 @@ const exec = Command.make(
     workingDirectory: optional(Flag.String("workdir").pipe(Flag.withDescription("Working directory"))),
     env: pairs("env", "A variable, NAME=value; can be repeated")
   },
-  body(() => import("./commands/exec.ts"), ({ exec }) => exec)
+  body(() => import("./commands/light.ts"), ({ exec }) => exec)
 ).pipe(
   Command.withDescription("Run a command in a node; the exit code is the command's (Docker)"),
   Command.withExamples([{
@@ -290,7 +290,7 @@ const doctor = Command.make("doctor", {}, body(() => import("./commands/doctor.t
     Command.withDescription("Check the backend: connection, versions, credentials, quota, disk, clock, leftovers")
   )
 
-const schema = Command.make("schema", {}, body(() => import("./commands/schema.ts"), ({ schema }) => () => schema))
+const schema = Command.make("schema", {}, body(() => import("./commands/documents.ts"), ({ schema }) => () => schema))
   .pipe(
     Command.withDescription("Write the JSON Schema of documents, for editors")
   )

@@ -2,36 +2,20 @@
  * The columns of clusters, nodes, orphans and outcomes.
  */
 import * as Clock from "effect/Clock"
+import type * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import type { ClusterStatus, NodeInfo } from "../Model.ts"
 import type { OperationReport } from "../Report.ts"
 import { type Color, type Column, printable } from "./Table.ts"
 import { elapsed, shortDuration } from "./Time.ts"
 
-/** Milliseconds since 1970 of a time in a model; undefined where there is none. */
-const millisOf = (time: unknown): number | undefined => {
-  if (typeof time === "string") {
-    const millis = Date.parse(time)
-    return Number.isNaN(millis) ? undefined : millis
-  }
-  if (typeof time === "object" && time !== null && "epochMilliseconds" in time) return Number(time.epochMilliseconds)
-  return undefined
-}
-
 type Now = () => number
 
 /** The time of the clock, at each call. */
 export const currentTime: Effect.Effect<Now> = Effect.map(Clock.Clock, (clock) => () => clock.currentTimeMillisUnsafe())
 
-const age = (time: unknown, now: Now): string => {
-  const millis = millisOf(time)
-  return millis === undefined ? "" : shortDuration(now() - millis)
-}
-
-const oldest = (status: ClusterStatus): number | undefined => {
-  const times = status.nodes.flatMap(({ createdAt }) => millisOf(createdAt) ?? [])
-  return times.length === 0 ? undefined : Math.min(...times)
-}
+const age = (createdAt: DateTime.Utc | undefined, now: Now): string =>
+  createdAt === undefined ? "" : shortDuration(now() - createdAt.epochMilliseconds)
 
 const phaseColor = (status: ClusterStatus): Color | undefined =>
   status.ready ? "green" : status.phase === "stopped" ? "dim" : status.phase === "degraded" ? "red" : "yellow"
@@ -51,10 +35,7 @@ export const clusterColumns = (now: Now): ReadonlyArray<Column<ClusterStatus>> =
   { title: "WORKERS", value: (status) => count(status, "worker") },
   {
     title: "AGE",
-    value: (status) => {
-      const millis = oldest(status)
-      return millis === undefined ? "" : shortDuration(now() - millis)
-    }
+    value: ({ createdAt }) => age(createdAt, now)
   },
   { title: "ENDPOINT", value: ({ endpoint }) => endpoint ?? "", isWide: true }
 ]

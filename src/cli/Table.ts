@@ -17,8 +17,12 @@ const codes: { readonly [C in Color]: number } = { bold: 1, dim: 2, red: 31, gre
 export const colored = (text: string, color: Color | undefined, isOn: boolean): string =>
   isOn && color !== undefined && text !== "" ? `\u001b[${codes[color]}m${text}\u001b[0m` : text
 
+/** Most cells are plain, and a watch draws many of them. */
+const isPlain = /^[ -~]*$/
+
 /** Text from a backend on one line, without anything that moves the cursor. */
-export const printable = (text: string): string => text.replace(/[\p{C}\p{Zl}\p{Zp}]+/gu, " ").trim()
+export const printable = (text: string): string =>
+  isPlain.test(text) ? text.trim() : text.replace(/[\p{C}\p{Zl}\p{Zp}]+/gu, " ").trim()
 
 const isWideCharacter = (code: number): boolean =>
   code >= 0x1100 && (
@@ -29,6 +33,7 @@ const isWideCharacter = (code: number): boolean =>
 
 /** How many cells a text takes. */
 const width = (text: string): number => {
+  if (isPlain.test(text)) return text.length
   let cells = 0
   for (const character of text) {
     if (!/\p{M}/u.test(character)) cells += isWideCharacter(character.codePointAt(0) ?? 0) ? 2 : 1

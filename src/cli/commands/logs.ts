@@ -21,7 +21,7 @@ export interface LogsInput {
 }
 
 /** A node by its cluster and name, or by its name alone. */
-export const findNode = Effect.fnUntraced(function*(connection: Connection, target: ReadonlyArray<string>) {
+const findNode = Effect.fnUntraced(function*(connection: Connection, target: ReadonlyArray<string>) {
   const [first = "", second] = target
   if (second !== undefined) return { cluster: first, node: second }
   const statuses = yield* connection.provider.listAllStatuses

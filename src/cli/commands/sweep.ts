@@ -5,7 +5,6 @@
  */
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import { toJson } from "../../Cluster.ts"
 import type { Orphan } from "../../Provider.ts"
 import { BackendError } from "../../Reason.ts"
 import { exitCodes } from "../../Script.ts"
@@ -30,11 +29,6 @@ const columns: ReadonlyArray<Column<Orphan>> = [
   { title: "WHY", value: ({ why }) => why }
 ]
 
-const json = ({ removed, ...orphan }: Orphan): unknown => ({
-  ...orphan,
-  ...(removed === undefined ? {} : { removed: removed === true ? true : toJson(removed) })
-})
-
 export const sweep = Effect.fnUntraced(function*(input: SweepInput) {
   const { creator, provider } = yield* connect
   const listed = yield* withOperationTimeout(creator.sweep({ olderThan: input.olderThan }))
@@ -47,7 +41,6 @@ export const sweep = Effect.fnUntraced(function*(input: SweepInput) {
     columns,
     rows: orphans,
     name: ({ kind, name }) => `${kind}/${name}`,
-    json,
     none: `no orphans on ${provider.name}`
   })
   if (!input.remove && orphans.length > 0) yield* hint("They were listed only; --remove removes them.")

@@ -9,7 +9,6 @@ import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Equal from "effect/Equal"
 import * as Latch from "effect/Latch"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
@@ -201,6 +200,9 @@ const asOwn = (error: CallFailure): Effect.Effect<never, CallFailure> =>
         : error
     ))
 
+// Every list builds new statuses, so the hashes that `Equal` keeps would never be used again.
+const isSame = (a: ClusterStatus, b: ClusterStatus | undefined): boolean => JSON.stringify(a) === JSON.stringify(b)
+
 export const makeSharedWatch = Effect.fnUntraced(function*(options: {
   readonly backend: string
   readonly changes: Stream.Stream<unknown, CallFailure> | undefined
@@ -220,7 +222,7 @@ export const makeSharedWatch = Effect.fnUntraced(function*(options: {
   const all: SharedWatch["all"] = Stream.unwrap(
     Effect.map(watcher, (next) => Stream.fromPull(Effect.succeed(Effect.map(next, (statuses) => [statuses] as const))))
   ).pipe(
-    Stream.changesWith((a, b) => a.length === b.length && a.every((status, index) => Equal.equals(status, b[index])))
+    Stream.changesWith((a, b) => a.length === b.length && a.every((status, index) => isSame(status, b[index])))
   )
   const one: SharedWatch["one"] = (cluster) =>
     Stream.unwrap(Effect.map(watcher, (list) => {
@@ -243,6 +245,6 @@ export const makeSharedWatch = Effect.fnUntraced(function*(options: {
           )
       })
       return Stream.fromPull(Effect.succeed(Effect.map(next, (status) => [status] as const)))
-    })).pipe(Stream.changes)
+    })).pipe(Stream.changesWith(isSame))
   return { all, one }
 })
