@@ -153,6 +153,8 @@ const messageOf = (error: unknown): string =>
     ? error
     : error instanceof Error
     ? error.message === "" ? error.name : error.message
+    : typeof error === "object" && error !== null && "message" in error && typeof error.message === "string"
+    ? error.message
     : Formatter.format(error)
 
 const textOf = (cause: Cause.Cause<unknown>, stack: boolean): string => {

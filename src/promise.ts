@@ -5,23 +5,9 @@
  * `{ signal, policy, onEvent }` as its last argument. `Option.none` is `undefined`. A promise is rejected with the error
  * of the service (`instanceof` and `_tag` work), and with an `AbortError` after an abort.
  *
- * **Example** (Create a cluster and delete it at the end of the block)
- *
- * ```ts run
- * import { connect } from "kubelayer/promise"
- *
- * await using memory = await connect.memory()
- * await using created = await memory.createNodesScoped({ cluster: "dev", controlPlanes: 1, workers: 1 })
- * console.log(created.value.clusterName, await memory.listAllClusters())
- *
- * const status = await memory.getClusterStatus("dev")
- * console.log(status?.phase)
- * // => dev [ 'dev' ]
- * // => running
- * ```
- *
  * @since 0.2.0
  */
+
 // For `AsyncDisposable`, which a caller's `lib` may lack.
 /// <reference lib="esnext.disposable" preserve="true" />
 import * as Cause from "effect/Cause"
@@ -412,6 +398,21 @@ const createScoped = { createNodesScoped: true } as const
 
 /**
  * Connects to a backend.
+ *
+ * **Example** (Create a cluster and delete it at the end of the block)
+ *
+ * ```ts run
+ * import { connect } from "kubelayer/promise"
+ *
+ * await using memory = await connect.memory()
+ * await using created = await memory.createNodesScoped({ cluster: "dev", controlPlanes: 1, workers: 1 })
+ * console.log(created.value.clusterName, await memory.listAllClusters())
+ *
+ * const status = await memory.getClusterStatus("dev")
+ * console.log(status?.phase)
+ * // => dev [ 'dev' ]
+ * // => running
+ * ```
  *
  * **Example** (Start the nodes of a kind cluster, and stop waiting after a minute)
  *

@@ -40,6 +40,8 @@ interface Place {
 
 const core: Readonly<Record<string, number>> = {
   "src/Reason.ts": 0,
+  // Suggestions of words, which an error makes of the names that it carries.
+  "src/internal/Suggest.ts": 0,
   "src/Model.ts": 1,
   "src/Report.ts": 2,
   "src/ProviderError.ts": 3,
@@ -63,9 +65,10 @@ const placeIn = (paths: ReadonlySet<string>) => {
   const layers = new Set([...paths].flatMap((path) => /^src\/layers\/(\w+)\.ts$/.exec(path)?.[1]?.toLowerCase() ?? []))
   return (path: string): Place | undefined => {
     const [, folder = "", name = ""] = /^src\/(?:(\w+)\/)?(.*)\.ts$/.exec(path) ?? []
-    const level = folder === "" ? core[path] : folders[folder] ?? (layers.has(folder) ? BACKEND : undefined)
+    const level = core[path] ?? folders[folder] ?? (layers.has(folder) ? BACKEND : undefined)
     if (level === undefined) return undefined
-    if (folder === "layers") return { level, backend: name.toLowerCase() }
+    // DockerClient is a second module of the Docker layer.
+    if (folder === "layers") return { level, backend: name.toLowerCase().replace(/client$/, "") }
     return level === BACKEND ? { level, backend: folder } : { level }
   }
 }
