@@ -80,7 +80,8 @@ export interface NodeDefaults {
 }
 
 /**
- * Everything that can be said of a new cluster's containers. Each field that is given replaces the layer's.
+ * The containers of a new cluster. A field that is given here replaces the layer's. The image is a field of `nodes`:
+ * `{ cluster: "dev", controlPlanes: 1, workers: 2, nodes: { image: "kindest/node:v1.34.0" } }`.
  *
  * @category models
  * @since 0.1.0

@@ -93,6 +93,7 @@ export interface Options extends ConnectionOptions, RegistryOptions, NodeDefault
  * @since 0.1.0
  */
 export interface DockerService {
+  /** The methods of every backend, such as `docker.provider.listNodes("dev")`. */
   readonly provider: ProviderService
   readonly creator: NodeCreatorService
   readonly scheme: SchemeChoice
