@@ -17,7 +17,7 @@ import { type Frame, toSvg } from "./record/svg.ts"
 
 const columns = 92
 const rows = 20
-/** A terminal is looked at this often. */
+/** The time between two pictures of the terminal. */
 const frameMillis = 200
 
 const commands = [

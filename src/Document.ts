@@ -76,7 +76,7 @@ const schemas = {
 export const ClusterDocument = Schema.Union([schemas.docker, schemas.hetzner, schemas.omni, schemas.memory])
 
 /**
- * A document as it stands in the text: references to secrets are not resolved.
+ * A document of a text. References to secrets are not resolved.
  *
  * @category models
  * @since 0.2.0

@@ -26,7 +26,7 @@ export interface Address {
   readonly scheme?: string
   readonly host?: string
   readonly context?: string
-  /** What a document says of all its nodes, for backends that take it as options. */
+  /** Fields of a document that the backend takes as options of its layer. */
   readonly defaults?: Readonly<Record<string, unknown>>
 }
 

@@ -16,7 +16,7 @@ interface Candidate {
   readonly description?: string | undefined
 }
 
-/** What is offered at the cursor. Names are asked of the backend. */
+/** What is offered at the cursor. Names are read from the backend. */
 type Offer =
   | { readonly _tag: "Words"; readonly words: ReadonlyArray<Candidate> }
   | { readonly _tag: "Files" }
@@ -29,7 +29,7 @@ const words = (values: ReadonlyArray<string>): Offer => ({ _tag: "Words", words:
 const fileFlags: ReadonlySet<string> = new Set(["file", "user-data"])
 const schemes = ["kubelayer", "kind", "k3d", "talos", "vcluster", "kwok", "auto"]
 
-/** A boolean flag has a negation unless it says otherwise. */
+/** A boolean flag has a negation by default. */
 const negationOf = ({ name, negation, type }: FlagNode): ReadonlyArray<string> =>
   type._tag !== "Boolean" || negation === false ? [] : [`--${negation ?? `no-${name}`}`]
 

@@ -2,7 +2,7 @@
  * Rows that are redrawn in place on a terminal.
  *
  * The cursor is hidden while rows are live, and shown again however the command ends. Rows never wrap: they are cut to
- * the window, and where they are too many the last line says how many are left out.
+ * the window, and the last line counts the rows that do not fit.
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"

@@ -95,7 +95,7 @@ const spending = (plan: Plan.Plan): ReadonlyArray<Plan.PlanStep> =>
     step.action === "create" && (hasPrice(step) || plan.backend === "hetzner" && billedKinds.has(step.kind))
   )
 
-/** What a person is asked before a plan is applied; undefined where nothing is deleted or bought. */
+/** The question before a plan is applied; undefined where nothing is deleted or bought. */
 export const questionOf = (plans: ReadonlyArray<Plan.Plan>): string | undefined => {
   const parts = plans.flatMap((plan) => {
     const deleted = plan.steps.filter(({ action }) => action === "delete").length

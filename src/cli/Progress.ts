@@ -75,14 +75,14 @@ export const withProgress = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effe
 const plain = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R | Screen> =>
   Effect.gen(function*() {
     const screen = yield* Screen
-    const told = new Map<string, string>()
+    const shown = new Map<string, string>()
     return yield* self.pipe(onEvent((event) => {
       if (event._tag !== "Settled" && event._tag !== "Waiting") return Effect.void
       const { kind, name } = event.subject
       const line = `${kind} ${printable(name)}: ${printable(stateOf(event).state)}`
       // A wait is reported again and again.
-      if (told.get(name) === line) return Effect.void
-      told.set(name, line)
+      if (shown.get(name) === line) return Effect.void
+      shown.set(name, line)
       return screen.err(`${line}\n`)
     }))
   })

@@ -29,7 +29,7 @@ interface ListOptions<A> {
   readonly name: (row: A) => string
   /** The encoding of the library where it is not given. */
   readonly json?: (row: A) => unknown
-  /** Said on stderr where there is no row. */
+  /** The hint on stderr where there is no row. */
   readonly none: string
   /** One object instead of a list, with JSON and YAML. */
   readonly isSingle?: boolean

@@ -34,7 +34,7 @@ export interface ScreenService {
   readonly outIsLive: boolean
   readonly outHasColor: boolean
   readonly errHasColor: boolean
-  /** Whether a person can be asked. */
+  /** Whether a person can answer a question. */
   readonly canAsk: boolean
   /** Of the terminal, at this moment; 80 by 24 where there is none. */
   readonly size: () => { readonly columns: number; readonly rows: number }

@@ -30,7 +30,7 @@ export const connect: Effect.Effect<Connection, OpenFailure, CommandContext> = E
   return yield* backends.open(addressOf(settings))
 })
 
-/** The address of the flags, with what a document says in its place. */
+/** The address of the flags, where a document names no other one. */
 export const addressFor = (
   document: Pick<Address, "backend" | "instance" | "scheme" | "defaults">
 ): Effect.Effect<Address, never, Settings> =>

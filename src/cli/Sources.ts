@@ -12,7 +12,7 @@ import { Screen } from "./Screen.ts"
 /** One cluster of a file. */
 export interface Source {
   readonly document: Document.Document
-  /** Where its backend is, as far as the document says. */
+  /** The backend, as far as the document names it. */
   readonly address: Pick<Address, "backend" | "instance" | "scheme" | "defaults">
   /** The spec with its secrets; undefined for a template. */
   readonly spec: Effect.Effect<Document.ResolvedSpec | undefined, InvalidSpec>

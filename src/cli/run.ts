@@ -42,7 +42,7 @@ const parserServices = Layer.mergeAll(
   Layer.succeed(ChildProcessSpawner.ChildProcessSpawner, ChildProcessSpawner.make(() => unused))
 )
 
-/** Help goes to stdout. A wrong command line is said in a line on stderr, without the help. */
+/** Help goes to stdout. A wrong command line is one line on stderr, without the help. */
 const presenter = (screen: ScreenService): CliOutput.Presenter => {
   const formatter = CliOutput.defaultFormatter({ colors: screen.outHasColor, globalFlags: "full" })
   return {
@@ -68,8 +68,8 @@ interface RunOptions {
   readonly backends: BackendsService
 }
 
-/** What else people type for a command. */
-const spoken: { readonly [word in string]?: ReadonlyArray<string> } = {
+/** Words that users of other tools type. */
+const synonyms: { readonly [word in string]?: ReadonlyArray<string> } = {
   version: ["--version"],
   help: ["--help"],
   list: ["clusters"]
@@ -93,7 +93,7 @@ export const run = Effect.fnUntraced(function*(options: RunOptions): Effect.fn.R
   const { backends, screen } = options
   const [first = "", ...rest] = options.args
   if (first === "__complete") return yield* answerShell(rest, options)
-  const args = Object.hasOwn(spoken, first) ? [...spoken[first] ?? [], ...rest] : options.args
+  const args = Object.hasOwn(synonyms, first) ? [...synonyms[first] ?? [], ...rest] : options.args
   const status = { code: 0 }
   return yield* Command.runWith(root, { version: options.version })(args).pipe(
     Effect.as(0),

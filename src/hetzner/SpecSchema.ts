@@ -1,7 +1,7 @@
 /**
  * The Schema of a Hetzner cluster's spec: its type, its validation and its JSON Schema.
  *
- * It checks each field on its own; the project and the catalogue are asked when a plan is made. `userData` is the Schema
+ * It checks each field on its own; the project and the catalogue are read when a plan is created. `userData` is the Schema
  * of the text that a server gets at its first boot: text in a program, a reference in a document.
  */
 import * as Schema from "effect/Schema"

@@ -1,5 +1,5 @@
 /**
- * Reads YAML documents and knows where each value stands in the text.
+ * Reads YAML documents and knows the position of each value in the text.
  *
  * Text from outside is bounded: its size and its aliases. Duplicate keys and tabs are issues. The `yaml`
  * library is loaded when a text is read.

@@ -1,7 +1,7 @@
 /**
  * Turns the issues of a Schema into the issues of an `InvalidSpec`: one plain sentence for each field.
  *
- * A Schema says what it expects by the annotation `expected`, such as "an integer from 1 to 1000". Unknown fields and
+ * The annotation `expected` of a Schema describes a valid value, such as "an integer from 1 to 1000". Unknown fields and
  * unknown words of a fixed list name the nearest known one. Values are quoted only where they cannot be secret.
  */
 import type * as SchemaAST from "effect/SchemaAST"
@@ -115,7 +115,7 @@ export const specIssues = (issue: SchemaIssue.Issue, input: unknown): ReadonlyAr
         return add(path, `unknown field${didYouMean(name, known)}`)
       }
       case "AnyOf": {
-        // Only one member speaks of a value of this type, so its issues say more than the list of all members.
+        // Only one member accepts this type, so its issues are more precise than the list of members.
         const [only, ...others] = current.issues
         if (only !== undefined && others.length === 0) return walk(only, path)
         return add(path, mustBe(current.ast, valueAt(input, path)))

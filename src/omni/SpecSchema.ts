@@ -1,5 +1,5 @@
 /**
- * The Schema of a cluster of Omni machines by counts. A cluster template says more; see `template/Model.ts`.
+ * The Schema of a cluster of Omni machines by counts. A cluster template has more fields.
  */
 import { clusterFields, field, Word } from "../internal/SpecFields.ts"
 

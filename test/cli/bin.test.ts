@@ -47,7 +47,7 @@ describe("the bin", () => {
       assert.deepInclude(yield* ended, { code: 0, stderr: "" })
     })))
 
-  it.live("exits with 1 and says why where the disk is full", () =>
+  it.live("exits with 1 and the reason where the disk is full", () =>
     Effect.gen(function*() {
       const full = yield* end("sh", ["-c", `"${process.execPath}" "${bin}" clusters -o json > /dev/full`], {
         env: memory
@@ -56,7 +56,7 @@ describe("the bin", () => {
       assert.match(full.stderr, /cannot write to stdout: ENOSPC/)
     }))
 
-  it.live("asks nobody where there is no terminal, and exits with 2", () =>
+  it.live("does not read an answer without a terminal, and exits with 2", () =>
     Effect.gen(function*() {
       const { code, stderr, stdout } = yield* kubelayer(["delete", "dev"], { env: memory, input: "y\n" })
       assert.deepInclude({ code, stdout }, { code: 2, stdout: "" })

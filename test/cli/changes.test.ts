@@ -96,7 +96,7 @@ describe("delete", () => {
       assert.isFalse(yield* memory.provider.nodesExist("dev"))
     }))
 
-  it.effect("exits with 2 and deletes nothing where nobody can be asked and -y is missing", () =>
+  it.effect("exits with 2 and deletes nothing without a terminal and without -y", () =>
     Effect.gen(function*() {
       const memory = yield* simulator
       const { code, stderr, stdout } = yield* command(["delete", "dev", "-o", "json"], { backends: onMemory(memory) })
@@ -106,7 +106,7 @@ describe("delete", () => {
       assert.isTrue(yield* memory.provider.nodesExist("dev"))
     }))
 
-  it.effect("says that a cluster does not exist and exits with 0, or with 4 with --must-exist", () =>
+  it.effect("reports that a cluster does not exist and exits with 0, or with 4 with --must-exist", () =>
     Effect.gen(function*() {
       const backends = onMemory(yield* simulator)
       const gone = yield* command(["delete", "nope"], { backends })

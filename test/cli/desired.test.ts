@@ -120,7 +120,7 @@ describe("plan", () => {
 })
 
 describe("apply", () => {
-  it.effect("creates what is missing, and says that nothing is to do when it runs again", () =>
+  it.effect("creates what is missing, and reports that nothing is to do when it runs again", () =>
     Effect.gen(function*() {
       const memory = yield* simulator
       const backends = onMemory(memory)

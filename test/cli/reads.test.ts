@@ -88,7 +88,7 @@ describe("nodes", () => {
       assert.lengthOf(yield* names(), 4)
     }))
 
-  it.effect("exits with 4 where the cluster does not exist, and says so as JSON too", () =>
+  it.effect("exits with 4 where the cluster does not exist, also as JSON", () =>
     Effect.gen(function*() {
       const backends = onMemory(yield* simulator)
       const result = yield* command(["nodes", "nope", "-o", "json"], { backends })
@@ -169,7 +169,7 @@ describe("watch", () => {
 })
 
 describe("a backend that does not answer", () => {
-  it.effect("exits with 3 and says what to do, as text and as JSON", () =>
+  it.effect("exits with 3 and gives advice, as text and as JSON", () =>
     Effect.gen(function*() {
       const memory = yield* simulator
       yield* memory.setAvailable(false)

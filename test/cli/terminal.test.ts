@@ -102,7 +102,7 @@ describe.skipIf(!hasTmux)("at a terminal", () => {
   )
 
   it.live(
-    "Ctrl-C during a create removes what was created, and says so",
+    "Ctrl-C during a create removes what was created",
     () =>
       inTerminal("create new --workers 20", (terminal) =>
         Effect.gen(function*() {

@@ -33,12 +33,14 @@ complete -F _kubelayer kubelayer kl`
 const zsh = `#compdef kubelayer kl
 # Completion of kubelayer and kl for zsh: source <(kubelayer completion zsh), or a file _kubelayer in the fpath
 _kubelayer() {
-  local line
+  local line value
   local -a offered
   for line in "\${(@f)$("\${words[1]}" __complete "\${(@)words[2,CURRENT]}" 2>/dev/null)}"; do
     [[ -z $line ]] && continue
     if [[ $line == :files ]]; then _files; return; fi
-    offered+=("\${\${line%%$'\\t'*}//:/\\\\:}:\${line#*$'\\t'}")
+    value="\${\${line%%$'\\t'*}//:/\\\\:}"
+    [[ $line == *$'\\t'* ]] && value+=":\${line#*$'\\t'}"
+    offered+=("$value")
   done
   (( \${#offered} )) && _describe -V kubelayer offered
 }

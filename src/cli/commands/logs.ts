@@ -1,7 +1,7 @@
 /**
  * Shows the log of a node.
  *
- * A node can be named alone; its cluster is then looked up.
+ * A node can be named without its cluster.
  */
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"

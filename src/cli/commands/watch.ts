@@ -17,7 +17,7 @@ import { table } from "../Table.ts"
 interface View<A> {
   /** The lines of a terminal. */
   readonly lines: (value: A) => ReadonlyArray<string>
-  /** One line for each thing that changed, where nobody watches. */
+  /** One line for each thing that changed, without a terminal. */
   readonly changes: (value: A, before: A | undefined) => ReadonlyArray<string>
 }
 

@@ -1,5 +1,5 @@
 /**
- * One thing that `doctor` looks at, and what it found.
+ * One check of `doctor`, and the parts that all backends share.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -71,7 +71,7 @@ export const leftoverCheck = (connection: Connection): Effect.Effect<ReadonlyArr
             `${orphans.length} of processes that are gone: ${
               orphans.slice(0, 3).map(({ kind, name }) => `${kind} ${name}`).join(", ")
             }${orphans.length > 3 ? ", ..." : ""}`,
-            "Look at them with `kubelayer sweep`, and remove them with `kubelayer sweep --remove`."
+            "List them with `kubelayer sweep`, and remove them with `kubelayer sweep --remove`."
           )
         ]
     ),
@@ -91,7 +91,7 @@ export const clusterCheck = (provider: ProviderService): Effect.Effect<ReadonlyA
         warning(
           "clusters",
           `${count}; not ready: ${ill.map(({ clusterName, phase }) => `${clusterName} (${phase})`).join(", ")}`,
-          "Look at one with `kubelayer status <cluster>`."
+          "Show one with `kubelayer status <cluster>`."
         )
       ]
     }),

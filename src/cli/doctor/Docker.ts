@@ -1,5 +1,5 @@
 /**
- * What `doctor` looks at on Docker: which engine, its version, memory, disk and clock.
+ * The checks of `doctor` on Docker: which engine, its version, memory, disk and clock.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"

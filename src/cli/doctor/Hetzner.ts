@@ -1,5 +1,5 @@
 /**
- * What `doctor` looks at on Hetzner: the token and what it may do, the quota of requests, and the clock.
+ * The checks of `doctor` on Hetzner: the token and what it may do, the quota of requests, and the clock.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"

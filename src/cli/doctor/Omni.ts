@@ -1,6 +1,5 @@
 /**
- * What `doctor` looks at on Omni: the service account's key and its expiry, the connection, and the machines that are
- * free.
+ * The checks of `doctor` on Omni: the service account's key and its expiry, the connection, and the free machines.
  */
 import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
