@@ -166,6 +166,23 @@ const checkFences = Effect.fnUntraced(function*(project: string) {
   return yield* say(`${fences.length} fences of the documents compiled, ${runnable.length} of them run`)
 })
 
+/** The command of the installed package, on the simulation. */
+const checkCommand = Effect.fnUntraced(function*(project: string) {
+  for (const name of ["kubelayer", "kl"]) {
+    const { stdout } = yield* runOrFail(join(project, "node_modules/.bin", name), [
+      "-b",
+      "memory",
+      "clusters",
+      "-o",
+      "name"
+    ], {
+      cwd: project
+    })
+    if (stdout !== "dev\n") return yield* new SmokeFailed({ message: `${name} printed ${JSON.stringify(stdout)}` })
+  }
+  return yield* say("the command lists the simulated cluster")
+})
+
 const smoke = Effect.gen(function*() {
   const project = yield* temporaryDirectory("smoke")
   const given = process.argv[2]
@@ -173,6 +190,7 @@ const smoke = Effect.gen(function*() {
   yield* install(project, tarball)
   yield* say(`${basename(tarball)} installed beside effect`)
   yield* checkImports(project)
+  yield* checkCommand(project)
   yield* checkExamples(project)
   yield* checkFences(project)
   yield* checkTarball(project, tarball)
