@@ -455,4 +455,19 @@ export interface Backend<
     nodes: ReadonlyArray<Node>,
     task: Task
   ) => Effect.Effect<Outcome | void, CallFailure>
+  /**
+   * Waits until a cluster is ready, where the backend itself decides that. It runs after everything of a create exists,
+   * within the deadline of a create. `settled` gets each node of the cluster that runs; a machine that the backend has
+   * allocated on its own is in the report by that.
+   */
+  readonly awaitCluster?: (
+    read: Read,
+    task: Task,
+    settled: (node: Node) => Effect.Effect<void>
+  ) => Effect.Effect<void, CallFailure>
+  /**
+   * What keeps the nodes of a cluster from settling. It is added to the error of a node, resource or cluster that is past
+   * its deadline.
+   */
+  readonly explain?: (read: Read, cluster: ClusterName) => Effect.Effect<string, CallFailure>
 }

@@ -43,8 +43,8 @@ export interface Operation {
   readonly outcomeOf: (subject: Subject) => Outcome | undefined
   /** Removes a subject that turned out to be no part of the operation. */
   readonly forget: (subject: Subject) => Effect.Effect<void>
-  /** Says which id a subject turned out to have. */
-  readonly identify: (subject: Subject, id: string) => Effect.Effect<void>
+  /** Says which id a subject turned out to have, and which name where it is another one. */
+  readonly identify: (subject: Subject, id: string, name?: string) => Effect.Effect<void>
   /** Adds a failure that concerns no single subject. */
   readonly fail: (error: BackendError | ProviderUnavailable) => Effect.Effect<void>
   /** Adds to what was decided for a subject. It stands in the report beside the outcome. */
@@ -92,8 +92,10 @@ export const make = Effect.fnUntraced(function*(options: {
   readonly name: OperationName
   readonly clusterName: ClusterName
   readonly policy: Policy
+  /** What is added to the error of a subject that is past its deadline. */
+  readonly explain?: Effect.Effect<string> | undefined
 }): Effect.fn.Return<Operation> {
-  const { clusterName, name, policy, provider } = options
+  const { clusterName, explain = Effect.succeed(""), name, policy, provider } = options
   const sink = yield* Progress
   const startedAt = yield* wholeMillis
   const entries = new Map<string, Entry>()
@@ -148,15 +150,18 @@ export const make = Effect.fnUntraced(function*(options: {
         Effect.timeoutOrElse({
           duration: timeout,
           orElse: () =>
-            Effect.fail(
-              error(
-                new RequestTimeout({
-                  detail: `not settled within its deadline of ${Duration.format(timeout)}`,
-                  durationMillis: Math.round(Duration.toMillis(timeout))
-                }),
-                subject
-              )
-            )
+            Effect.flatMap(explain, (why) =>
+              Effect.fail(
+                error(
+                  new RequestTimeout({
+                    detail: `not settled within its deadline of ${Duration.format(timeout)}${
+                      why === "" ? "" : `: ${why}`
+                    }`,
+                    durationMillis: Math.round(Duration.toMillis(timeout))
+                  }),
+                  subject
+                )
+              ))
         }),
         Effect.catch((failure) => Effect.succeed(new Failed({ error: settledError({ error }, subject, failure) })))
       )
@@ -200,10 +205,10 @@ export const make = Effect.fnUntraced(function*(options: {
     record,
     outcomeOf: (subject) => entries.get(key(subject))?.outcome,
     forget: (subject) => Effect.sync(() => void entries.delete(key(subject))),
-    identify: (subject, id) =>
+    identify: (subject, id, name = subject.name) =>
       Effect.sync(() => {
         const entry = entries.get(key(subject))
-        if (entry !== undefined) entries.set(key(subject), { ...entry, subject: { ...entry.subject, id } })
+        if (entry !== undefined) entries.set(key(subject), { ...entry, subject: { ...entry.subject, id, name } })
       }),
     fail: (failure) =>
       Effect.sync(() => {

@@ -221,8 +221,8 @@ export const carryOut = <Read, Write extends Read>(
     for (const found of present) {
       const subject = subjectOfItem(found.item)
       const outcome = run.operation.outcomeOf(subject)
-      const { id } = subjectOf(found.item.resource, found.actual)
-      if (outcome !== undefined && id !== undefined) yield* run.operation.identify(subject, id)
+      const { id, name } = subjectOf(found.item.resource, found.actual)
+      if (outcome !== undefined && id !== undefined) yield* run.operation.identify(subject, id, name)
     }
     if (backend.power.beforeFinalCheck !== undefined && !(yield* hasFailed(context))) {
       const started = present.filter(({ isNew, item }) => isNew && isNodeItem(context, item)).map(({ actual }) =>

@@ -15,7 +15,7 @@ import type { ClusterName } from "../../Model.ts"
 import type { InvalidPlan, PlanAction, StalePlan } from "../../Plan.ts"
 import { type InvalidSpec, type Leftover, NodesNotCreated, OperationTimeout } from "../../ProviderError.ts"
 import { Conflict, type Reason } from "../../Reason.ts"
-import type { OperationName, OperationReport } from "../../Report.ts"
+import { AlreadyDone, Done, type OperationName, type OperationReport } from "../../Report.ts"
 import type { AnyResource, CallFailure, Fate, Want } from "../../Resource.ts"
 import { failWith } from "../Method.ts"
 import * as Operation from "../Operation.ts"
@@ -25,7 +25,7 @@ import { adopt, type CreateContext } from "./CreateOne.ts"
 import { diff, type DiffOptions, type Item, refusalOf } from "./Diff.ts"
 import { type Engine, PolicyInForce } from "./Engine.ts"
 import { guarded } from "./Guard.ts"
-import { kindsOf, type Look, look, refuseAmbiguous } from "./Look.ts"
+import { explains, kindsOf, type Look, look, ofCluster, refuseAmbiguous, subjectOf } from "./Look.ts"
 import { removeOne } from "./Remove.ts"
 import { makeRun, type Run } from "./Run.ts"
 import { pacing, removalWaves, undo, whatRemains } from "./Undo.ts"
@@ -233,6 +233,35 @@ const claim = <Read, Write extends Read>(
     { concurrency: run.policy.concurrency.create, discard: true }
   )
 
+/** Waits until the cluster is ready, where the backend decides that. Nodes that no step has are recorded as they run. */
+const awaitReady = <Read, Write extends Read>(
+  { engine: { backend }, run }: CreateContext<Read, Write>,
+  before: Look,
+  present: ReadonlyArray<unknown>
+): Effect.Effect<void> => {
+  const { awaitCluster } = backend
+  if (awaitCluster === undefined) return Effect.void
+  const { cluster, operation, policy } = run
+  const idOf = (node: unknown) => subjectOf(backend.node, node).id
+  const planned = new Set(present.map(idOf))
+  const known = new Set(ofCluster(backend.node, cluster, before).map(idOf))
+  const subject = { kind: "cluster", name: cluster } as const
+  return Effect.asVoid(operation.settle(
+    subject,
+    policy.nodeTimeout.create,
+    Effect.as(
+      guarded("awaitCluster", () =>
+        awaitCluster(backend.read, run.task(subject), (node) => {
+          const found = subjectOf(backend.node, node)
+          return planned.has(found.id) || operation.outcomeOf(found) !== undefined
+            ? Effect.void
+            : operation.record(found, known.has(found.id) ? new AlreadyDone({}) : new Done({}))
+        })),
+      undefined
+    )
+  ))
+}
+
 /** How many times other names are tried for nodes of an add. */
 const addRounds = 20
 
@@ -249,8 +278,10 @@ const carryOutAll = <Read, Write extends Read>(
     let items = planned.items.filter(isWanted)
     const all = [...items]
     const taken = new Set<string>()
+    const nodes: Array<unknown> = []
     for (let round = 0;; round++) {
-      const { passedOver } = yield* carryOut<Read, Write>(context, items)
+      const { passedOver, present } = yield* carryOut<Read, Write>(context, items)
+      nodes.push(...present.flatMap(({ actual, item }) => item.resource === backend.node ? [actual] : []))
       if (passedOver.length === 0 || options.adds === undefined) break
       for (const { step } of passedOver) taken.add(step.name)
       if (round === addRounds) {
@@ -266,8 +297,9 @@ const carryOutAll = <Read, Write extends Read>(
       for (const item of passedOver) all.splice(all.indexOf(item), 1)
       all.push(...items)
     }
-    const report = yield* run.operation.report
-    if (report.isFailure) return
+    if ((yield* run.operation.report).isFailure) return
+    yield* awaitReady(context, planned.world, nodes)
+    if ((yield* run.operation.report).isFailure) return
     if (!run.hasSent) return
     const world = yield* finalCheck<Read, Write>(context, all, { ...options.diff, cluster: options.cluster })
     if ((yield* run.operation.report).isFailure) return
@@ -299,7 +331,8 @@ export const createChecked = <Read, Write extends Read>(
       policy,
       world: emptyLook,
       creates: true,
-      added: options.adds !== undefined
+      added: options.adds !== undefined,
+      ...explains<Read, Write>(backend)
     })
     const created = yield* makeCreated(backend.mayStillHappen ?? hasNoReply)
     run.sender = created.send

@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import type { ClusterName, NodeInfo } from "../../Model.ts"
 import { makePlan, type Plan, PlanStep } from "../../Plan.ts"
 import type { Policy } from "../../Policy.ts"
-import { Done, Skipped } from "../../Report.ts"
+import { Done, Failed, Skipped } from "../../Report.ts"
 import type { AnyResource, CallFailure, World } from "../../Resource.ts"
 import { byName, byRoleThenName } from "../Operation.ts"
 import type { Engine } from "./Engine.ts"
@@ -139,7 +139,11 @@ export const remove = <Read, Write extends Read>(
     let nodes = yield* listMembers<Read, Write>(engine, run)
     const first = run.world
     const seen = new Map(nodes.map((member) => [member.info.id, member]))
-    if (backend.deleteCluster !== undefined) nodes = yield* onServer<Read, Write>(engine, run, nodes)
+    if (backend.deleteCluster !== undefined) {
+      const left = yield* onServer<Read, Write>(engine, run, nodes)
+      if (left === undefined) return
+      nodes = left
+    }
     const rest = Effect.gen(function*() {
       // Nodes that the operation could not delete keep what they use.
       const world = yield* look<Read, Write>(backend, policy, kinds, cluster, first)
@@ -178,12 +182,12 @@ export const remove = <Read, Write extends Read>(
     yield* forgetFates(engine, run, [first, world])
   })
 
-/** Deletes the cluster on the server. Returns the nodes that are left. */
+/** Deletes the cluster on the server. Returns the nodes that are left; undefined where nothing more may be removed. */
 const onServer = <Read, Write extends Read>(
   engine: Engine<Read, Write>,
   run: Run,
   nodes: ReadonlyArray<Member>
-): Effect.Effect<ReadonlyArray<Member>, CallFailure> =>
+): Effect.Effect<ReadonlyArray<Member> | undefined, CallFailure> =>
   Effect.gen(function*() {
     const { deleteCluster, write } = engine.backend
     const { operation, policy } = run
@@ -199,11 +203,19 @@ const onServer = <Read, Write extends Read>(
           done ?? undefined
       )
     )
-    if (outcome?._tag === "Failed") return []
+    if (outcome?._tag === "Failed") {
+      // What is left of a cluster that could not be deleted is still the server's to remove.
+      for (const member of nodes) {
+        const node = subjectOfMember(member)
+        if (operation.outcomeOf(node) !== undefined) continue
+        yield* operation.record(node, new Failed({ error: operation.error(outcome.error.reason, node) }))
+      }
+      return undefined
+    }
     const left = yield* Effect.result(listMembers<Read, Write>(engine, run))
     if (left._tag === "Failure") {
       yield* operation.fail(asOperationError(run, left.failure))
-      return []
+      return undefined
     }
     const still = new Set(left.success.map(({ info }) => info.id))
     for (const member of nodes) {

@@ -116,6 +116,12 @@ export const ofCluster = <Read, Write extends Read>(
 ): ReadonlyArray<unknown> =>
   world.of<unknown>(resource).filter((actual) => resource.owner(actual, world)?.cluster === cluster)
 
+/** What an operation adds to errors of deadlines. */
+export const explains = <Read, Write extends Read>(backend: Reader<Read, Write>) => {
+  const { explain, read } = backend
+  return explain === undefined ? {} : { explain: (cluster: ClusterName) => explain(read, cluster) }
+}
+
 /** Fails where the backend says that nothing may be done with the cluster. */
 export const refuseAmbiguous = <Read, Write extends Read>(
   backend: Reader<Read, Write>,

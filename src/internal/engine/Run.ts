@@ -2,7 +2,7 @@
  * One run of an operation: the tasks that members of a backend get, and the waves in which they run.
  */
 import * as Deferred from "effect/Deferred"
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Latch from "effect/Latch"
@@ -16,6 +16,7 @@ import type { CallFailure, Mark, Task } from "../../Resource.ts"
 import * as Operation from "../Operation.ts"
 import { BoundToProcess, SessionSource } from "../Session.ts"
 import { withoutDefects } from "./Guard.ts"
+import { guarded } from "./Guard.ts"
 import type { Look } from "./Look.ts"
 
 /** How the requests of an operation are sent. A create replaces it, so that its requests are not aborted. */
@@ -101,6 +102,23 @@ const makeCountdown = (count: number) => {
   }
 }
 
+/** How long an explanation is used again, since nodes of a wave reach their deadlines at the same time. */
+const explainedFor = Duration.seconds(1)
+
+/** An explanation that never fails and takes no longer than a request. Nodes that are late at the same time share it. */
+const explanation = (
+  explain: (cluster: ClusterName) => Effect.Effect<string, CallFailure>,
+  cluster: ClusterName,
+  { requestTimeout }: Policy
+): Effect.Effect<Effect.Effect<string>> =>
+  Effect.cachedWithTTL(
+    guarded("explain", () => explain(cluster)).pipe(
+      Effect.timeoutOrElse({ duration: requestTimeout, orElse: () => Effect.succeed("") }),
+      Effect.orElseSucceed(() => "")
+    ),
+    explainedFor
+  )
+
 /** Starts a run. Its scope is that of the values that tasks make once. */
 export const makeRun = Effect.fnUntraced(function*(options: {
   readonly provider: string
@@ -111,10 +129,16 @@ export const makeRun = Effect.fnUntraced(function*(options: {
   /** Whether it creates things, which then carry its marks. */
   readonly creates?: boolean
   readonly added?: boolean
+  /** What keeps nodes of the cluster from settling, for errors of deadlines. */
+  readonly explain?: (cluster: ClusterName) => Effect.Effect<string, CallFailure>
 }): Effect.fn.Return<Run, never, Scope.Scope> {
   const { cluster, policy } = options
   const scope = yield* Effect.scope
-  const operation = yield* Operation.make({ ...options, clusterName: cluster })
+  const operation = yield* Operation.make({
+    ...options,
+    clusterName: cluster,
+    explain: options.explain === undefined ? undefined : yield* explanation(options.explain, cluster, policy)
+  })
   const source = yield* SessionSource
   const mark: Mark = {
     operation: source.randomWord(16),

@@ -46,7 +46,7 @@ import { planDelete, remove } from "./Delete.ts"
 import { diff, type Item } from "./Diff.ts"
 import { type Engine, PolicyInForce } from "./Engine.ts"
 import { guarded, guardedList, guardedRead, withoutDefects } from "./Guard.ts"
-import { type AnyBackend, kindsOf, type Look, look, members, type Reader, readLimit, refuseAmbiguous } from "./Look.ts"
+import { type AnyBackend, explains, kindsOf, type Look, look, members, type Reader, readLimit, refuseAmbiguous } from "./Look.ts"
 import { start, stop } from "./Power.ts"
 import { removeOne } from "./Remove.ts"
 import { makeRun, type Run } from "./Run.ts"
@@ -78,7 +78,15 @@ const operate = <Read, Write extends Read, E, R>(
   Effect.scoped(Effect.gen(function*() {
     const policy = yield* PolicyInForce
     const world = yield* look<Read, Write>(backend, policy, [], undefined)
-    const run = yield* makeRun({ provider: backend.backend, name, cluster, policy, world, creates })
+    const run = yield* makeRun({
+      provider: backend.backend,
+      name,
+      cluster,
+      policy,
+      world,
+      creates,
+      ...explains<Read, Write>(backend)
+    })
     yield* Operation.bounded(run.operation)(body(run))
     const report = yield* run.operation.report
     if (report.isFailure) return yield* new NodesFailed({ report })
@@ -179,8 +187,10 @@ export const makeProvider = <Read, Write extends Read>(engine: Engine<Read, Writ
       undefined,
       Effect.gen(function*() {
         const policy = yield* PolicyInForce
-        if (backend.clusters !== undefined) return (yield* statuses).map(({ clusterName }) => clusterName)
         const { clusterNames } = backend
+        if (clusterNames === undefined && backend.clusters !== undefined) {
+          return (yield* statuses).map(({ clusterName }) => clusterName)
+        }
         return yield* checked(
           clusterNames === undefined
             ? namesIn(backend, yield* look<Read, Write>(backend, policy, [backend.node], undefined))
