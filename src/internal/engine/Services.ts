@@ -46,7 +46,17 @@ import { planDelete, remove } from "./Delete.ts"
 import { diff, type Item } from "./Diff.ts"
 import { type Engine, PolicyInForce } from "./Engine.ts"
 import { guarded, guardedList, guardedRead, withoutDefects } from "./Guard.ts"
-import { type AnyBackend, explains, kindsOf, type Look, look, members, type Reader, readLimit, refuseAmbiguous } from "./Look.ts"
+import {
+  type AnyBackend,
+  explains,
+  kindsOf,
+  type Look,
+  look,
+  members,
+  type Reader,
+  readLimit,
+  refuseAmbiguous
+} from "./Look.ts"
 import { start, stop } from "./Power.ts"
 import { removeOne } from "./Remove.ts"
 import { makeRun, type Run } from "./Run.ts"
