@@ -14,6 +14,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { NodeRole, NodeState } from "../Model.ts"
+import type { NodeCreatorService, ProviderService } from "../Provider.ts"
 
 /**
  * The harness could not do what a law asked of it. The law is then reported as failed, with the harness named.
@@ -155,6 +156,21 @@ export interface HarnessAbilities {
   readonly addLeftovers: (cluster: string) => Effect.Effect<void, HarnessError, Scope.Scope>
   /** `leftovers`: what there is of a cluster beside its nodes, one line each that ends with its name, sorted. */
   readonly leftovers: (cluster: string) => Effect.Effect<ReadonlyArray<string>, HarnessError>
+  /** `detach`: takes something from the node that belongs to its spec, such as its connection to the cluster's network. */
+  readonly detach: (node: TrueNode) => Effect.Effect<void, HarnessError>
+  /** `detach`: what the nodes of a cluster are attached to, one line each, sorted. */
+  readonly attachments: (cluster: string) => Effect.Effect<ReadonlyArray<string>, HarnessError>
+  /** `second`: the services of another client of the same backend, which shares nothing with the layer under test. */
+  readonly second: Effect.Effect<
+    { readonly provider: ProviderService; readonly creator: NodeCreatorService },
+    HarnessError,
+    Scope.Scope
+  >
+  /**
+   * `orphans`: adds nodes or resources of a cluster that a process created for a scope and that has exited since. Gives
+   * their names. They are removed with the cluster's name.
+   */
+  readonly addOrphans: (cluster: string) => Effect.Effect<ReadonlyArray<string>, HarnessError, Scope.Scope>
   /** `secrets`: the credentials that the layer under test was given, in the clear. */
   readonly secrets: Effect.Effect<ReadonlyArray<string>, HarnessError>
 }
@@ -238,6 +254,10 @@ export const make = (base: HarnessBase, abilities: Partial<HarnessAbilities> = {
   holdName: () => missing("holdName"),
   addLeftovers: () => missing("addLeftovers"),
   leftovers: () => missing("leftovers"),
+  detach: () => missing("detach"),
+  attachments: () => missing("attachments"),
+  second: missing("second"),
+  addOrphans: () => missing("addOrphans"),
   secrets: missing("secrets"),
   ...abilities,
   ...base

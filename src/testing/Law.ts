@@ -40,6 +40,14 @@ export const capabilities = {
   helpers: "seed load balancers and helpers",
   secrets: "tell which credentials the layer was given",
   create: "make nodes through NodeCreator",
+  plan: "plan and apply through NodeCreator",
+  scale: "add and remove nodes through NodeCreator",
+  replace: "replace nodes through NodeCreator",
+  restart: "restart nodes through NodeCreator",
+  select: "start and stop a part of a cluster",
+  detach: "detach a node from something that belongs to its spec",
+  second: "connect a second client to the backend, as another process does",
+  orphans: "add what a process that has exited left behind",
   "node-by-node": "show the nodes of a cluster made and deleted one by one, by calls of their own"
 } as const satisfies Record<string, string>
 
@@ -68,7 +76,10 @@ export const groups = [
   "interruption",
   "watch",
   "secrecy",
-  "create"
+  "create",
+  "plan",
+  "scale",
+  "sweep"
 ] as const
 
 /** @category models @since 0.1.0 */

@@ -10,6 +10,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { byRoleThenName } from "../internal/Operation.ts"
+import { BoundToProcess, SessionSource } from "../internal/Session.ts"
 import { Memory, type MemoryNode, type MemoryService } from "../layers/Memory.ts"
 import { InvalidInput, RateLimited } from "../Reason.ts"
 import { type Call, Harness, HarnessError, type HarnessService, make as makeHarness, type TrueNode } from "./Harness.ts"
@@ -37,7 +38,15 @@ export const capabilities: ReadonlyArray<Capability> = [
   "leftovers",
   "helpers",
   "create",
-  "node-by-node"
+  "node-by-node",
+  "plan",
+  "scale",
+  "replace",
+  "restart",
+  "select",
+  "detach",
+  "second",
+  "orphans"
 ]
 
 /**
@@ -151,6 +160,26 @@ export const make = (memory: MemoryService, options: Options = {}): HarnessServi
         for (const node of yield* nodes(cluster)) yield* vanish(node)
       }),
     leftovers: beside,
+    detach: (node) => Effect.mapError(memory.disconnect(node.name), failed(`disconnect ${node.name}`)),
+    attachments: (cluster) =>
+      Effect.map(
+        memory.world,
+        ({ nodes }) =>
+          nodes.filter((node) => node.cluster === cluster && node.isConnected).map(({ name }) => `${name} network`)
+            .sort()
+      ),
+    second: memory.secondClient,
+    addOrphans: (cluster) =>
+      aside(memory.createNodes({ cluster, controlPlanes: 1, workers: 1 })).pipe(
+        // No process can have this id.
+        Effect.updateService(SessionSource, (source) => ({
+          ...source,
+          session: Effect.map(source.session, (session) => session.replace(/\/\d+\//, "/4194999/"))
+        })),
+        Effect.provideService(BoundToProcess, true),
+        Effect.mapError(failed(`make cluster ${cluster}`)),
+        Effect.map((report) => report.outcomes.map(({ name }) => name))
+      ),
     secrets: Effect.succeed(options.secrets ?? [])
   })
 }

@@ -13,7 +13,10 @@ import { lifecycle } from "./laws/lifecycle.ts"
 import { names } from "./laws/names.ts"
 import { ownership } from "./laws/ownership.ts"
 import { partial } from "./laws/partial.ts"
+import { plan } from "./laws/plan.ts"
+import { scale } from "./laws/scale.ts"
 import { secrecy } from "./laws/secrecy.ts"
+import { sweep } from "./laws/sweep.ts"
 import { watch } from "./laws/watch.ts"
 
 /**
@@ -33,5 +36,8 @@ export const laws: ReadonlyArray<Law> = [
   ...interruption,
   ...watch,
   ...secrecy,
-  ...create
+  ...create,
+  ...plan,
+  ...scale,
+  ...sweep
 ]

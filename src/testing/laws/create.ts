@@ -11,7 +11,7 @@ import * as Option from "effect/Option"
 import { override } from "../../Policy.ts"
 import type { ClusterSpec, CreateFailure } from "../../Provider.ts"
 import type { Reason } from "../../Reason.ts"
-import { eventually } from "../Harness.ts"
+import { eventually, rest } from "../Harness.ts"
 import {
   creator,
   expect,
@@ -25,7 +25,7 @@ import {
   type World
 } from "../Law.ts"
 import { makeGate, steering } from "../Steering.ts"
-import { isControlPlane, lines, pick } from "./nodes.ts"
+import { expectAll, isControlPlane, lines, pick } from "./nodes.ts"
 
 /** The smallest cluster in which something is made before something else. */
 const specOf = (world: World): ClusterSpec => ({ cluster: world.cluster, controlPlanes: 1, workers: 1 })
@@ -129,6 +129,100 @@ export const create: ReadonlyArray<Law> = [
         const after = yield* harness.nodes(cluster)
         yield* expectSame("the nodes that were there are", ids(kept), ids(after.filter(isControlPlane)))
         yield* expectSame("nodes there are", before.length, after.length)
+      })
+  }),
+  law({
+    id: "create.starts",
+    title: "createNodes starts the nodes of the cluster that do not run",
+    needs: ["plan", "create", "change"],
+    check: (world) =>
+      Effect.gen(function*() {
+        yield* succeeds("the first createNodes", make(specOf(world)))
+        const before = yield* world.harness.nodes(world.cluster)
+        const worker = yield* pick(before, (node) => node.role === "worker")
+        yield* world.harness.setState(worker, "stopped")
+        const report = yield* succeeds("the second createNodes", make(specOf(world)))
+        yield* expectOutcomes(report, [[worker, "Done"]])
+        yield* expectAll(world, before, "running")
+      })
+  }),
+  law({
+    id: "create.repairs",
+    title: "createNodes attaches again what was detached from a node of the cluster",
+    needs: ["create", "detach"],
+    check: (world) =>
+      Effect.gen(function*() {
+        const { cluster, harness } = world
+        yield* succeeds("the first createNodes", make(specOf(world)))
+        const before = yield* harness.attachments(cluster)
+        const worker = yield* pick(yield* harness.nodes(cluster), (node) => node.role === "worker")
+        yield* harness.detach(worker)
+        const report = yield* succeeds("the second createNodes", make(specOf(world)))
+        yield* expectOutcomes(report, [[worker, "Done"]])
+        yield* expectSame("attached are", before, yield* harness.attachments(cluster))
+      })
+  }),
+  law({
+    id: "create.checked",
+    title: "createNodes does not succeed where a node that it created is gone at its end",
+    needs: ["plan", "node-by-node", "create", "vanish"],
+    check: (world) =>
+      Effect.gen(function*() {
+        const { cluster, harness } = world
+        let isRemoved = false
+        const { steer } = steering((event) =>
+          event._tag !== "Settled" || event.outcome._tag !== "Done" || event.subject.kind !== "node" || isRemoved
+            ? Effect.void
+            : Effect.gen(function*() {
+              isRemoved = true
+              const node = (yield* harness.nodes(cluster)).find(({ name }) => name === event.subject.name)
+              if (node !== undefined) yield* harness.vanish(node)
+            }).pipe(Effect.ignore)
+        )
+        yield* failsWith("createNodes", "NodesNotCreated", steer(make(specOf(world))))
+        yield* expectNothing(world)
+      })
+  }),
+  law({
+    id: "create.two",
+    title: "two creators of one cluster end with one cluster, and both succeed",
+    needs: ["create", "second"],
+    check: (world) =>
+      Effect.gen(function*() {
+        const second = yield* world.harness.second
+        const gate = yield* makeGate("createNodes tells that it sends something")
+        const { steer } = steering((event) => event._tag === "Sent" ? gate.arrive : Effect.void)
+        const first = yield* Effect.forkChild(steer(succeeds("createNodes", make(specOf(world)))))
+        yield* gate.reached
+        yield* succeeds("createNodes of another client", second.creator.createNodes(specOf(world)))
+        yield* gate.open
+        yield* Fiber.join(first)
+        const nodes = yield* world.harness.nodes(world.cluster)
+        yield* expectSame(
+          "there are",
+          ["control-plane running", "worker running"],
+          nodes.map((node) => `${node.role} ${node.state}`).sort()
+        )
+      })
+  }),
+  law({
+    id: "create.two-stays",
+    title: "a create that is interrupted leaves what another create has adopted",
+    needs: ["node-by-node", "create", "second"],
+    check: (world) =>
+      Effect.gen(function*() {
+        const { harness } = world
+        const second = yield* harness.second
+        const { gate, steer } = yield* holding
+        const fiber = yield* Effect.forkDetach(steer(make(specOf(world))))
+        yield* gate.reached
+        yield* succeeds("createNodes of another client", second.creator.createNodes(specOf(world)))
+        const before = ids(yield* harness.nodes(world.cluster))
+        yield* Effect.forkChild(Fiber.interrupt(fiber))
+        yield* gate.open
+        yield* eventually(Effect.sync(() => fiber.pollUnsafe()), (exit) => exit !== undefined)
+        yield* rest
+        yield* expectSame("the nodes are", before, ids(yield* harness.nodes(world.cluster)))
       })
   }),
   law({

@@ -235,6 +235,62 @@ export const lifecycle: ReadonlyArray<Law> = [
       })
   }),
   law({
+    id: "lifecycle.start-some",
+    title: "startNodes of some nodes starts these and no others",
+    needs: ["select"],
+    check: (world) =>
+      Effect.gen(function*() {
+        const { controlPlane, first, second } = yield* trio(world, "stopped")
+        const report = yield* succeeds(
+          "startNodes of one node",
+          world.provider.startNodes(world.cluster, { nodes: [first.name] })
+        )
+        yield* expectTruth(world, world.cluster, [[controlPlane, "stopped"], [first, "running"], [second, "stopped"]])
+        yield* expectSame("the report is of", [first.name], report.outcomes.map(({ name }) => name))
+      })
+  }),
+  law({
+    id: "lifecycle.stop-some",
+    title: "stopNodes of some nodes stops these and no others, and a name that is not there is AlreadyDone",
+    needs: ["select"],
+    check: (world) =>
+      Effect.gen(function*() {
+        const { controlPlane, first, second } = yield* trio(world, "running")
+        const absent = { name: `${first.name}9` }
+        const report = yield* succeeds(
+          "stopNodes of one node and of one that is not there",
+          world.provider.stopNodes(world.cluster, { nodes: [first.name, absent.name] })
+        )
+        yield* expectTruth(world, world.cluster, [[controlPlane, "running"], [first, "stopped"], [second, "running"]])
+        yield* expectOutcomes(report, [[first, "Done"], [absent, "AlreadyDone"]])
+      })
+  }),
+  law({
+    id: "lifecycle.statuses",
+    title: "listAllStatuses gives the status of every cluster that has a node, sorted by name",
+    check: (world) =>
+      Effect.gen(function*() {
+        const { harness, provider } = world
+        const clusters = [`${world.cluster}b`, `${world.cluster}a`]
+        for (const [index, cluster] of clusters.entries()) {
+          const state = index === 0 ? "stopped" : "running"
+          yield* harness.seed(cluster, { state, controlPlanes: 1, workers: 1 })
+        }
+        const all = yield* succeeds("listAllStatuses", provider.listAllStatuses)
+        const expected = yield* Effect.forEach(
+          clusters.toSorted(),
+          (cluster) => succeeds("getClusterStatus", provider.getClusterStatus(cluster))
+        )
+        yield* expectSame(
+          "the statuses are",
+          expected.flatMap(Option.toArray),
+          all.filter(({ clusterName }) => clusters.includes(clusterName))
+        )
+        const names = all.map(({ clusterName }) => clusterName)
+        yield* expectSame("the whole list is sorted, without doubles", [...new Set(names)].sort(), names)
+      })
+  }),
+  law({
     id: "lifecycle.clusters",
     title: "listAllClusters gives every cluster that has a node once, sorted",
     check: (world) =>

@@ -213,6 +213,38 @@ export const watch: ReadonlyArray<Law> = [
       })
   }),
   law({
+    id: "watch.all",
+    title: "watchAllClusters gives the statuses of all clusters, and again when one changes",
+    needs: ["change"],
+    check: (world) =>
+      Effect.gen(function*() {
+        const { cluster, harness, provider } = world
+        const { first } = yield* trio(world, "running")
+        const other = `${cluster}-b`
+        yield* harness.seed(other, { state: "running", controlPlanes: 1, workers: 0 })
+        const seen: Array<ReadonlyArray<ClusterStatus>> = []
+        yield* provider.watchAllClusters.pipe(
+          Stream.runForEach((statuses) => Effect.sync(() => seen.push(statuses))),
+          Effect.forkScoped
+        )
+        const last = () =>
+          (seen.at(-1) ?? []).filter(({ clusterName }) => clusterName === cluster || clusterName === other)
+        const shows = (ready: ReadonlyArray<number>) =>
+          Effect.flatMap(
+            eventually(Effect.sync(last), (statuses) => statuses.map((it) => it.nodesReady).join() === ready.join()),
+            (statuses) =>
+              expect(
+                statuses.map((it) => it.nodesReady).join() === ready.join(),
+                `the last list has two clusters with ${ready.join(" and ")} ready nodes`,
+                phases(statuses)
+              )
+          )
+        yield* shows([3, 1])
+        yield* harness.setState(first, "stopped")
+        yield* shows([2, 1])
+      })
+  }),
+  law({
     id: "watch.leaves",
     title: "a watch that nobody reads any more ends at once, and leaves the cluster as it is",
     check: (world) =>

@@ -18,7 +18,70 @@ const removeAll = ({ memory }: Right, cluster: string) =>
     (nodes) => Effect.forEach(nodes, (node) => Effect.ignore(memory.removeNode(node.name)), { discard: true })
   )
 
+const isFailedFor = (tag: string) => (error: CreateFailure): boolean =>
+  error._tag === "NodesNotCreated" && error.reasons.some((reason) => reason._tag === tag)
+
+const empty = (cluster: string): OperationReport =>
+  new OperationReport({
+    operation: "createNodes",
+    clusterName: cluster as ClusterName,
+    outcomes: [],
+    durationMillis: 0
+  })
+
 export const create: ReadonlyArray<Wrong> = [
+  {
+    does: "leaves nodes stopped that it finds stopped",
+    breaks: "create.starts",
+    make: creating((create, { memory }) => (spec) =>
+      Effect.flatMap(nodesOf(memory, spec.cluster), (before) => {
+        const stopped = before.filter(({ state }) => state === "stopped")
+        return Effect.tap(
+          create(spec),
+          () => Effect.forEach(stopped, ({ name }) => Effect.ignore(memory.setState(name, "stopped")))
+        )
+      })
+    )
+  },
+  {
+    does: "leaves nodes detached that it finds detached",
+    breaks: "create.repairs",
+    make: creating((create, { memory }) => (spec) =>
+      Effect.flatMap(nodesOf(memory, spec.cluster), (before) => {
+        const detached = before.filter(({ isConnected }) => !isConnected)
+        return Effect.tap(
+          create(spec),
+          () => Effect.forEach(detached, ({ name }) => Effect.ignore(memory.disconnect(name)))
+        )
+      })
+    )
+  },
+  {
+    does: "takes a node for created that is gone again",
+    breaks: "create.checked",
+    make: creating((create) => (spec) =>
+      Effect.catchIf(create(spec), isFailedFor("NotFoundError"), () => Effect.succeed(empty(spec.cluster)))
+    )
+  },
+  {
+    does: "fails where another client creates the same cluster at the same time",
+    breaks: "create.two",
+    make: creating((create, { memory }) => (spec) =>
+      Effect.flatMap(nodesOf(memory, spec.cluster), (before) =>
+        Effect.filterOrFail(
+          create(spec),
+          ({ outcomes }) =>
+            before.length > 0 ||
+            !outcomes.some(({ kind, outcome }) => kind !== "node" && outcome._tag === "AlreadyDone"),
+          () => locked(spec.cluster)
+        ))
+    )
+  },
+  {
+    does: "removes the whole cluster where it is interrupted",
+    breaks: "create.two-stays",
+    make: creating((create, right) => (spec) => Effect.onInterrupt(create(spec), () => removeAll(right, spec.cluster)))
+  },
   {
     does: "reports a create that made everything as AlreadyDone",
     breaks: "create.makes",

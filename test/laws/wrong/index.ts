@@ -7,7 +7,10 @@ import { lifecycle } from "./lifecycle.ts"
 import { names } from "./names.ts"
 import { ownership } from "./ownership.ts"
 import { partial } from "./partial.ts"
+import { plan } from "./plan.ts"
+import { scale } from "./scale.ts"
 import { secrecy } from "./secrecy.ts"
+import { sweep } from "./sweep.ts"
 import { watch } from "./watch.ts"
 import type { Wrong } from "./Wrong.ts"
 
@@ -26,5 +29,8 @@ export const answering: ReadonlyArray<Wrong> = [
   ...names,
   ...watch,
   ...secrecy,
-  ...create
+  ...create,
+  ...plan,
+  ...scale,
+  ...sweep
 ]

@@ -55,6 +55,28 @@ const clusterName = (node: { readonly cluster: string }) => node.cluster as Clus
 
 export const lifecycle: ReadonlyArray<Wrong> = [
   {
+    does: "starts all nodes where some are selected",
+    breaks: "lifecycle.start-some",
+    make: ({ provider }) => ({ provider: { startNodes: (cluster) => provider.startNodes(cluster) } })
+  },
+  {
+    does: "stops all nodes where some are selected",
+    breaks: "lifecycle.stop-some",
+    make: ({ provider }) => ({ provider: { stopNodes: (cluster) => provider.stopNodes(cluster) } })
+  },
+  {
+    does: "leaves stopped clusters out of the statuses",
+    breaks: "lifecycle.statuses",
+    make: ({ provider }) => ({
+      provider: {
+        listAllStatuses: Effect.map(
+          provider.listAllStatuses,
+          (statuses) => statuses.filter(({ phase }) => phase !== "stopped")
+        )
+      }
+    })
+  },
+  {
     does: "reports a start that started everything as AlreadyDone",
     breaks: "lifecycle.start",
     make: ({ provider }) => ({

@@ -31,6 +31,13 @@ const cutting =
 
 export const watch: ReadonlyArray<Wrong> = [
   {
+    does: "gives the first list of all clusters and no other",
+    breaks: "watch.all",
+    make: ({ provider }) => ({
+      provider: { watchAllClusters: Stream.concat(Stream.take(provider.watchAllClusters, 1), Stream.never) }
+    })
+  },
+  {
     does: "gives no status before something changes",
     breaks: "watch.first",
     make: watching(Stream.drop(1))
