@@ -47,7 +47,7 @@ export const allClusters = (backend: string, reads: {
     listAllStatuses: listAllStatuses.pipe(method(backend, "listAllStatuses")),
     watchAllClusters: Stream.fromEffectSchedule(
       listAllStatuses.pipe(method(backend, "watchAllClusters")),
-      Schedule.spaced("2 seconds")
+      Schedule.spaced("200 millis")
     ).pipe(Stream.changesWith((a, b) => a.length === b.length && a.every((one, index) => Equal.equals(one, b[index])))),
     planDelete: (cluster) => unsupported(backend, "planDelete", cluster)
   }
