@@ -29,6 +29,10 @@ const quoted = (input: string): string =>
 const otherClusters = (error: { readonly clusterName: string; readonly known?: ReadonlyArray<string> }): string =>
   `${nearList(error.clusterName, error.known ?? [])}. Check the name: listAllClusters lists all clusters.`
 
+/** `hetzner`, or `hetzner (eu)` for a named instance. */
+const providerOf = (error: { readonly provider: string; readonly instance?: string }): string =>
+  error.instance === undefined ? error.provider : `${error.provider} (${error.instance})`
+
 /**
  * The cluster has no nodes, so there is nothing to start or stop.
  *
@@ -37,12 +41,14 @@ const otherClusters = (error: { readonly clusterName: string; readonly known?: R
  */
 export class NoNodes extends Data.TaggedError("NoNodes")<{
   readonly provider: string
+  /** The name of the layer's instance, where it is another one than that of the backend. */
+  readonly instance?: string
   readonly clusterName: string
   /** The clusters that the backend has, where the operation listed them anyway. */
   readonly known?: ReadonlyArray<string>
 }> {
   override get message(): string {
-    return `${this.provider}: cluster ${quoted(this.clusterName)} has no nodes${otherClusters(this)}`
+    return `${providerOf(this)}: cluster ${quoted(this.clusterName)} has no nodes${otherClusters(this)}`
   }
 }
 
@@ -54,6 +60,8 @@ export class NoNodes extends Data.TaggedError("NoNodes")<{
  */
 export class ProviderUnavailable extends Data.TaggedError("ProviderUnavailable")<{
   readonly provider: string
+  /** The name of the layer's instance, where it is another one than that of the backend. */
+  readonly instance?: string
   /** Where a connection was tried, as a URL without credentials. */
   readonly address?: string
   readonly detail: string
@@ -64,7 +72,7 @@ export class ProviderUnavailable extends Data.TaggedError("ProviderUnavailable")
   override get message(): string {
     const tried = (this.candidates ?? []).map((candidate) => `\n  - ${candidate.address}: ${candidate.why}`).join("")
     const address = this.address === undefined ? "" : ` at ${this.address}`
-    return `${this.provider} is not available${address}: ${this.detail}${tried}\n${this.advice}`
+    return `${providerOf(this)} is not available${address}: ${this.detail}${tried}\n${this.advice}`
   }
 }
 
@@ -76,12 +84,14 @@ export class ProviderUnavailable extends Data.TaggedError("ProviderUnavailable")
  */
 export class ClusterNotFound extends Data.TaggedError("ClusterNotFound")<{
   readonly provider: string
+  /** The name of the layer's instance, where it is another one than that of the backend. */
+  readonly instance?: string
   readonly clusterName: string
   /** The clusters that the backend has, where the operation listed them anyway. */
   readonly known?: ReadonlyArray<string>
 }> {
   override get message(): string {
-    return `${this.provider}: there is no cluster ${quoted(this.clusterName)}${otherClusters(this)}`
+    return `${providerOf(this)}: there is no cluster ${quoted(this.clusterName)}${otherClusters(this)}`
   }
 }
 

@@ -323,6 +323,8 @@ export type Reason = typeof Reason.Type
 export class BackendError extends Schema.TaggedError<BackendError>()("BackendError", {
   /** The backend, `docker`, `hetzner`, ... */
   provider: Schema.String,
+  /** The name of the layer's instance, where it is another one than that of the backend. */
+  instance: Schema.optionalKey(Schema.String),
   /** The method that was running, `startNodes`, `listNodes`, ... */
   operation: Schema.String,
   clusterName: Schema.optionalKey(Schema.String),
@@ -340,6 +342,7 @@ export class BackendError extends Schema.TaggedError<BackendError>()("BackendErr
       : this.clusterName !== undefined
       ? ` for cluster ${this.clusterName}`
       : ""
-    return `${this.provider} ${this.operation}${at}: ${this.reason.message}`
+    const instance = this.instance === undefined ? "" : ` (${this.instance})`
+    return `${this.provider}${instance} ${this.operation}${at}: ${this.reason.message}`
   }
 }

@@ -19,7 +19,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { IncomingMessage } from "node:http"
 import { loadPackage } from "../internal/LoadPackage.ts"
-import { countCall, failWith } from "../internal/Method.ts"
+import { failWith, sendCall } from "../internal/Method.ts"
 import { ProviderUnavailable } from "../ProviderError.ts"
 import { type BackendError, InvalidResponse, RequestTimeout, Transport as TransportCut } from "../Reason.ts"
 import { type ConnectionOptions, type Endpoint, type Environment, resolve } from "./Connection.ts"
@@ -145,8 +145,7 @@ export const failure = (address: string, error: unknown): Effect.Effect<never, C
 
 /** Sends a request and gives the response at its headers. Interruption aborts it. */
 const open = (connected: Connected, request: Request): Effect.Effect<IncomingMessage, CallFailure> =>
-  Effect.andThen(
-    countCall,
+  sendCall({ ...request, server: connected.address })(
     Effect.callback<IncomingMessage, CallFailure>((resume) => {
       const controller = new AbortController()
       connected.modem.dial({

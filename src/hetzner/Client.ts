@@ -17,7 +17,7 @@ import type { HttpClientResponse } from "effect/http/HttpClientResponse"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import { countCall, failWith } from "../internal/Method.ts"
+import { failWith, sendCall } from "../internal/Method.ts"
 import { latest, retrying, within } from "../internal/Retry.ts"
 import type { Policy } from "../Policy.ts"
 import { ProviderUnavailable } from "../ProviderError.ts"
@@ -269,8 +269,7 @@ export const make = Effect.fnUntraced(function*(options: {
   /** One request, sent once. */
   const send = (request: Request, policy: Policy, urgency: Urgency): Effect.Effect<Answer, CallFailure> =>
     Effect.flatMap(latest(policy), (until) => governor.take(urgency, until)).pipe(
-      Effect.andThen(countCall),
-      Effect.andThen(exchanged(request, policy)),
+      Effect.andThen(sendCall({ ...request, server: endpoint })(exchanged(request, policy))),
       Effect.flatMap(classify(request))
     )
 

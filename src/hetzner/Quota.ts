@@ -12,7 +12,7 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import * as Semaphore from "effect/Semaphore"
-import { failWith } from "../internal/Method.ts"
+import { failWith, recordQuota, recordQuotaWait } from "../internal/Method.ts"
 import { type BackendError, RateLimited } from "../Reason.ts"
 
 /** What a request is for. With a short quota, `delete` goes before `usual`, and `usual` before `watch`. */
@@ -121,7 +121,7 @@ export const makeGovernor = (): Governor => {
           const more = wait(urgency, 1)
           return more === 0 ? Effect.sync(send) : Effect.andThen(Effect.sleep(more), turn)
         })
-        return lines[urgency].withPermits(1)(turn).pipe(
+        return recordQuotaWait(lines[urgency].withPermits(1)(turn)).pipe(
           Effect.ensuring(Effect.sync(() => {
             waiting[urgency]--
           }))
@@ -140,7 +140,7 @@ export const makeGovernor = (): Governor => {
         // The header has whole tokens, and may not count yet what is on its way.
         const least = told - inFlight
         tokens = isFirst || tokens > told + 1 ? least : Math.max(tokens, least)
-      }),
+      }).pipe(Effect.andThen(Effect.suspend(() => limit === undefined ? Effect.void : recordQuota(tokens)))),
     refused: Effect.gen(function*() {
       fill(yield* Clock.currentTimeMillis)
       tokens = Math.min(tokens, 0)

@@ -14,6 +14,7 @@ import { type OperationEvent, Progress, type Subject } from "../Progress.ts"
 import { NodesFailed, OperationTimeout, ProviderUnavailable } from "../ProviderError.ts"
 import { BackendError, type Reason, RequestTimeout, Transport } from "../Reason.ts"
 import { Failed, type OperationName, OperationReport, type Outcome, ResourceOutcome } from "../Report.ts"
+import { CurrentMethod } from "./Method.ts"
 import { within } from "./Retry.ts"
 
 /** What became of a subject so far. Without an outcome it is scheduled only. */
@@ -97,6 +98,7 @@ export const make = Effect.fnUntraced(function*(options: {
 }): Effect.fn.Return<Operation> {
   const { clusterName, explain = Effect.succeed(""), name, policy, provider } = options
   const sink = yield* Progress
+  const { instance } = yield* CurrentMethod
   const startedAt = yield* wholeMillis
   const entries = new Map<string, Entry>()
   const errors: Array<BackendError> = []
@@ -134,6 +136,7 @@ export const make = Effect.fnUntraced(function*(options: {
   const error: Operation["error"] = (reason, subject) =>
     new BackendError({
       provider,
+      ...(instance === undefined ? {} : { instance }),
       operation: name,
       clusterName,
       ...(subject === undefined ? {} : { subject: { kind: subject.kind, name: subject.name } }),
@@ -165,9 +168,18 @@ export const make = Effect.fnUntraced(function*(options: {
         }),
         Effect.catch((failure) => Effect.succeed(new Failed({ error: settledError({ error }, subject, failure) })))
       )
-      if (outcome !== undefined) yield* record(subject, outcome)
+      if (outcome !== undefined) {
+        yield* Effect.annotateCurrentSpan("kubelayer.outcome", outcome._tag)
+        yield* record(subject, outcome)
+      }
       return outcome
-    })
+    }).pipe(
+      Effect.withSpan(subject.kind === "node" ? "kubelayer.node" : "kubelayer.resource", {
+        attributes: subject.kind === "node"
+          ? { "kubelayer.node": subject.name }
+          : { "kubelayer.kind": subject.kind, "kubelayer.resource": subject.name }
+      })
+    )
 
   const wave: Operation["wave"] = (items, { subject, timeout, width }, work) =>
     Effect.andThen(

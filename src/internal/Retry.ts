@@ -10,8 +10,11 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Pull from "effect/Pull"
 import * as Schedule from "effect/Schedule"
+import * as Metrics from "../Metrics.ts"
 import type { Policy } from "../Policy.ts"
 import { BackendError } from "../Reason.ts"
+import { count } from "./Meter.ts"
+import { CurrentAttempt, CurrentMethod } from "./Method.ts"
 
 /** When the work of this fiber has to be settled, in milliseconds of the Clock. */
 const Deadline = Context.Reference<number>("kubelayer/internal/Deadline", {
@@ -44,8 +47,9 @@ export const retrying = (policy: Policy) => <A, E, R>(call: Effect.Effect<A, E, 
     // Outside of a node's work, such as in a list, nobody else bounds the retries.
     const deadline = yield* latest(policy)
     const step = yield* Schedule.toStep(policy.retry)
-    while (true) {
-      const result = yield* Effect.result(call)
+    const current = yield* CurrentMethod
+    for (let attempt = 0;; attempt++) {
+      const result = yield* Effect.result(Effect.provideService(call, CurrentAttempt, attempt))
       if (result._tag === "Success") return result.success
       const error = result.failure
       if (!(error instanceof BackendError) || !error.isRetryable) return yield* Effect.fail(error)
@@ -55,6 +59,7 @@ export const retrying = (policy: Policy) => <A, E, R>(call: Effect.Effect<A, E, 
         Pull.catchDone(() => Effect.succeed(Number.POSITIVE_INFINITY))
       )
       if (delay === Number.POSITIVE_INFINITY || now + delay > deadline) return yield* Effect.fail(error)
+      yield* count(Metrics.retries, current, { reason: error.reason._tag })
       yield* Effect.sleep(delay)
     }
   })

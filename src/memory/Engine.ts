@@ -14,7 +14,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
-import { countCall, failWith } from "../internal/Method.ts"
+import { failWith, sendCall } from "../internal/Method.ts"
 import type { NodeState } from "../Model.ts"
 import { ProviderUnavailable } from "../ProviderError.ts"
 import { type BackendError, InUse, NameTaken, NotFoundError } from "../Reason.ts"
@@ -227,7 +227,6 @@ export const make = Effect.fnUntraced(function*(
     Effect.uninterruptibleMask((restore) =>
       Effect.gen(function*() {
         calls.push(call)
-        yield* countCall
         if (!available) return yield* unavailable
         const latency = latencyOf(call)
         const failure = failureOf(call)
@@ -238,7 +237,7 @@ export const make = Effect.fnUntraced(function*(
         const answer = yield* Effect.flatMap(work(latency), restore)
         return failure === undefined ? answer : yield* failWith(failure.reason)
       })
-    )
+    ).pipe(sendCall({ method: "memory", path: call.operation }))
 
   const read = <A>(call: Call, answer: () => A) =>
     send(call, (latency) => Effect.succeed(Effect.andThen(pause(latency), Effect.sync(answer))))

@@ -17,7 +17,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { countCall, failWith } from "../internal/Method.ts"
+import { countCall, failWith, sendCall } from "../internal/Method.ts"
 import { retrying } from "../internal/Retry.ts"
 import type { Policy } from "../Policy.ts"
 import { type InvalidSpec, ProviderUnavailable } from "../ProviderError.ts"
@@ -151,8 +151,7 @@ export const makeOn = (
     (name: string, { repeatable, role }: CallSettings) =>
     <A>(call: Effect.Effect<A, CallsFailure>): Effect.Effect<A, CallFailure> =>
       Effect.flatMap(policy, (current) => {
-        const once = countCall.pipe(
-          Effect.andThen(call),
+        const once = sendCall({ method: "POST", path: name, server: address })(call).pipe(
           Effect.catch(failed(role)),
           deadline(current.requestTimeout, name)
         )

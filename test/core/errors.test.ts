@@ -195,7 +195,8 @@ describe("the message", () => {
     "of a generated BackendError ends with advice and names its provider",
     { error: Reason.BackendError },
     ({ error }) => {
-      assert.isTrue(error.message.startsWith(`${error.provider} ${error.operation}`))
+      const instance = error.instance === undefined ? "" : ` (${error.instance})`
+      assert.isTrue(error.message.startsWith(`${error.provider}${instance} ${error.operation}`))
       assert.isTrue(error.message.endsWith(error.reason.advice))
     }
   )

@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -402,7 +403,7 @@ describe("a defect in the work of a node", () => {
           ([, work]) => work()
         )
       ))
-      assert.deepStrictEqual(exit, Exit.die(defect))
+      assert.strictEqual(Exit.isFailure(exit) && Cause.squash(exit.cause), defect)
       assert.strictEqual(interrupted, 1)
     }))
 })

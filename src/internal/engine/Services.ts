@@ -74,7 +74,7 @@ const around =
   <Read, Write extends Read>({ backend, policy }: Engine<Read, Write>) =>
   <A, E, R>(operation: string, cluster: string | undefined, body: Effect.Effect<A, E, R>) =>
     Effect.flatMap(policy, (inForce) => Effect.provideService(withoutDefects(body), PolicyInForce, inForce)).pipe(
-      method(backend.backend, operation, cluster)
+      method(backend.backend, operation, cluster, backend.name)
     )
 
 /** An operation on nodes that exist: a run, and its report as a failure where it is one. */
@@ -213,9 +213,9 @@ export const makeProvider = <Read, Write extends Read>(engine: Engine<Read, Writ
     checkAvailable: Effect.mapError(run("checkAvailable", undefined, ping), asUnavailable(backend.backend)),
     watchCluster: (cluster) =>
       Stream.unwrap(Effect.map(checkName(cluster), watch.one)).pipe(
-        streamMethod(backend.backend, "watchCluster", cluster)
+        streamMethod(backend.backend, "watchCluster", cluster, backend.name)
       ),
-    watchAllClusters: watch.all.pipe(streamMethod(backend.backend, "watchAllClusters"))
+    watchAllClusters: watch.all.pipe(streamMethod(backend.backend, "watchAllClusters", undefined, backend.name))
   }
 }
 

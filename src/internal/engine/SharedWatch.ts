@@ -15,11 +15,13 @@ import * as Queue from "effect/Queue"
 import * as RcRef from "effect/RcRef"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as Metrics from "../../Metrics.ts"
 import type { ClusterName, ClusterStatus } from "../../Model.ts"
 import type { Policy } from "../../Policy.ts"
 import { ClusterNotFound } from "../../ProviderError.ts"
 import { BackendError } from "../../Reason.ts"
 import type { CallFailure } from "../../Resource.ts"
+import { count } from "../Meter.ts"
 import { CurrentMethod } from "../Method.ts"
 import { CurrentUrgency } from "../Urgency.ts"
 import { guarded } from "./Guard.ts"
@@ -78,6 +80,7 @@ const listen = (
       if (lastSeen >= began) lastSeen = now
       if (now - began > goodLifeMillis) pace = yield* pacing(policy)
       yield* Effect.logDebug("the subscription of a watch was cut; opening it again")
+      yield* count(Metrics.watchReconnects, yield* CurrentMethod)
       const delay = yield* pace
       yield* Effect.sleep(Option.getOrElse(delay, () => Duration.seconds(1)))
     }
