@@ -269,8 +269,9 @@ export const make = Effect.fnUntraced(function*(options: {
   /** One request, sent once. */
   const send = (request: Request, policy: Policy, urgency: Urgency): Effect.Effect<Answer, CallFailure> =>
     Effect.flatMap(latest(policy), (until) => governor.take(urgency, until)).pipe(
-      Effect.andThen(sendCall({ ...request, server: endpoint })(exchanged(request, policy))),
-      Effect.flatMap(classify(request))
+      Effect.andThen(
+        sendCall({ ...request, server: endpoint })(Effect.flatMap(exchanged(request, policy), classify(request)))
+      )
     )
 
   /** 5. Retry: what may be said twice, as long as the budget lasts. */

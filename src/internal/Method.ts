@@ -61,19 +61,27 @@ const statusIn = (value: unknown): number | undefined => {
   return [status, statusCode, code].find((one): one is number => typeof one === "number")
 }
 
-/** Sends a request: counts it, and runs it in the span `kubelayer.call` with the status of its answer. */
+/**
+ * Sends a request: counts it, and runs it in the span `kubelayer.call` with the status of its answer. The answer itself
+ * stays out of the span, because it may repeat what was sent.
+ */
 export const sendCall = (call: Call) => <A, E, R>(send: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
   const annotate = (result: unknown) => {
     const status = statusIn(result)
     return status === undefined ? Effect.void : Effect.annotateCurrentSpan("kubelayer.status", status)
   }
-  return Effect.andThen(
-    countCall,
-    Effect.flatMap(CurrentAttempt, (attempt) =>
-      send.pipe(
-        Effect.tap(annotate),
-        Effect.tapError(annotate),
-        Effect.withSpan("kubelayer.call", {
+  return Effect.suspend(() => {
+    let answer: A
+    return countCall.pipe(
+      Effect.andThen(CurrentAttempt),
+      Effect.flatMap((attempt) =>
+        Effect.matchEffect(send, {
+          onSuccess: (value) => {
+            answer = value
+            return annotate(value)
+          },
+          onFailure: (error) => Effect.andThen(annotate(error), Effect.fail(error))
+        }).pipe(Effect.withSpan("kubelayer.call", {
           kind: "client",
           attributes: {
             "kubelayer.method": call.method,
@@ -81,9 +89,11 @@ export const sendCall = (call: Call) => <A, E, R>(send: Effect.Effect<A, E, R>):
             "kubelayer.attempt": attempt + 1,
             ...(call.server === undefined ? {} : { "server.address": call.server })
           }
-        })
-      ))
-  )
+        }))
+      ),
+      Effect.map(() => answer)
+    )
+  })
 }
 
 /** Fails with a reason, as an error of the method that runs. */
