@@ -55,8 +55,15 @@ const modulesOf = (dist: string): ReadonlyArray<string> =>
 const checkImports = Effect.fnUntraced(function*(project: string) {
   const installed = join(project, "node_modules/kubelayer")
   const open = new Set(publicModules(installed))
-  const expected = new Map<string, "imported" | "refused">([...open].map((module) => [module, "imported"]))
-  for (const module of modulesOf(join(installed, "dist"))) {
+  const dist = join(installed, "dist")
+  // A module of types alone is open and has nothing to import.
+  const withValues = new Set(modulesOf(dist).map((module) => `kubelayer/${module}`))
+  const isTypes = (module: string) =>
+    existsSync(join(dist, `${module.slice("kubelayer/".length)}.js`)) && !withValues.has(module)
+  const expected = new Map<string, "imported" | "exports nothing" | "refused">(
+    [...open].map((module) => [module, isTypes(module) ? "exports nothing" : "imported"])
+  )
+  for (const module of modulesOf(dist)) {
     if (!open.has(`kubelayer/${module}`)) expected.set(`kubelayer/${module}`, "refused")
   }
   writeFileSync(join(project, "probe.mjs"), PROBE)
