@@ -45,7 +45,10 @@ console.log(JSON.stringify(outcomes))
 `
 
 /** Modules whose only exports are types are files, too, but have nothing to import. */
-const isTypesOnly = (file: string): boolean => /^\s*export \{\};?\s*(?:\/\/.*)?$/m.test(readFileSync(file, "utf8"))
+const isTypesOnly = (file: string): boolean => {
+  const text = readFileSync(file, "utf8").trim()
+  return text === "" || text === "export {};"
+}
 
 const modulesOf = (dist: string): ReadonlyArray<string> =>
   readdirSync(dist, { recursive: true, encoding: "utf8" })
