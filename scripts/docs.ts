@@ -13,6 +13,7 @@ import { allFences } from "./docs/fences.ts"
 import { filesAt } from "./docs/files.ts"
 import { checkGenerated } from "./docs/generated.ts"
 import { checkHeaders } from "./docs/headers.ts"
+import { checkLanguage } from "./docs/language.ts"
 import { checkReferences } from "./docs/references.ts"
 import { tables } from "./docs/tables.ts"
 import { main } from "./lib/main.ts"
@@ -61,6 +62,7 @@ const docs = Effect.gen(function*() {
     ...checkReferences(),
     ...headers.faults,
     ...checkArrows(),
+    ...checkLanguage(),
     ...checkGenerated()
   ]
   if (faults.length > 0) return yield* Effect.fail({ message: faults.join("\n") })

@@ -2,9 +2,9 @@
  * Builds the services of a backend from what it can do (`kubelayer/Resource`). Docker, Hetzner, Omni and Memory are built
  * with it, and so is any backend outside of this package.
  *
- * The engine behind it owns everything that is the same for all backends: the order of steps, ownership, adoption after a
- * lost reply, repair, undo, reports, plans, scaling, sweeps, watches and reconnects. `docs/adding-a-backend.md` walks
- * through a whole backend.
+ * The engine does everything that is the same for all backends: order, ownership, adoption after a lost reply, repair,
+ * undo, reports, plans, scaling, sweeps, watches and reconnects. `docs/adding-a-backend.md` walks through a whole
+ * backend.
  *
  * The module is experimental: a minor version may change it.
  *

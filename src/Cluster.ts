@@ -44,7 +44,7 @@ export interface NodeLister<E = BackendFailure, R = never> {
 }
 
 /**
- * A `NodeLister` that also tells whether its backend answers.
+ * A `NodeLister` that also reports whether its backend answers.
  *
  * @category models
  * @since 0.1.0
@@ -101,7 +101,7 @@ export const ensureAvailableAndListNodes = <E, R>(
 ): Effect.Effect<ReadonlyArray<NodeInfo>, E | ProviderUnavailable, R> =>
   Effect.andThen(provider.checkAvailable, provider.listNodes(cluster))
 
-// The error of somebody else's callback may be any value, also one that has no text.
+// The error of a caller's function may be any value, also one that has no text.
 const wordsOf = (error: unknown): string => {
   if (typeof error === "string") return error
   if (error === undefined || error === null) return "it failed without saying why"
@@ -125,9 +125,9 @@ const callbackError = (
     })
 
 /**
- * Runs `f` for every node of a cluster, several at once. A node for which `f` fails with `SkipAction` is `Skipped`; any
- * other failure is that node's outcome, and the others go on. All failures stand in one `NodesFailed`. What `f` gives
- * is the outcome if it is one, else the node is `Done`.
+ * Runs `f` for every node of a cluster, several at once. A node for which `f` fails with `SkipAction` is `Skipped`. Any
+ * other failure is the outcome of that node, and the others go on. One `NodesFailed` has all failures. If `f` returns
+ * an outcome, it is the outcome of the node; otherwise the node is `Done`.
  *
  * **Example** (Something done with every worker)
  *
@@ -200,8 +200,8 @@ const isOutcome = Schema.is(Outcome)
 export type ClusterWatcher = Pick<ProviderService, "backend" | "watchCluster">
 
 /**
- * Waits until the status of a cluster is as wanted, on `watchCluster`. Fails with `ClusterNotFound` where the cluster
- * is not there, or goes away meanwhile.
+ * Waits until the status of a cluster satisfies the predicate, using `watchCluster`. Fails with `ClusterNotFound` if
+ * the cluster does not exist or is deleted while waiting.
  *
  * **Example** (Until every node is ready, without polling)
  *

@@ -1,9 +1,8 @@
 /**
  * Desired-state documents: clusters as YAML, on several backends in one file.
  *
- * `parse` reads and validates a text, `resolve` replaces references to secrets and gives the spec that a backend plans
- * and creates from, `format` writes documents, and `jsonSchema` describes them for editors. Nothing here talks to a
- * backend.
+ * `parse` reads and validates a text. `resolve` replaces references to secrets and returns the spec for a backend.
+ * `format` writes documents, and `jsonSchema` describes them for editors. Nothing here talks to a backend.
  *
  * @since 0.2.0
  */
@@ -48,7 +47,7 @@ const header = <const B extends string>(backend: B) => ({
     Schema.String.check(
       Schema.isPattern(instanceName, { expected: "an instance name of lower-case letters, digits and `-`" })
     ),
-    "Which account or engine. Its credential comes from HCLOUD_TOKEN_<INSTANCE>, OMNI_ENDPOINT_<INSTANCE>, ..."
+    "The account or engine. Its credential comes from HCLOUD_TOKEN_<INSTANCE>, OMNI_ENDPOINT_<INSTANCE>, ..."
   ),
   name: Name
 })
@@ -465,7 +464,7 @@ const ordered = (document: ClusterDocument): object => {
 }
 
 /**
- * Documents as YAML text, which `parse` reads back. `comments` stand above the document.
+ * Documents as YAML text, which `parse` reads back. `comments` are written above the document.
  *
  * @category converting
  * @since 0.2.0

@@ -40,8 +40,8 @@ export const ClusterName = Schema.String.check(
 export type ClusterName = typeof ClusterName.Type
 
 /**
- * The name of a cluster that is to be made: lower-case letters, digits, `.` and `-`, with a letter or digit at both ends.
- * A backend may be narrower.
+ * The name of a new cluster: lower-case letters, digits, `.` and `-`, with a letter or digit at both ends. A backend
+ * may accept fewer names.
  *
  * @category models
  * @since 0.1.0
@@ -68,8 +68,8 @@ export const isClusterName = (input: string): input is ClusterName =>
 // -----------------------------------------------------------------------------
 
 /**
- * What a node is for. `load-balancer` counts as a node of the cluster; `helper` is listed and acted on, but counts in
- * no total.
+ * The purpose of a node. A `load-balancer` counts as a node of the cluster. A `helper` is listed and acted on, but no
+ * total includes it.
  *
  * @category models
  * @since 0.1.0
@@ -80,8 +80,8 @@ export const NodeRole = Schema.Literals(["control-plane", "worker", "load-balanc
 export type NodeRole = typeof NodeRole.Type
 
 /**
- * The state of a node, one vocabulary for all backends. `unknown` stands for a state that the backend did not know, or
- * that kubelayer does not know; `rawState` has the original.
+ * The state of a node, in the same words for all backends. `unknown` means that the backend does not know the state, or
+ * that kubelayer does not know the backend's word for it. `rawState` has the original.
  *
  * @category models
  * @since 0.1.0
@@ -132,9 +132,10 @@ export class NodeInfo extends Schema.Class<NodeInfo>("kubelayer/NodeInfo")({
 // -----------------------------------------------------------------------------
 
 /**
- * The state of a cluster as a whole, by the states of the nodes that count. All are ready: `running`. Some are ready:
- * `degraded`. None is ready: all stopped is `stopped`, any creating or starting is `provisioning`, all deleting is
- * `deleting`, all stopped or stopping is `stopping`, any failed is `degraded`, and the rest is `unknown`.
+ * The state of a cluster as a whole, derived from the nodes that count. All ready: `running`. Some ready: `degraded`.
+ * If none is ready, the first of these that applies: all stopped is `stopped`, any creating or starting is
+ * `provisioning`, all deleting is `deleting`. Then all stopped or stopping is `stopping`, and any failed is `degraded`.
+ * Everything else is `unknown`.
  *
  * @category models
  * @since 0.1.0

@@ -20,7 +20,7 @@ export { Difference, Remedy } from "./Reason.ts"
 // -----------------------------------------------------------------------------
 
 /**
- * What a step does with its node or resource.
+ * The action of a step on its node or resource.
  *
  * - `create`: it does not exist.
  * - `repair`: it exists and lacks something that belongs to the spec (a connection, an attachment, an assignment). The
@@ -69,7 +69,7 @@ export class PlanStep extends Schema.Class<PlanStep>("kubelayer/PlanStep")({
   action: PlanAction,
   /** Why it is refused, retained or deleted; one sentence. */
   why: Schema.optionalKey(Schema.String),
-  /** What uses the name, where a step is refused because something uses it that this cluster does not own. */
+  /** The thing that uses the name, if the step is refused because this cluster does not own that thing. */
   holder: Schema.optionalKey(Schema.String),
   differences: Schema.Array(Difference),
   /** Steps of one wave run in parallel; a lower wave runs first. */

@@ -1,9 +1,9 @@
 /**
  * Retries, deadlines, polling and concurrency: one record, every field of which a user can replace.
  *
- * The effective policy of a call is made of the defaults here, then the backend's own, then `layer({ policy })`, then
- * the context of the call (`Policy.override`); the nearest wins, field by field. The policy is looked up once at the
- * start of an operation. Nothing here waits or retries by itself; `internal/Retry.ts` does.
+ * The policy of a call is merged from four sources: the defaults here, the defaults of the backend, `layer({ policy
+ * })`, and the context of the call (`Policy.override`). A later source replaces single fields of an earlier one. The
+ * policy is read once, at the start of an operation.
  *
  * @since 0.1.0
  */
@@ -28,11 +28,13 @@ export type Operation = "create" | "start" | "stop" | "delete"
 export interface Policy {
   /** When and how often a call is sent again that failed with a retryable reason and is safe to repeat. */
   readonly retry: Schedule.Schedule<unknown, BackendError>
-  /** The pace at which something is asked again until it has happened, where the backend cannot tell by itself. */
+  /** The interval of polls, where the backend sends no event. */
   readonly poll: Schedule.Schedule<unknown>
   /** Deadline of one call. A call that has to wait for a node, such as a stop, gets its grace on top. */
   readonly requestTimeout: Duration.Duration
-  /** How long a read may go on with its retries; one that is asked to wait longer than that fails at once. */
+  /**
+   * Deadline of a read, its retries and all its pages included. A read that would have to wait longer fails at once.
+   */
   readonly readTimeout: Duration.Duration
   /** Deadline of one node within an operation, all its calls and waits together. A node past it is Failed. */
   readonly nodeTimeout: { readonly [K in Operation]: Duration.Duration }
@@ -40,7 +42,7 @@ export interface Policy {
   readonly operationTimeout: Duration.Duration
   /** Deadline of the clean-up after a create that failed or was interrupted. */
   readonly cleanupTimeout: Duration.Duration
-  /** A stream or a download in which nothing has come for so long is taken for dead. */
+  /** A stream or a download that delivers nothing for this long is closed and counts as cut. */
   readonly idleTimeout: Duration.Duration
   /** How many nodes are acted on at once. */
   readonly concurrency: { readonly [K in Operation]: number }
@@ -65,7 +67,7 @@ export interface Overrides {
 }
 
 /**
- * What holds where nobody says otherwise.
+ * The defaults of every field.
  *
  * @category constants
  * @since 0.1.0
@@ -109,7 +111,7 @@ export const merge = (...all: ReadonlyArray<Overrides | undefined>): Overrides =
   }), {})
 
 /**
- * The policy that overrides make on top of the defaults.
+ * The defaults with overrides applied; the later override wins.
  *
  * @category constructors
  * @since 0.1.0

@@ -1,10 +1,9 @@
 /**
- * What an operation tells while it runs: which node is scheduled, which call was sent, what is waited for, how it
- * ended.
+ * The events of a running operation: a node is scheduled, a call is sent, the operation waits, a node is settled.
  *
- * Progress is for people and logs; the result of an operation is its report. The sink is looked up once an operation,
- * and a sink that fails or dies never fails the operation. An operation waits for its sink, so that events come in
- * order: what takes long belongs into a queue. `Provider.onEvent` sets it.
+ * Progress is for people and logs; the result of an operation is its report. The sink is read once per operation, and a
+ * sink that fails or dies never fails the operation. An operation waits for its sink, so that events arrive in order. A
+ * sink with slow work should put events into a queue. `Provider.onEvent` sets it.
  *
  * @since 0.1.0
  */
@@ -14,7 +13,7 @@ import type { ResourceKind } from "./Reason.ts"
 import type { OperationName, Outcome } from "./Report.ts"
 
 /**
- * What an event is about.
+ * The node or resource of an event.
  *
  * @category models
  * @since 0.1.0
@@ -29,7 +28,7 @@ export interface Subject {
  * - `Scheduled`: the operation is going to act on it. It comes after the list and before the first act.
  * - `Sent`: a call is about to be sent for it, `call` says which.
  * - `Waiting`: nothing is left to send; `reason` says what is waited for.
- * - `Transferred`: bytes of an image have come; `total` where the backend tells it.
+ * - `Transferred`: bytes of an image have come; `total` if the backend reports it.
  * - `Settled`: this is its outcome. A create that is rolled back settles a second time.
  *
  * @category models
@@ -46,7 +45,7 @@ export type OperationEvent =
   )
 
 /**
- * Where events go.
+ * A function that receives events.
  *
  * @category models
  * @since 0.1.0
@@ -62,7 +61,8 @@ export type Sink = (event: OperationEvent) => Effect.Effect<void>
 export const Progress = Context.Reference<Sink | undefined>("kubelayer/Progress", { defaultValue: () => undefined })
 
 /**
- * Sends the events of every operation inside an effect to `f`. The innermost one is the one that hears them.
+ * Sends the events of every operation inside an effect to `f`. If several are nested, only the innermost one receives
+ * them.
  *
  * **Example** (A line for each node as soon as it is done)
  *

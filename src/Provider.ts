@@ -2,8 +2,8 @@
  * The services `Provider` and `NodeCreator`.
  *
  * `Provider` acts on the nodes of clusters that exist, whichever tool created them; `NodeCreator` creates, changes and
- * replaces nodes. There is a Layer for each backend in `layers/`. The docstrings say what every backend does, with the
- * ids of the laws in `kubelayer/testing` that check it on every layer. Nothing here bootstraps Kubernetes on a node.
+ * replaces nodes. There is a Layer for each backend in `layers/`. The laws of `kubelayer/testing` check the docstrings
+ * on every layer. Nothing here bootstraps Kubernetes on a node.
  *
  * @since 0.1.0
  */
@@ -46,7 +46,7 @@ export { onEvent, Progress } from "./Progress.ts"
 export type NodeSelection = { readonly nodes: ReadonlyArray<string> } | { readonly pool: string }
 
 /**
- * The methods of `Provider`. A cluster name is a plain string and is checked before any I/O (laws `names.*`).
+ * The methods of `Provider`. A cluster name is a plain string and is checked before any I/O.
  *
  * @category models
  * @since 0.1.0
@@ -57,69 +57,64 @@ export interface ProviderService {
   /** The name of this instance of the backend, as errors and spans show it; the backend's own where none was given. */
   readonly name: string
   /**
-   * Starts every node of the cluster, or the selected ones: control planes first, then the rest, each wave in parallel. A
-   * node that runs is `AlreadyDone`. One fresh list ends it: a node that does not run by then is `Failed`. One node's
-   * failure stops nothing else (laws `lifecycle.start*`, `idempotency.start`, `absent.start`, `partial.start-*`,
-   * `interruption.start`, `concurrency.*`).
+   * Starts every node of the cluster, or the selected ones: control planes first, then the rest, each wave in parallel.
+   * A node that runs is `AlreadyDone`. It ends with a fresh list: a node that does not run by then is `Failed`. A node
+   * that fails stops no other node.
    */
   readonly startNodes: (
     cluster: string,
     options?: NodeSelection
   ) => Effect.Effect<OperationReport, NoNodes | NodesFailed | OperationTimeout | BackendFailure>
   /**
-   * Stops every node of the cluster, or the selected ones: control planes last. A node that is stopped, or gone, is
-   * `AlreadyDone`. Interruption sends nothing more; the backend completes what was sent (laws `lifecycle.stop*`,
-   * `idempotency.stop`, `absent.stop`, `partial.stop-*`, `interruption.stop`).
+   * Stops every node of the cluster, or the selected ones: control planes last. A node that is stopped or gone is
+   * `AlreadyDone`. After an interruption no further call is sent, and the backend completes the calls that were sent.
    */
   readonly stopNodes: (
     cluster: string,
     options?: NodeSelection
   ) => Effect.Effect<OperationReport, NoNodes | NodesFailed | OperationTimeout | BackendFailure>
   /**
-   * The nodes, control planes first, then by name with numbers compared as numbers; empty where there are none (laws
-   * `lifecycle.list-*`, `absent.list*`, `ownership.list`).
+   * The nodes, control planes first, then by name with numbers compared as numbers; empty if there are none.
    */
   readonly listNodes: (cluster: string) => Effect.Effect<ReadonlyArray<NodeInfo>, BackendFailure>
   /**
-   * The names of all clusters, sorted, each once. Names that cannot be referred to are left out, with one warning (law
-   * `lifecycle.clusters`).
+   * The names of all clusters, sorted, each once. Names that cannot be referred to are left out, with one warning.
    */
   readonly listAllClusters: Effect.Effect<ReadonlyArray<ClusterName>, ProviderUnavailable | BackendError>
-  /** The status of every cluster, sorted by name, from one read of the backend (law `lifecycle.statuses`). */
+  /** The status of every cluster, sorted by name, from one read of the backend. */
   readonly listAllStatuses: Effect.Effect<ReadonlyArray<ClusterStatus>, ProviderUnavailable | BackendError>
-  /** Whether the cluster has a node. "Could not ask" is an error, never `false` (laws `absent.exist`, `absent.error`). */
+  /** Whether the cluster has a node. A failed list is an error, never `false`. */
   readonly nodesExist: (cluster: string) => Effect.Effect<boolean, BackendFailure>
   /**
-   * Deletes the cluster's nodes and the resources that it owns. No nodes is success, and leftovers are still removed. A
-   * resource that something else uses is `Skipped`, with its user's name. Call it again until it succeeds (laws
-   * `lifecycle.delete`, `idempotency.delete`, `absent.delete`, `ownership.*`, `partial.delete-*`).
+   * Deletes the cluster's nodes and the resources that it owns. A cluster without nodes is a success, and its leftovers
+   * are still removed. A resource that something else uses is `Skipped`; the reason names the user. Call it again until
+   * it succeeds.
    */
   readonly deleteNodes: (
     cluster: string
   ) => Effect.Effect<OperationReport, NodesFailed | OperationTimeout | BackendFailure>
   /**
-   * What `deleteNodes` would remove (`delete` steps), and what it would leave and why (`retain` steps). It writes nothing
-   * (laws `plan.delete`, `plan.silent`).
+   * The plan of `deleteNodes`: `delete` steps for everything that it would remove, `retain` steps for everything that
+   * it would leave, with the reason. It writes nothing.
    */
   readonly planDelete: (cluster: string) => Effect.Effect<Plan, BackendFailure>
   /**
-   * None where the cluster does not exist. A list that failed is an error, never an empty status (laws
-   * `lifecycle.status*`, `absent.status*`).
+   * The status of the cluster; none if it does not exist. A failed list is an error, never an empty status.
    */
   readonly getClusterStatus: (cluster: string) => Effect.Effect<Option.Option<ClusterStatus>, BackendFailure>
-  /** Whether the backend answers within the request timeout; this never fails (law `absent.available`). */
+  /** Whether the backend answers within the request timeout; this never fails. */
   readonly isAvailable: Effect.Effect<boolean>
-  /** Succeeds if the backend answers a call that needs the credential; the error says why not and what to do. */
+  /** Succeeds if the backend answers a call that needs the credential. The error has the cause and the advice. */
   readonly checkAvailable: Effect.Effect<void, ProviderUnavailable>
   /**
-   * The present status first, then one that differs from the one before at each change. When the world rests, the last
-   * one equals `getClusterStatus`; states in between are not promised. Survives a cut by reading again, and ends when
-   * the cluster is gone (laws `watch.*`).
+   * The present status first, then each status that differs from the one before. Once nothing changes any more, the
+   * last one equals `getClusterStatus`; states in between may be missing. It survives a cut connection by reading
+   * again, and ends when the cluster is gone.
    */
   readonly watchCluster: (cluster: string) => Stream.Stream<ClusterStatus, ClusterNotFound | BackendFailure>
   /**
    * The statuses of all clusters first, then the whole list again at each change. It does not end while there is no
-   * cluster (law `watch.all`).
+   * cluster.
    */
   readonly watchAllClusters: Stream.Stream<ReadonlyArray<ClusterStatus>, ProviderUnavailable | BackendError>
 }
@@ -149,7 +144,8 @@ export interface NodePool {
 }
 
 /**
- * What every backend can create a cluster's nodes from. Images, server types, locations come from the layer's options.
+ * The spec of a cluster that every backend understands. Images, server types and locations come from the options of the
+ * layer, or from the wider spec of a backend's own service (`Docker`, `Hetzner`, `Omni`).
  *
  * @category models
  * @since 0.1.0
@@ -162,9 +158,9 @@ export interface ClusterSpec {
   readonly workers: number
   /** Nodes beside `controlPlanes` and `workers`, in pools with names. */
   readonly pools?: ReadonlyArray<NodePool>
-  /** Labels of the caller's own for every node. Keys of the scheme and of kubelayer are refused. */
+  /** Additional labels of every node. Keys of the scheme and of kubelayer are refused. */
   readonly labels?: Readonly<Record<string, string>>
-  /** What becomes of the things that this call created when it fails: removed (the default), or kept to look at. */
+  /** If the call fails: `remove` (the default) removes everything that it created, `keep` leaves it for inspection. */
   readonly onFailure?: "remove" | "keep"
   /** Surplus control planes are deleted by `apply`. Without it a plan refuses a spec with fewer control planes. */
   readonly allowFewerControlPlanes?: boolean
@@ -204,9 +200,9 @@ export interface AddedNodes {
   readonly workers?: number
   /** The pool of the nodes. With it one of `controlPlanes` and `workers` is given, as the pool's role is. */
   readonly pool?: string
-  /** Labels of the caller's own for the added nodes. */
+  /** Additional labels of the added nodes. */
   readonly labels?: Readonly<Record<string, string>>
-  /** What becomes of the added nodes when the call fails: removed (the default), or kept. */
+  /** If the call fails: `remove` (the default) removes the added nodes, `keep` leaves them. */
   readonly onFailure?: "remove" | "keep"
 }
 
@@ -262,7 +258,7 @@ export interface SweepOptions {
 export interface NodeCreatorService<Spec extends ClusterSpec = ClusterSpec, Added extends AddedNodes = AddedNodes> {
   /**
    * The steps from what the backend has to what the spec requests: everything that is missing, different, surplus or in
-   * the way. It writes nothing (laws `plan.*`).
+   * the way. It writes nothing.
    */
   readonly plan: (
     spec: Spec
@@ -271,7 +267,7 @@ export interface NodeCreatorService<Spec extends ClusterSpec = ClusterSpec, Adde
    * Creates what is missing of the cluster, repairs what lacks something, and starts every node. It plans once: where the
    * plan has `update`, `delete` or `refuse` steps, it fails before any write with the reason `Differs` or, where
    * something else uses a name, `NameTaken`. On failure or interruption it removes what this call created, within
-   * `Policy.cleanupTimeout`, except what another create adopted (laws `create.*`).
+   * `Policy.cleanupTimeout`, except what another create adopted.
    */
   readonly createNodes: (spec: Spec) => Effect.Effect<OperationReport, CreateFailure>
   /** `createNodes`, and `deleteNodes` of the cluster when the scope closes; the log has what is left then. */

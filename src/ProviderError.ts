@@ -19,7 +19,7 @@ import type { OperationName, OperationReport } from "./Report.ts"
 // Sentinels and refusals: nothing was done
 // -----------------------------------------------------------------------------
 
-// What cannot be seen, or turns the text round, would make a message look like another one.
+// Invisible characters and changes of the text direction would disguise a message.
 const quoted = (input: string): string =>
   JSON.stringify(input.length > 80 ? `${input.slice(0, 80)}…` : input).replace(
     /[^\p{L}\p{M}\p{N}\p{P}\p{S} ]/gu,
@@ -53,16 +53,16 @@ export class NoNodes extends Data.TaggedError("NoNodes")<{
 }
 
 /**
- * No connection to the backend could be made. It was not tried again.
+ * No connection to the backend could be opened. There was no retry.
  *
  * @category errors
  * @since 0.1.0
  */
 export class ProviderUnavailable extends Data.TaggedError("ProviderUnavailable")<{
   readonly provider: string
-  /** The name of the layer's instance, where it is another one than that of the backend. */
+  /** The name of the layer's instance, if it differs from the name of the backend. */
   readonly instance?: string
-  /** Where a connection was tried, as a URL without credentials. */
+  /** The address that was tried, as a URL without credentials. */
   readonly address?: string
   readonly detail: string
   /** Every place that was considered, in order, and why it was passed over. */
@@ -196,7 +196,7 @@ export class NodesFailed extends Data.TaggedError("NodesFailed")<{ readonly repo
 }
 
 /**
- * Something that a failed or interrupted create made and could not remove again.
+ * Something that a failed or interrupted create created and could not remove.
  *
  * @category errors
  * @since 0.1.0
@@ -209,7 +209,7 @@ export interface Leftover {
 }
 
 /**
- * A create did not succeed. What it had made is removed again, but for the `leftovers`.
+ * A create did not succeed. Everything that it created is removed again, except the `leftovers`.
  *
  * @category errors
  * @since 0.1.0
@@ -283,7 +283,7 @@ export class ClustersNotDeleted extends Data.TaggedError("ClustersNotDeleted")<{
 }
 
 /**
- * What every method that asks a backend can fail with.
+ * The errors of every method that sends a request to a backend.
  *
  * @category errors
  * @since 0.1.0

@@ -92,7 +92,7 @@ export type ResourceDifferences = typeof ResourceDifferences.Type
 // -----------------------------------------------------------------------------
 
 /**
- * What each reason means for a caller: whether the same call may succeed when it is sent again, and what to do.
+ * Each reason with its meaning for a caller: whether the same call may succeed when it is sent again, and the advice.
  *
  * @category errors
  * @since 0.1.0
@@ -107,14 +107,17 @@ export const reasons = {
     advice: "Spread over more locations, or use fewer nodes per placement group."
   },
   QuotaExceeded: { isRetryable: false, advice: "Delete what is not used, or ask the backend for a higher limit." },
-  NameTaken: { isRetryable: false, advice: "Choose another name, or remove what holds it; nothing of it was touched." },
+  NameTaken: {
+    isRetryable: false,
+    advice: "Choose another name, or remove the thing that uses it. Nothing was changed."
+  },
   Differs: {
     isRetryable: false,
     advice: "Review the plan and apply it, or change the spec. Nothing was changed."
   },
   AmbiguousCluster: { isRetryable: false, advice: "Name the scheme in the layer's options instead of `auto`." },
   Locked: { isRetryable: true, advice: "Another operation holds the resource; it frees itself." },
-  Conflict: { isRetryable: true, advice: "The resource changed meanwhile; read it again and repeat." },
+  Conflict: { isRetryable: true, advice: "The resource changed in the meantime. Read it again and repeat." },
   InUse: { isRetryable: false, advice: "Remove or detach what uses the resource, then repeat." },
   InvalidInput: { isRetryable: false, advice: "The backend refused a value; its own words say which." },
   NotFoundError: { isRetryable: false, advice: "It is not there any more, or not yet; list again." },
@@ -128,7 +131,7 @@ export const reasons = {
     isRetryable: true,
     advice: "No answer came in time; the backend may still do the work. Raise Policy.requestTimeout or nodeTimeout."
   },
-  ServerFault: { isRetryable: true, advice: "The backend failed by itself; its log says more." },
+  ServerFault: { isRetryable: true, advice: "The backend reported an internal error. Read its log." },
   InvalidResponse: {
     isRetryable: false,
     advice: "Something that is not the backend answered, or its version is too far off."
@@ -147,7 +150,7 @@ interface ReasonTraits {
   readonly isRetryable: boolean
   /** How long the backend asked to wait, where it did. */
   readonly retryAfter: Duration.Duration | undefined
-  /** What a person can do about it. */
+  /** The advice to a person, in one sentence. */
   readonly advice: string
 }
 
@@ -194,7 +197,7 @@ const withTraits = <C extends Constructor<{ readonly _tag: ReasonTag; readonly d
 }
 
 const common = {
-  /** What happened, in the backend's own words where it gave any. */
+  /** The cause, in the backend's own words if it reported any. */
   detail: Schema.String,
   /** The backend's own error code, as it came. */
   code: Schema.optionalKey(Schema.String),
@@ -202,7 +205,7 @@ const common = {
   status: Schema.optionalKey(Schema.Int),
   /** The backend's id of the request, for its support or its log. */
   correlationId: Schema.optionalKey(Schema.String),
-  /** What to do about this very cause. `advice` returns it instead of the advice of the reason. */
+  /** Advice about this very cause. `advice` returns it instead of the advice of the reason. */
   hint: Schema.optionalKey(Schema.String)
 }
 
@@ -244,7 +247,7 @@ export class Differs extends withTraits(
   Schema.TaggedError<Differs>()("Differs", { ...common, differences: Schema.Array(ResourceDifferences) })
 ) {}
 /**
- * The name stands for a cluster in more than one scheme; `candidates` are `scheme/cluster`. Nothing was touched.
+ * Clusters of more than one scheme have the name; `candidates` are `scheme/cluster`. Nothing was touched.
  *
  * @category errors
  * @since 0.1.0
@@ -315,7 +318,7 @@ export const Reason = Schema.Union([
 export type Reason = typeof Reason.Type
 
 /**
- * What a backend answered to one operation, or to one node of it.
+ * The failure of one operation on a backend, or of one node or resource of it.
  *
  * @category errors
  * @since 0.1.0

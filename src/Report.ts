@@ -1,5 +1,5 @@
 /**
- * What an operation did: one outcome for each node and resource, and the report that collects them.
+ * The results of operations: one outcome for each node and resource, and the report that collects them.
  *
  * @since 0.2.0
  */
@@ -7,13 +7,13 @@ import * as Schema from "effect/Schema"
 import { ClusterName } from "./Model.ts"
 import { BackendError, type Reason, ResourceKind } from "./Reason.ts"
 
-/** It was done, and it made a difference. `forced`: only after it did not obey. */
+/** It was done and changed something. `forced`: the node did not shut down within its grace and was powered off. */
 export class Done extends Schema.TaggedClass<Done>("kubelayer/Done")("Done", {
   forced: Schema.optionalKey(Schema.Boolean)
 }) {}
-/** It was so already; nothing had to be done. */
+/** Nothing had to be done. */
 export class AlreadyDone extends Schema.TaggedClass<AlreadyDone>("kubelayer/AlreadyDone")("AlreadyDone", {}) {}
-/** It was left out on purpose. */
+/** It was left out on purpose, for the given reason. */
 export class Skipped extends Schema.TaggedClass<Skipped>("kubelayer/Skipped")("Skipped", { reason: Schema.String }) {}
 /** The backend cannot do it for this node. */
 export class Unsupported extends Schema.TaggedClass<Unsupported>("kubelayer/Unsupported")("Unsupported", {
@@ -21,7 +21,7 @@ export class Unsupported extends Schema.TaggedClass<Unsupported>("kubelayer/Unsu
 }) {}
 /** It was tried and did not succeed. */
 export class Failed extends Schema.TaggedClass<Failed>("kubelayer/Failed")("Failed", { error: BackendError }) {}
-/** It was made by this call and removed again, because the call did not succeed as a whole. */
+/** This call created it and removed it again, because the call did not succeed as a whole. */
 export class RolledBack extends Schema.TaggedClass<RolledBack>("kubelayer/RolledBack")("RolledBack", {}) {}
 
 /** @category models @since 0.1.0 */
@@ -49,7 +49,7 @@ export const OperationName = Schema.Literals([
 export type OperationName = typeof OperationName.Type
 
 /**
- * What became of one node, or of one other resource, in an operation.
+ * The outcome of one node or resource in an operation.
  *
  * @category models
  * @since 0.1.0
@@ -61,7 +61,7 @@ export class ResourceOutcome extends Schema.Class<ResourceOutcome>("kubelayer/Re
   outcome: Outcome,
   /** From the first thing done for it to its outcome. */
   durationMillis: Schema.Int,
-  /** What was decided on the way, in order, such as the places where a server was tried to be made. */
+  /** Decisions of the operation in order, such as the locations in which a server was requested. */
   notes: Schema.optionalKey(Schema.Array(Schema.String))
 }) {
   /** Why it is not done, in one line; empty where it is. */
@@ -79,8 +79,8 @@ export class ResourceOutcome extends Schema.Class<ResourceOutcome>("kubelayer/Re
 }
 
 /**
- * What an operation did, node by node. It is a failure if any outcome is `Failed`, if `errors` is not empty, or if
- * nothing is `Done` or `AlreadyDone` and something is `Unsupported`.
+ * The outcomes of an operation, node by node. It is a failure if any outcome is `Failed`, if `errors` is not empty, or
+ * if nothing is `Done` or `AlreadyDone` and something is `Unsupported`.
  *
  * @category models
  * @since 0.1.0

@@ -1,5 +1,5 @@
 /**
- * What a backend says about itself: the kinds of things that it has, how nodes are powered, and its client.
+ * The interfaces of a backend: its kinds of resources, how nodes are started and stopped, and its client.
  *
  * These are interfaces only. `Backend.make` builds the services of a backend from them: the engine owns the order of
  * steps, ownership, adoption, repair, undo, reports, plans, scaling, sweeps, watches and reconnects. A backend says how
@@ -25,7 +25,7 @@ import type { BackendError, Difference, Reason, ResourceKind } from "./Reason.ts
 import type { OperationName, Outcome } from "./Report.ts"
 
 /**
- * What a call of a backend can fail with. Everything else that a member throws or dies with becomes an `UnknownError`.
+ * The errors of a call to a backend. Any other failure or defect of a member becomes an `UnknownError`.
  *
  * @category errors
  * @since 0.2.0
@@ -54,8 +54,8 @@ export interface Mark {
 }
 
 /**
- * Who owns a thing. `cluster` says which cluster it belongs to, whatever tool created it; the marks are those of the
- * operation that created it, where kubelayer did.
+ * The owner of a thing. `cluster` is the cluster that it belongs to, whichever tool created it. The marks are those of
+ * the operation that created it, if kubelayer did.
  *
  * @category models
  * @since 0.2.0
@@ -84,7 +84,7 @@ export interface Listed<Actual> {
 }
 
 /**
- * What one look at the backend has found, of all clusters, and what was created since.
+ * Everything that one list of the backend returned, of all clusters, and everything that was created since.
  *
  * @category models
  * @since 0.2.0
@@ -94,7 +94,10 @@ export interface World {
   readonly named: <Actual>(resource: Listed<Actual>, name: string) => Actual | undefined
   /** Whether the thing is removed by the operation that asks, or was removed by it. */
   readonly isLeaving: <Actual>(resource: Listed<Actual>, actual: Actual) => boolean
-  /** The first look of the operation, for what has been removed since. The same world in the first look. */
+  /**
+   * The world of the operation's first list, which also has the things that were removed since. In the first list it is
+   * the same world.
+   */
   readonly earlier: World
 }
 
@@ -103,7 +106,7 @@ export interface World {
 // -----------------------------------------------------------------------------
 
 /**
- * What the engine hands to a member that acts on one thing. It is valid until the member returns.
+ * The context that the engine passes to a member that acts on one thing. It is valid until the member returns.
  *
  * @category models
  * @since 0.2.0
@@ -115,7 +118,7 @@ export interface Task {
   readonly policy: Policy
   /** The marks for what is created. */
   readonly mark: Mark
-  /** The last look and what was created since. */
+  /** The last list and everything that was created since. */
   readonly world: World
   /**
    * Sends one request. `call` is its name in progress events, such as `create` or `poweron`. In a create the request is
@@ -130,7 +133,10 @@ export interface Task {
   readonly note: (text: string) => Effect.Effect<void>
   /** An error of this operation about the thing, or about the subject. */
   readonly error: (reason: Reason, subject?: Subject) => BackendError
-  /** A value that is made once an operation, by the first task that asks, such as a poller. Its scope is the operation's. */
+  /**
+   * A value that is created once per operation, by the first task that needs it, such as a poller. Its scope is the
+   * operation's.
+   */
   readonly once: <A, E>(key: string, make: Effect.Effect<A, E, Scope.Scope>) => Effect.Effect<A, E>
 }
 
@@ -158,9 +164,9 @@ export interface Resource<Wanted, Actual, Read, Write extends Read = Read> exten
   readonly nameOf: (wanted: Wanted) => string
   /** Whether something is the wanted thing, where that is not decided by the name, such as SSH keys by fingerprint. */
   readonly matches?: (wanted: Wanted, actual: Actual) => boolean
-  /** Who owns it; undefined where it belongs to no cluster. */
+  /** The owner of a thing; undefined if it belongs to no cluster. */
   readonly owner: (actual: Actual, world: World) => Owner | undefined
-  /** What uses a name, for people, where this cluster does not own it: `kind cluster dev`. */
+  /** A text for people that names the user of a name that this cluster does not own: `kind cluster dev`. */
   readonly holder?: (actual: Actual, world: World) => string
   /** It belongs to several clusters or to none: that it exists is enough, and no cluster removes it. */
   readonly isShared?: (wanted: Wanted) => boolean
@@ -257,8 +263,7 @@ export interface NodeResource<Wanted, Actual, Read, Write extends Read = Read>
   readonly placeOf: (wanted: Wanted) => { readonly role: NodeInfo["role"]; readonly pool?: string }
 }
 
-// What a kind wants and lists is its own matter; the engine only hands it back to the same kind.
-// oxlint-disable-next-line typescript/no-explicit-any
+// The engine only passes values of a kind back to the same kind. oxlint-disable-next-line typescript/no-explicit-any
 export type AnyResource<Read, Write extends Read = Read> = Resource<any, any, Read, Write>
 
 // oxlint-disable-next-line typescript/no-explicit-any
@@ -314,7 +319,7 @@ export interface Power<Node, Read, Write extends Read = Read> {
 // -----------------------------------------------------------------------------
 
 /**
- * What becomes of the things of an operation: another create uses them, or they are removed.
+ * The fate of the things of an operation: another create adopts them, or they are removed.
  *
  * @category models
  * @since 0.2.0
@@ -335,7 +340,7 @@ export interface Fates<Write> {
     operation: string,
     fate: Fate
   ) => Effect.Effect<Fate, CallFailure>
-  /** The decisions that the look itself shows. */
+  /** The decisions that the list itself contains. */
   readonly known?: (world: World) => ReadonlyMap<string, Fate>
   /** Removes the record of a decision, after everything of the operation is gone. */
   readonly forget: (write: Write, operation: string) => Effect.Effect<void, CallFailure>
@@ -382,7 +387,7 @@ export interface Backend<
   readonly write: Write
   /** The policy of the backend and of the layer. The context of a call overrides it. */
   readonly policy?: Overrides
-  /** What a plan is for: the endpoint or account, without credentials. It is read after the first list. */
+  /** The endpoint or account that a plan is for, without credentials. It is read after the first list. */
   readonly target: Effect.Effect<string, CallFailure>
   /** The URL of the backend's API for statuses, without credentials. */
   readonly endpoint?: Effect.Effect<string | undefined>
@@ -402,7 +407,9 @@ export interface Backend<
   readonly resources: ReadonlyArray<AnyResource<Read, Write>>
   /** The kinds that a spec concerns, so that others are not listed; all where it is left out. */
   readonly resourcesOf?: (spec: Spec) => ReadonlyArray<AnyResource<Read, Write>>
-  /** Everything that the spec requests. It only reads; choices of machines, places and versions stand in the plan. */
+  /**
+   * Everything that the spec requests. It only reads. The plan contains its choices of machines, places and versions.
+   */
   readonly desired: (
     read: Read,
     spec: Spec,
@@ -428,7 +435,7 @@ export interface Backend<
   ) => Effect.Effect<ReadonlyArray<Want<Read, Write>>, InvalidSpec | CallFailure>
   readonly power: Power<Node, Read, Write>
   readonly fates?: Fates<Write>
-  /** Why nothing may be done with the cluster of a look, such as a name in two schemes. */
+  /** The reason why no operation on the cluster is allowed, such as a name in two schemes. */
   readonly refuse?: (cluster: ClusterName, world: World) => Reason | undefined
   /** Whether the backend may still carry a request out after such an error. By default: no reply, or a broken one. */
   readonly mayStillHappen?: (error: CallFailure) => boolean
@@ -439,7 +446,7 @@ export interface Backend<
    * the subscription is open. A cut is a failure or the end; the engine subscribes again. Without it the engine polls.
    */
   readonly changes?: (read: Read) => Stream.Stream<unknown, CallFailure>
-  /** Where the backend itself knows which clusters exist and how they are; else that is derived from the nodes. */
+  /** The clusters as the backend itself reports them. Without it clusters are derived from the nodes. */
   readonly clusters?: {
     readonly one: (read: Read, cluster: ClusterName) => Effect.Effect<Option.Option<ClusterStatus>, CallFailure>
     readonly all: (read: Read) => Effect.Effect<ReadonlyArray<ClusterStatus>, CallFailure>

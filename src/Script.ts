@@ -1,5 +1,6 @@
 /**
- * Runs an effect as a script: Ctrl-C cleans up, a failure is one readable error, and the exit code says what went wrong.
+ * Runs an effect as a script: Ctrl-C cleans up, a failure is one readable error, and the exit code shows the kind of
+ * failure.
  *
  * The exit codes of the whole library are the tables `exitCodes`, `exitCodeOfReason` and `exitCodeOfError`.
  *
@@ -18,7 +19,7 @@ import type { ReasonTag } from "./Reason.ts"
 // -----------------------------------------------------------------------------
 
 /**
- * What each exit code means.
+ * The exit codes with their meaning.
  *
  * @category exit codes
  * @since 0.2.0
@@ -40,7 +41,7 @@ export const exitCodes = {
   quota: 6,
   /** A deadline passed. */
   deadline: 7,
-  /** The cluster is not ready, and the caller asked for an exit code. */
+  /** The cluster is not ready, and the caller requested an exit code. */
   notReady: 8,
   /** The plan is stale. */
   stalePlan: 9,

@@ -108,7 +108,7 @@ type Parameters<Args extends ReadonlyArray<unknown>> =
   | [...Required<AllAccepted<Args>>, options?: CallOptions]
 
 type Promised<M> =
-  // A stream and an effect are asked for first: a stream is no effect, and neither is a function.
+  // Streams and effects are recognised first: a stream is no effect, and neither is a function.
   M extends Stream.Stream<infer A, unknown, unknown> ? (options?: CallOptions) => AsyncIterable<A>
     : M extends Effect.Effect<infer A, infer E, infer R> ? (options?: CallOptions) => Given<A, E, R>
     : M extends (...args: infer Args) => Stream.Stream<infer A, unknown, unknown>
@@ -281,7 +281,7 @@ class Caller {
     )
   }
 
-  /** A stream as an async iterable; each iteration runs it anew. */
+  /** A stream as an async iterable; each iteration runs it again. */
   iterate<A>(stream: Stream.Stream<A, unknown>, options: CallOptions): AsyncIterable<A> {
     const { signal } = options
     const abort = Effect.callback<never, AbortError>((resume) => {

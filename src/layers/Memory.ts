@@ -1,9 +1,9 @@
 /**
  * Clusters in memory: a stateful simulator of a backend on the Clock, with latency and failures per node and call.
  *
- * It is for tests of programs that use `Provider`, and for a first try where there is no engine. It keeps every promise
- * of `Provider`; the service `Memory` adds what a test needs: nodes that others add or remove, crashes, failures,
- * cuts, and the list of all calls. Nothing leaves the process and nothing outlives the layer.
+ * It is for tests of programs that use `Provider`, and for a first try where there is no engine. It satisfies every law
+ * of `Provider`. The service `Memory` adds the methods that a test needs: nodes that another process adds or removes,
+ * crashes, failures, cuts, and the list of all calls. Nothing leaves the process and nothing outlives the layer.
  *
  * @since 0.1.0
  */
@@ -23,10 +23,10 @@ import type {
   CallName,
   Crash,
   FailNext,
-  Foreign,
   MemoryNode,
   MemoryResource,
   SetLatency,
+  Unlabelled,
   World
 } from "../memory/World.ts"
 import type { NodeRole, NodeState } from "../Model.ts"
@@ -41,10 +41,10 @@ export type {
   CallName,
   Crash,
   FailNext,
-  Foreign,
   MemoryNode,
   MemoryResource,
   SetLatency,
+  Unlabelled,
   World
 } from "../memory/World.ts"
 
@@ -114,7 +114,7 @@ const latencies = (latency: Options["latency"]): ReadonlyArray<SetLatency> => {
 // -----------------------------------------------------------------------------
 
 /**
- * What only the simulator can do. Its methods act on the world at once, are no calls, and take no time.
+ * The methods of the simulator. They change the simulated backend at once, take no time, and are not recorded as calls.
  *
  * @category models
  * @since 0.1.0
@@ -130,8 +130,9 @@ export interface MemoryService {
   readonly secondClient: Effect.Effect<Backend.Services<MemorySpec>>
 
   /**
-   * Somebody else adds a node. Without a name it gets the next free one of its role, `dev-worker2`; without a state it
-   * runs. The cluster's name is not checked, for there are backends with names that cannot be referred to.
+   * Adds a node, as another process would. The default name is the next free one of its role, such as `dev-worker2`;
+   * the default state is `running`. The name of the cluster is not checked, because some backends have names that
+   * cannot be referred to.
    */
   readonly addNode: (node: {
     readonly cluster: string
@@ -140,7 +141,7 @@ export interface MemoryService {
     readonly state?: NodeState
     readonly labels?: Readonly<Record<string, string>>
   }) => Effect.Effect<MemoryNode, BackendError>
-  /** Somebody else removes a node. */
+  /** Removes a node, as another process would. */
   readonly removeNode: (name: string) => Effect.Effect<void, BackendError>
   /** Adds a network or volume to a cluster, which need not have nodes. */
   readonly addResource: (resource: {
@@ -154,7 +155,7 @@ export interface MemoryService {
   readonly disconnect: (name: string) => Effect.Effect<void, BackendError>
   /** The next start of the node is accepted, and the node then ends with this exit code. It need not exist yet. */
   readonly crash: (name: string, how: Crash) => Effect.Effect<void>
-  /** The next calls that match fail. Rules are used up in the order in which they were made. */
+  /** The next calls that match fail. Rules are used up in the order in which they were added. */
   readonly failNext: (failure: FailNext) => Effect.Effect<void>
   /** Every call that matches fails, as long as the scope is open. */
   readonly failWhile: (failure: Omit<FailNext, "times">) => Effect.Effect<void, never, Scope.Scope>
@@ -164,9 +165,9 @@ export interface MemoryService {
   readonly setAvailable: (available: boolean) => Effect.Effect<void>
   /** Cuts the stream under every `watchCluster`. They have to read again. */
   readonly cutWatches: Effect.Effect<void>
-  /** Adds something that is no cluster's: it holds its name, and what it uses cannot be deleted. */
-  readonly addForeign: (foreign: Foreign) => Effect.Effect<void>
-  readonly removeForeign: (name: string) => Effect.Effect<void>
+  /** Adds an unlabelled thing. Its name is taken, and the resources that it uses cannot be deleted. */
+  readonly addUnlabelled: (unlabelled: Unlabelled) => Effect.Effect<void>
+  readonly removeUnlabelled: (name: string) => Effect.Effect<void>
 
   /** Every call so far, in the order of sending. */
   readonly calls: Effect.Effect<ReadonlyArray<Call>>
@@ -308,8 +309,8 @@ export const make = Effect.fnUntraced(function*(
     setLatency: (latency) => Effect.sync(() => engine.setLatency(latency)),
     setAvailable: (available) => Effect.sync(() => engine.setAvailable(available)),
     cutWatches: Effect.sync(engine.cutWatches),
-    addForeign: (foreign) => Effect.sync(() => engine.addForeign(foreign)),
-    removeForeign: (name) => Effect.sync(() => engine.removeForeign(name)),
+    addUnlabelled: (unlabelled) => Effect.sync(() => engine.addUnlabelled(unlabelled)),
+    removeUnlabelled: (name) => Effect.sync(() => engine.removeUnlabelled(name)),
     calls: Effect.sync(() => [...engine.calls]),
     clearCalls: Effect.sync(() => {
       engine.calls.length = 0

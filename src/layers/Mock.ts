@@ -71,7 +71,7 @@ export interface Options {
 }
 
 /**
- * A call that was made, with its arguments.
+ * A recorded call, with its arguments.
  *
  * @category models
  * @since 0.1.0
@@ -94,7 +94,7 @@ export interface Call {
 export interface MockService {
   readonly provider: ProviderService
   readonly creator: NodeCreatorService
-  /** What was called, in order. A call that was refused for its cluster's name is not among them. */
+  /** The calls, in order. A call that was refused because of its cluster name is not recorded. */
   readonly calls: Effect.Effect<ReadonlyArray<Call>>
   readonly clearCalls: Effect.Effect<void>
 }

@@ -30,14 +30,14 @@ import {
   type WantedNode,
   type WantedResource
 } from "./Spec.ts"
-import type { Foreign, MemoryNode, MemoryResource } from "./World.ts"
+import type { MemoryNode, MemoryResource, Unlabelled } from "./World.ts"
 
-/** What only reads. */
+/** The calls that only read. */
 export type Reading = Pick<Engine, "ping" | "listAll" | "list" | "watch" | "unwatch">
 
 /** Something of a list; what no cluster owns is among it. */
-type NodeEntry = MemoryNode | Foreign
-type ResourceEntry = MemoryResource | Foreign
+type NodeEntry = MemoryNode | Unlabelled
+type ResourceEntry = MemoryResource | Unlabelled
 
 /** A call has to be answered within the deadline of a request. */
 const answered = <A>(call: Effect.Effect<A, CallFailure>): Effect.Effect<A, CallFailure> =>
@@ -55,7 +55,7 @@ const answered = <A>(call: Effect.Effect<A, CallFailure>): Effect.Effect<A, Call
 
 const reading = <A>(call: Effect.Effect<A, CallFailure>): Effect.Effect<A, CallFailure> => retrying(answered(call))
 
-const isOwned = <A extends MemoryNode | MemoryResource>(entry: A | Foreign): entry is A => "cluster" in entry
+const isOwned = <A extends MemoryNode | MemoryResource>(entry: A | Unlabelled): entry is A => "cluster" in entry
 
 const ownerOf = (entry: NodeEntry | ResourceEntry): Owner | undefined =>
   isOwned<MemoryNode | MemoryResource>(entry) ? { cluster: entry.cluster, ...entry.mark } : undefined
@@ -63,7 +63,7 @@ const ownerOf = (entry: NodeEntry | ResourceEntry): Owner | undefined =>
 const holderOf = (entry: NodeEntry | ResourceEntry): string =>
   isOwned<MemoryNode | MemoryResource>(entry)
     ? `${entry.kind} ${entry.name} of cluster ${entry.cluster}`
-    : `the foreign ${entry.kind} ${entry.name}`
+    : `the unlabelled ${entry.kind} ${entry.name}`
 
 const identity = (entry: NodeEntry | ResourceEntry) =>
   isOwned<MemoryNode | MemoryResource>(entry) ? { name: entry.name, id: entry.id } : { name: entry.name }

@@ -1,9 +1,9 @@
 /**
  * The simulated backend under `layers/Memory.ts`: what exists, the calls that it answers, their latency and failures.
  *
- * It behaves as a remote engine does. A call takes its time on the Clock; a node that is worked on shows it; what was
- * sent is completed by a fiber of the layer's scope, though the caller be interrupted; two calls on one node follow
- * each other. It knows nothing of waves, policies or reports.
+ * It behaves as a remote engine does. A call takes its time on the Clock, and the state of a node shows a pending call.
+ * A fiber of the layer's scope completes every call that was sent, also after an interruption of the caller. Two calls
+ * on one node run one after the other. It has no waves, policies or reports.
  */
 import type * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -23,21 +23,21 @@ import type {
   CallName,
   Crash,
   FailNext,
-  Foreign,
   MemoryNode,
   MemoryResource,
   SetLatency,
+  Unlabelled,
   World
 } from "./World.ts"
 
 export const backend = "memory"
 
-/** What a list shows: things of clusters, and things that no cluster owns. */
-export type Entry = MemoryNode | MemoryResource | Foreign
+/** The entries of a list: things of clusters, and things that no cluster owns. */
+export type Entry = MemoryNode | MemoryResource | Unlabelled
 
 type CallFailure = BackendError | ProviderUnavailable
 
-/** Tells that something changed; it ends where the stream is cut. One tick stands for any number of changes. */
+/** Emits after changes, once for any number of them, and ends when the stream is cut. */
 export type Ticks = Queue.Queue<void, Cause.Done>
 
 type New<A extends { readonly id: string }> = A extends unknown ? Omit<A, "id" | "address" | "createdAt"> : never
@@ -58,7 +58,7 @@ export interface Engine {
   readonly unwatch: (ticks: Ticks) => void
   /** Makes a node, which is then stopped, or another resource. */
   readonly create: (made: New<MemoryNode | MemoryResource>) => Effect.Effect<MemoryNode | MemoryResource, CallFailure>
-  /** These say whether they made a difference; what is not there is NotFoundError. */
+  /** They return whether they changed something, and fail with NotFoundError if the thing does not exist. */
   readonly start: (node: MemoryNode) => Effect.Effect<boolean, CallFailure>
   readonly stop: (node: MemoryNode) => Effect.Effect<boolean, CallFailure>
   readonly delete: (one: MemoryNode | MemoryResource) => Effect.Effect<void, CallFailure>
@@ -70,7 +70,7 @@ export interface Engine {
   readonly decideFate: (cluster: string, operation: string, fate: Fate) => Effect.Effect<Fate, CallFailure>
   readonly forgetFate: (operation: string) => Effect.Effect<void, CallFailure>
 
-  // What happens without a call.
+  // Changes without a call.
   readonly holderOf: (kind: "node" | "network" | "volume", name: string) => string | undefined
   readonly putNode: (made: New<MemoryNode>) => Effect.Effect<MemoryNode>
   readonly putResource: (made: New<MemoryResource>) => Effect.Effect<MemoryResource>
@@ -83,15 +83,15 @@ export interface Engine {
   readonly setLatency: (latency: SetLatency) => void
   readonly setAvailable: (available: boolean) => void
   readonly cutWatches: () => void
-  readonly addForeign: (foreign: Foreign) => void
-  readonly removeForeign: (name: string) => void
+  readonly addUnlabelled: (unlabelled: Unlabelled) => void
+  readonly removeUnlabelled: (name: string) => void
   readonly calls: Array<Call>
   readonly world: () => World
 }
 
 const unavailable = new ProviderUnavailable({
   provider: backend,
-  detail: "it was told to be unavailable",
+  detail: "it was set to be unavailable",
   advice: "Memory.setAvailable(true) makes it answer again."
 })
 
@@ -105,7 +105,7 @@ export const make = Effect.fnUntraced(function*(
 ): Effect.fn.Return<Engine, never, Scope.Scope> {
   const scope = yield* Effect.scope
   const things = new Map<string, MemoryNode | MemoryResource>()
-  const foreign: Array<Foreign> = []
+  const unlabelled: Array<Unlabelled> = []
   const jobs = new Map<string, Deferred.Deferred<void>>()
   const crashes = new Map<string, Crash>()
   const failures: Array<FailNext & { times: number }> = []
@@ -172,17 +172,19 @@ export const make = Effect.fnUntraced(function*(
   const holderOf = (kind: string, name: string): string | undefined => {
     const thing = find(kind, name)
     if (thing !== undefined) return `${kind} ${name} of cluster ${thing.cluster}`
-    return foreign.some((one) => one.kind === kind && one.name === name) ? `the foreign ${kind} ${name}` : undefined
+    return unlabelled.some((one) => one.kind === kind && one.name === name)
+      ? `the unlabelled ${kind} ${name}`
+      : undefined
   }
 
   const usersOf = (resource: MemoryResource): ReadonlyArray<string> => [
     ...[...things.values()].flatMap((thing) =>
       thing.kind === "node" && thing.cluster === resource.cluster ? [`node ${thing.name}`] : []
     ),
-    ...foreign.flatMap((one) => one.uses?.includes(resource.name) ? [`the foreign ${one.kind} ${one.name}`] : [])
+    ...unlabelled.flatMap((one) => one.uses?.includes(resource.name) ? [`the unlabelled ${one.kind} ${one.name}`] : [])
   ]
 
-  /** What a node of a cluster needs and that is not there. */
+  /** The resources that a node of a cluster needs and that do not exist. */
   const missingFor = (cluster: string) =>
     (["network", "volume"] as const).find((kind) =>
       ![...things.values()].some((thing) => thing.kind === kind && thing.cluster === cluster)
@@ -193,7 +195,7 @@ export const make = Effect.fnUntraced(function*(
     return {
       nodes: kept.filter((thing) => thing.kind === "node"),
       resources: kept.filter((thing) => thing.kind !== "node"),
-      foreign: [...foreign]
+      unlabelled: [...unlabelled]
     }
   }
 
@@ -257,7 +259,7 @@ export const make = Effect.fnUntraced(function*(
         jobs.set(begun.id, job)
         yield* Effect.sleep(latency)
         const exit = yield* Effect.exit(begun.finish)
-        // Whoever waits for it goes on at once, and has to find the work done.
+        // A waiting fiber continues at once, so the work must be done before.
         jobs.delete(begun.id)
         Deferred.doneUnsafe(job, Exit.void)
         return yield* exit
@@ -317,7 +319,7 @@ export const make = Effect.fnUntraced(function*(
         one.id,
         Effect.suspend(() => {
           if (!things.has(one.id)) return notFound(one.kind, one.name)
-          // Asked again at the end: meanwhile a node may have been made that uses it.
+          // Check again at the end: a new node may use it by now.
           const free = Effect.suspend(() => {
             const users = usersOf(one)
             return users.length === 0
@@ -361,7 +363,7 @@ export const make = Effect.fnUntraced(function*(
     list: (kind, cluster) =>
       read({ operation: "list", target: cluster ?? "", cluster: cluster ?? "" }, () => [
         ...[...things.values()].filter((thing) => thing.kind === kind),
-        ...foreign.filter((one) => one.kind === kind)
+        ...unlabelled.filter((one) => one.kind === kind)
       ]),
     watch: (opened) =>
       Effect.flatMap(
@@ -432,9 +434,9 @@ export const make = Effect.fnUntraced(function*(
       if (!value) cutWatches()
     },
     cutWatches,
-    addForeign: (one) => foreign.push(one),
-    removeForeign: (name) => {
-      foreign.splice(0, foreign.length, ...foreign.filter((one) => one.name !== name))
+    addUnlabelled: (one) => unlabelled.push(one),
+    removeUnlabelled: (name) => {
+      unlabelled.splice(0, unlabelled.length, ...unlabelled.filter((one) => one.name !== name))
     },
     calls,
     world

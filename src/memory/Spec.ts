@@ -1,5 +1,5 @@
 /**
- * What a simulated cluster is created from: the spec, its validation, and the nodes and resources that it requests.
+ * The spec of a simulated cluster, its validation, and the nodes and resources that it requests.
  *
  * @since 0.2.0
  */
@@ -11,7 +11,7 @@ import type { Issue } from "../Resource.ts"
 import { SpecSchema } from "./SpecSchema.ts"
 
 /**
- * What Memory can create a cluster from: a `ClusterSpec`, and load balancers.
+ * The spec of a simulated cluster: a `ClusterSpec` with load balancers.
  *
  * @category models
  * @since 0.1.0
@@ -84,7 +84,7 @@ export const addedNodes = (
   return [...of("control-plane", controlPlanes), ...of("worker", workers)]
 }
 
-/** The role and pool that a name stands for; a worker where it says nothing. */
+/** The role and pool in the name of a node; a worker if the name has neither. */
 export const placeOfName = (cluster: string, name: string): { readonly role: NodeRole; readonly pool?: string } => {
   const rest = name.slice(cluster.length + 1)
   for (const role of ["control-plane", "load-balancer", "helper", "worker"] as const) {

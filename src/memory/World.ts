@@ -1,5 +1,5 @@
 /**
- * What exists in the simulated backend, what can be sent to it, and what a test can tell it to do.
+ * The models of the simulated backend: everything that exists, its calls, and the changes that a test can request.
  *
  * These are the records of `Engine.ts`, in the backend's own shape. `layers/Memory.ts` exports them.
  *
@@ -44,7 +44,7 @@ export interface Call {
 }
 
 /**
- * How a node ended by itself.
+ * How a node exited on its own.
  *
  * @category models
  * @since 0.1.0
@@ -95,12 +95,12 @@ export interface MemoryResource {
 }
 
 /**
- * Something that is no cluster's. It holds its name, and what it `uses` cannot be deleted.
+ * An unlabelled thing. Its name is taken, and the resources that it `uses` cannot be deleted.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Foreign {
+export interface Unlabelled {
   readonly kind: "node" | "network" | "volume"
   readonly name: string
   /** Names of networks and volumes. */
@@ -108,7 +108,7 @@ export interface Foreign {
 }
 
 /**
- * All that exists, in the order in which it was made.
+ * Everything that exists, in the order of creation.
  *
  * @category models
  * @since 0.1.0
@@ -116,7 +116,7 @@ export interface Foreign {
 export interface World {
   readonly nodes: ReadonlyArray<MemoryNode>
   readonly resources: ReadonlyArray<MemoryResource>
-  readonly foreign: ReadonlyArray<Foreign>
+  readonly unlabelled: ReadonlyArray<Unlabelled>
 }
 
 /**

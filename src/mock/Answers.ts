@@ -1,6 +1,6 @@
 /**
- * The answers that a mock is given, and finding the one that is next: by method, by cluster, and by its place in a
- * sequence. What is answered is not judged here.
+ * The prepared answers of a mock, and the selection of the next one: by method, by cluster, and by its place in a
+ * sequence. Answers are not validated here.
  *
  * @since 0.1.0
  */
@@ -31,7 +31,7 @@ import type { BackendError } from "../Reason.ts"
 import type { OperationName, OperationReport } from "../Report.ts"
 
 /**
- * Answers one after the other; the last one stays. Made by `sequence`.
+ * Answers one after the other; the last one stays. `sequence` creates it.
  *
  * @category models
  * @since 0.1.0
@@ -65,7 +65,7 @@ export type Answering<A, E, Args extends ReadonlyArray<unknown> = []> =
   | Sequence<Answer<A, E, Args>>
 
 /**
- * One answer for all clusters, or one for each by its name; `*` stands for all others.
+ * One answer for all clusters, or one for each by its name; `*` is for all others.
  *
  * @category models
  * @since 0.1.0
@@ -78,7 +78,7 @@ export type ByCluster<A, E, Args extends ReadonlyArray<unknown> = [cluster: stri
 export type ActFailure = NoNodes | NodesFailed | OperationTimeout | BackendFailure
 
 /**
- * What the methods answer. `nodesExist` and `getClusterStatus` follow from `listNodes`, and `listAllClusters` and
+ * The answers of the methods. `nodesExist` and `getClusterStatus` follow from `listNodes`, and `listAllClusters` and
  * `listAllStatuses` too where `listNodes` is given by cluster, unless they have an answer of their own. A mock is
  * available unless an answer says otherwise.
  *
@@ -160,7 +160,7 @@ export type MethodName = keyof Answers
 const reportExample = (method: OperationName) => (cluster: string) =>
   `{ "${cluster}": Mock.report("${method}", "${cluster}", { "${cluster}-worker": "Done" }) }`
 
-/** What to write in place of an answer that is missing. */
+/** The code to write for a missing answer. */
 const examples: { readonly [K in MethodName]: (cluster: string) => string } = {
   listNodes: (cluster) => `{ "${cluster}": Mock.nodes("${cluster}", { workers: 2 }) }`,
   nodesExist: (cluster) => `{ "${cluster}": true }, or listNodes, from which it follows`,

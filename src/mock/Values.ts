@@ -178,5 +178,5 @@ export const failure: (reason: Reason) => Effect.Effect<never, BackendError> = f
  * @category constructors
  * @since 0.1.0
  */
-export const unavailable = (detail = "it was told to be unavailable"): ProviderUnavailable =>
+export const unavailable = (detail = "it was set to be unavailable"): ProviderUnavailable =>
   new ProviderUnavailable({ provider: backend, detail, advice: "Change the answer given to Mock." })

@@ -210,12 +210,12 @@ const harnessOf = (engine: HarnessEngine, options: Options): HarnessService => {
       return found?.call === call && found.id === node.id
     }
 
-  const foreign = new Map<string, Effect.Effect<string, HarnessError>>()
-  const addForeignNode = (action: string, name: string) =>
+  const unlabelled = new Map<string, Effect.Effect<string, HarnessError>>()
+  const addUnlabelledNode = (action: string, name: string) =>
     Effect.gen(function*() {
       const id = yield* scoped(createContainer(action, name, {}), (made) => removeContainer(action, made))
       yield* start(action, id)
-      foreign.set(
+      unlabelled.set(
         id,
         Effect.map(list(action), (all) => {
           const found = all.find((container) => container.Id === id)
@@ -280,7 +280,7 @@ const harnessOf = (engine: HarnessEngine, options: Options): HarnessService => {
       Effect.gen(function*() {
         const action = `add what is nobody's beside ${cluster}`
         const name = scheme.nodeName(cluster, scheme.roles.worker ?? "worker", 8)
-        yield* addForeignNode(action, name)
+        yield* addUnlabelledNode(action, name)
         const network = scheme.network(cluster)
         yield* scoped(
           ask(action, "POST", "/networks/create", { body: { Name: network, CheckDuplicate: true, Internal: true } }),
@@ -291,15 +291,15 @@ const harnessOf = (engine: HarnessEngine, options: Options): HarnessService => {
           ask(action, "POST", "/volumes/create", { body: { Name: volume } }),
           () => remove(action, `/volumes/${volume}`)
         )
-        foreign.set(network, Effect.map(networks(action), (all) => listed("network", network, all)))
-        foreign.set(volume, Effect.map(volumes(action), (all) => listed("volume", volume, all)))
+        unlabelled.set(network, Effect.map(networks(action), (all) => listed("network", network, all)))
+        unlabelled.set(volume, Effect.map(volumes(action), (all) => listed("volume", volume, all)))
       }),
     bystanders: Effect.map(
-      Effect.suspend(() => Effect.all([...foreign.values()])),
+      Effect.suspend(() => Effect.all([...unlabelled.values()])),
       (lines) => lines.filter((line) => line !== "").sort()
     ),
     holdName: (cluster) =>
-      addForeignNode(`hold a name of ${cluster}`, scheme.nodeName(cluster, scheme.roles.worker ?? "worker", 0)),
+      addUnlabelledNode(`hold a name of ${cluster}`, scheme.nodeName(cluster, scheme.roles.worker ?? "worker", 0)),
     addLeftovers: (cluster) =>
       Effect.gen(function*() {
         const action = `add leftovers of ${cluster}`

@@ -100,7 +100,10 @@ export const make = (memory: MemoryService, options: Options = {}): HarnessServi
       ({ resources }) =>
         resources.filter((one) => one.cluster === cluster).map(({ kind, name }) => `${kind} ${name}`).sort()
     )
-  const foreign = Effect.map(memory.world, (world) => world.foreign.map(({ kind, name }) => `${kind} ${name}`).sort())
+  const unlabelled = Effect.map(
+    memory.world,
+    (world) => world.unlabelled.map(({ kind, name }) => `${kind} ${name}`).sort()
+  )
   const alphabet = "abcdefghijklmnopqrstuvwxyz"
 
   return makeHarness({
@@ -144,13 +147,13 @@ export const make = (memory: MemoryService, options: Options = {}): HarnessServi
     addBystanders: (cluster) =>
       Effect.gen(function*() {
         for (const [kind, name] of [["node", `${cluster}-worker9`], ["network", `${cluster}-network2`]] as const) {
-          yield* Effect.acquireRelease(memory.addForeign({ kind, name }), () => memory.removeForeign(name))
+          yield* Effect.acquireRelease(memory.addUnlabelled({ kind, name }), () => memory.removeUnlabelled(name))
         }
       }),
-    bystanders: foreign,
+    bystanders: unlabelled,
     holdName: (cluster) => {
       const name = `${cluster}-worker`
-      return Effect.acquireRelease(memory.addForeign({ kind: "node", name }), () => memory.removeForeign(name))
+      return Effect.acquireRelease(memory.addUnlabelled({ kind: "node", name }), () => memory.removeUnlabelled(name))
     },
     // A cluster's network and volume come with its nodes, and stay when the nodes are removed one by one.
     addLeftovers: (cluster) =>

@@ -16,7 +16,7 @@ import { locked, refused, reportOf } from "./fixtures.ts"
 const done = new Done({})
 const already = new AlreadyDone({})
 const failed = new Failed({ error: refused })
-const skipped = new Skipped({ reason: "held by something foreign" })
+const skipped = new Skipped({ reason: "used by another cluster" })
 const unsupported = new Unsupported({ reason: "it cannot be powered on again" })
 const rolledBack = new RolledBack({})
 
@@ -60,7 +60,7 @@ describe("OperationReport", () => {
       locked.reason.message,
       "",
       "",
-      "held by something foreign",
+      "used by another cluster",
       "it cannot be powered on again",
       ""
     ])

@@ -41,7 +41,7 @@ describe("plan", () => {
       const memory = yield* Memory.Memory
       yield* memory.createNodes({ ...spec, workers: 12 })
       yield* memory.removeNode("dev-worker")
-      yield* memory.addForeign({ kind: "node", name: "dev-worker" })
+      yield* memory.addUnlabelled({ kind: "node", name: "dev-worker" })
       yield* memory.disconnect("dev-worker2")
       yield* memory.setState("dev-control-plane", "stopped")
       const plan = yield* memory.creator.plan({ ...spec, workers: 3, labels: { team: "a" } })
@@ -66,7 +66,7 @@ describe("plan", () => {
         plan.steps.find(({ name }) => name === "dev-worker2")?.differences.map(({ field, remedy }) => [field, remedy]),
         [["labels.team", "update"], ["network", "repair"]]
       )
-      assert.strictEqual(plan.refusals[0]?.holder, "the foreign node dev-worker")
+      assert.strictEqual(plan.refusals[0]?.holder, "the unlabelled node dev-worker")
     }).pipe(Effect.provide(Memory.layer())))
 
   it.effect("refuses fewer control planes, unless the spec allows them", () =>
@@ -191,11 +191,11 @@ describe("apply", () => {
   it.effect("fails with the reason of createNodes where a step is refused", () =>
     Effect.gen(function*() {
       const memory = yield* Memory.Memory
-      yield* memory.addForeign({ kind: "network", name: "dev-network" })
+      yield* memory.addUnlabelled({ kind: "network", name: "dev-network" })
       const plan = yield* memory.creator.plan(spec)
       const error = yield* Effect.flip(memory.creator.apply(plan))
       assert(error._tag === "BackendError" && error.reason._tag === "NameTaken")
-      assert.strictEqual(error.reason.by, "the foreign network dev-network")
+      assert.strictEqual(error.reason.by, "the unlabelled network dev-network")
     }).pipe(Effect.provide(Memory.layer())))
 
   it.effect("fails with InvalidPlan for a plan of another backend, one that was edited, and another spec", () =>
@@ -221,7 +221,7 @@ describe("apply", () => {
       const error = yield* memory.creator.apply(plan).pipe(
         onEvent((event) =>
           event._tag === "Sent" && event.subject.name === "dev-volume"
-            ? memory.addForeign({ kind: "node", name: "dev-worker2" })
+            ? memory.addUnlabelled({ kind: "node", name: "dev-worker2" })
             : Effect.void
         ),
         Effect.flip
@@ -250,12 +250,12 @@ describe("planDelete", () => {
   it.effect("says what a delete leaves and why, and writes nothing", () =>
     Effect.gen(function*() {
       const memory = yield* Memory.Memory
-      yield* memory.addForeign({ kind: "node", name: "registry", uses: ["dev-network"] })
+      yield* memory.addUnlabelled({ kind: "node", name: "registry", uses: ["dev-network"] })
       const plan = yield* memory.provider.planDelete("dev")
       assert.deepStrictEqual(stepsOf(plan), ["delete dev-control-plane", "retain dev-network", "delete dev-volume"])
       assert.strictEqual(
         plan.steps.find(({ action }) => action === "retain")?.why,
-        "it is used by the foreign node registry"
+        "it is used by the unlabelled node registry"
       )
       assert.deepStrictEqual(yield* writes, [])
       const report = yield* memory.provider.deleteNodes("dev")

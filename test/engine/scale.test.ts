@@ -50,7 +50,7 @@ describe("addNodes", () => {
   it.effect("passes over a name that something else uses", () =>
     Effect.gen(function*() {
       const memory = yield* Memory.Memory
-      yield* memory.addForeign({ kind: "node", name: "dev-worker3" })
+      yield* memory.addUnlabelled({ kind: "node", name: "dev-worker3" })
       const report = yield* memory.creator.addNodes("dev", { workers: 1 })
       assert.deepStrictEqual(Object.keys(outcomes(report)), ["dev-worker4"])
     }).pipe(Effect.provide(Memory.layer({ clusters: dev }))))

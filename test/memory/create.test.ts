@@ -49,18 +49,18 @@ describe("Memory, createNodes", () => {
     Effect.gen(function*() {
       const memory = yield* Memory.Memory
       yield* memory.creator.createNodes({ ...spec, labels: { team: "a" } })
-      yield* memory.addForeign({ kind: "node", name: "new-control-plane3" })
+      yield* memory.addUnlabelled({ kind: "node", name: "new-control-plane3" })
       const before = yield* memory.world
       const error = yield* Effect.flip(
         memory.creator.createNodes({ ...spec, controlPlanes: 3, workers: 1, labels: { team: "b" } })
       )
       assert(error._tag === "BackendError" && error.reason._tag === "NameTaken")
-      assert.strictEqual(error.reason.by, "the foreign node new-control-plane3")
+      assert.strictEqual(error.reason.by, "the unlabelled node new-control-plane3")
       assert.include(error.message, `node "new-worker2": the spec does not request it`)
       assert.include(error.message, `node "new-worker": labels.team: "a" (requested "b")`)
-      assert.include(error.message, "the name is used by the foreign node new-control-plane3")
+      assert.include(error.message, "the name is used by the unlabelled node new-control-plane3")
       assert.deepStrictEqual(yield* memory.world, before)
-      yield* memory.removeForeign("new-control-plane3")
+      yield* memory.removeUnlabelled("new-control-plane3")
       const differs = yield* Effect.flip(memory.creator.createNodes({ ...spec, workers: 1, labels: { team: "b" } }))
       assert(differs._tag === "BackendError" && differs.reason._tag === "Differs")
       assert.isFalse(differs.isRetryable)
@@ -152,7 +152,7 @@ describe("Memory, createNodes", () => {
         "new-worker": "RolledBack",
         "new-worker2": "RolledBack"
       })
-      assert.deepStrictEqual(yield* memory.world, { nodes: [], resources: [], foreign: [] })
+      assert.deepStrictEqual(yield* memory.world, { nodes: [], resources: [], unlabelled: [] })
     }).pipe(Effect.provide(Memory.layer())))
 
   it.effect("a node that crashes at its first start is a create that failed, with the exit code", () =>
@@ -238,7 +238,7 @@ describe("Memory, createNodes", () => {
       yield* Fiber.join(ended)
       const exit = yield* Fiber.await(fiber)
       assert.isTrue(Exit.hasInterrupts(exit))
-      assert.deepStrictEqual(yield* memory.world, { nodes: [], resources: [], foreign: [] })
+      assert.deepStrictEqual(yield* memory.world, { nodes: [], resources: [], unlabelled: [] })
     }).pipe(
       Effect.provide(Memory.layer({ latency: { create: "10 seconds", start: "10 seconds", delete: "5 seconds" } }))
     ))
@@ -286,7 +286,7 @@ describe("Memory, createNodes", () => {
       const error = yield* Fiber.join(fiber)
       assert(error._tag === "OperationTimeout")
       assert.deepStrictEqual(new Set(Object.values(outcomes(error.report))), new Set(["RolledBack"]))
-      assert.deepStrictEqual(yield* memory.world, { nodes: [], resources: [], foreign: [] })
+      assert.deepStrictEqual(yield* memory.world, { nodes: [], resources: [], unlabelled: [] })
     }).pipe(Effect.provide(Memory.layer({ latency: { create: "10 seconds" } }))))
 
   it.effect("createNodesScoped deletes the cluster when its scope closes", () =>
@@ -296,6 +296,6 @@ describe("Memory, createNodes", () => {
       yield* Scope.provide(memory.creator.createNodesScoped(spec), scope)
       assert.strictEqual(yield* memory.provider.nodesExist("new"), true)
       yield* Scope.close(scope, Exit.void)
-      assert.deepStrictEqual(yield* memory.world, { nodes: [], resources: [], foreign: [] })
+      assert.deepStrictEqual(yield* memory.world, { nodes: [], resources: [], unlabelled: [] })
     }).pipe(Effect.provide(Memory.layer())))
 })

@@ -146,15 +146,15 @@ describe("Memory, delete", () => {
       assert.deepStrictEqual(yield* memory.leftovers("dev"), [])
     }).pipe(Effect.provide(dev("running"))))
 
-  it.effect("what something foreign uses is Skipped, by the name of its user", () =>
+  it.effect("deleteNodes skips a resource that something unlabelled uses, and names the user", () =>
     Effect.gen(function*() {
       const memory = yield* Memory.Memory
-      yield* memory.addForeign({ kind: "node", name: "registry", uses: ["dev-network"] })
+      yield* memory.addUnlabelled({ kind: "node", name: "registry", uses: ["dev-network"] })
       const report = yield* memory.provider.deleteNodes("dev")
       assert.deepStrictEqual(report.skipped.map(({ name, problem }) => [name, problem]), [
-        ["dev-network", "it is used by the foreign node registry"]
+        ["dev-network", "it is used by the unlabelled node registry"]
       ])
-      yield* memory.removeForeign("registry")
+      yield* memory.removeUnlabelled("registry")
       assert.deepStrictEqual(outcomes(yield* memory.provider.deleteNodes("dev")), { "dev-network": "Done" })
     }).pipe(Effect.provide(dev("running"))))
 
@@ -172,6 +172,6 @@ describe("Memory, delete", () => {
         "dev-volume": "Skipped"
       })
       yield* memory.provider.deleteNodes("dev")
-      assert.deepStrictEqual(yield* memory.world, { nodes: [], resources: [], foreign: [] })
+      assert.deepStrictEqual(yield* memory.world, { nodes: [], resources: [], unlabelled: [] })
     }).pipe(Effect.provide(dev("running"))))
 })

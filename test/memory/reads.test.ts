@@ -69,10 +69,10 @@ describe("Memory, layers", () => {
       const one = yield* Memory.make({ clusters: { dev: running } })
       const two = yield* Memory.make({ clusters: { dev: running } })
       yield* one.provider.stopNodes("dev")
-      yield* one.addForeign({ kind: "node", name: "registry" })
+      yield* one.addUnlabelled({ kind: "node", name: "registry" })
       const status = Option.getOrThrow(yield* two.provider.getClusterStatus("dev"))
       assert.strictEqual(status.phase, "running")
-      assert.deepStrictEqual((yield* two.world).foreign, [])
+      assert.deepStrictEqual((yield* two.world).unlabelled, [])
       assert.deepStrictEqual((yield* two.calls).map(({ operation }) => operation), ["list"])
     }))
 

@@ -182,7 +182,7 @@ export interface Rule {
   readonly description: string | null
 }
 
-/** What a firewall was told to be on. @internal */
+/** The resources that a firewall was requested for. @internal */
 export type Application =
   | { readonly type: "server"; readonly server: number }
   | { readonly type: "label_selector"; readonly selector: string }

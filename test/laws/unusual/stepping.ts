@@ -40,8 +40,8 @@ export const simulator = (
       clusters: { ...(dev === undefined ? {} : { dev }), "dev-2": { controlPlanes: 1, workers: 1 } },
       latency
     })
-    yield* memory.addForeign({ kind: "node", name: "dev-worker99" })
-    yield* memory.addForeign({ kind: "network", name: "dev-network99" })
+    yield* memory.addUnlabelled({ kind: "node", name: "dev-worker99" })
+    yield* memory.addUnlabelled({ kind: "network", name: "dev-network99" })
     return memory
   }).pipe(Effect.orDie)
 
@@ -65,7 +65,7 @@ export const nodes = (world: Memory.World): ReadonlyMap<string, string> =>
 export const surroundings = (world: Memory.World): Memory.World => ({
   nodes: world.nodes.filter((node) => node.cluster !== "dev"),
   resources: world.resources.filter((one) => one.cluster !== "dev"),
-  foreign: world.foreign
+  unlabelled: world.unlabelled
 })
 
 // -----------------------------------------------------------------------------

@@ -170,7 +170,7 @@ const check = (first: Operation, second: Operation, seed: number) =>
     const [was, is] = [things(initial), things(after)]
     const story = `${what}\n${tell(pair, is)}\n`
 
-    // Nothing is under way any more, and nothing foreign was touched.
+    // Nothing is under way any more, and nothing unlabelled was touched.
     yield* TestClock.adjust("1 hour")
     assert.strictEqual((yield* memory.calls).length, calls, `${story}calls that come later`)
     assert.deepStrictEqual(things(yield* memory.world), is, `${story}changes that come later`)

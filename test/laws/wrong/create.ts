@@ -162,8 +162,8 @@ export const create: ReadonlyArray<Wrong> = [
     breaks: "create.name-held",
     make: creating((create, { memory }) => (spec) =>
       Effect.andThen(
-        Effect.flatMap(memory.world, ({ foreign }) =>
-          Effect.forEach(foreign, ({ name }) => memory.removeForeign(name), { discard: true })),
+        Effect.flatMap(memory.world, ({ unlabelled }) =>
+          Effect.forEach(unlabelled, ({ name }) => memory.removeUnlabelled(name), { discard: true })),
         create(spec)
       )
     )

@@ -101,12 +101,15 @@ export const ownership: ReadonlyArray<Wrong> = [
     make: ({ memory, provider }) => ({
       provider: {
         deleteNodes: (cluster) =>
-          Effect.tap(provider.deleteNodes(cluster), () =>
-            Effect.flatMap(memory.world, ({ foreign }) =>
-              Effect.forEach(
-                foreign.filter((one) => one.name.startsWith(cluster)),
-                (one) => memory.removeForeign(one.name)
-              )))
+          Effect.tap(
+            provider.deleteNodes(cluster),
+            () =>
+              Effect.flatMap(memory.world, ({ unlabelled }) =>
+                Effect.forEach(
+                  unlabelled.filter((one) => one.name.startsWith(cluster)),
+                  (one) => memory.removeUnlabelled(one.name)
+                ))
+          )
       }
     })
   },
