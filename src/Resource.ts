@@ -263,7 +263,8 @@ export interface NodeResource<Wanted, Actual, Read, Write extends Read = Read>
   readonly placeOf: (wanted: Wanted) => { readonly role: NodeInfo["role"]; readonly pool?: string }
 }
 
-// The engine only passes values of a kind back to the same kind. oxlint-disable-next-line typescript/no-explicit-any
+// The engine only passes values of a kind back to the same kind.
+// oxlint-disable-next-line typescript/no-explicit-any
 export type AnyResource<Read, Write extends Read = Read> = Resource<any, any, Read, Write>
 
 // oxlint-disable-next-line typescript/no-explicit-any
