@@ -474,8 +474,8 @@ export interface Backend<
     settled: (node: Node) => Effect.Effect<void>
   ) => Effect.Effect<void, CallFailure>
   /**
-   * What keeps the nodes of a cluster from settling. It is added to the error of a node, resource or cluster that is past
-   * its deadline.
+   * The cause that keeps the nodes of a cluster from settling. It is added to the error of everything that is past its
+   * deadline.
    */
   readonly explain?: (read: Read, cluster: ClusterName) => Effect.Effect<string, CallFailure>
 }
