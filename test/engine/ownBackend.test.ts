@@ -8,7 +8,7 @@ import { mkdtempSync, readFileSync, renameSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { describe, it } from "vitest"
-import { type Content, layer, type Thing } from "../../examples/own_backend.ts"
+import { type Content, layer, make, type Thing } from "../../examples/own_backend.ts"
 
 const path = join(mkdtempSync(join(tmpdir(), "own-backend-")), "cloud.json")
 let count = 0
@@ -90,6 +90,22 @@ const harness = Layer.succeed(
             .map(({ kind, name }) => `${kind} ${name}`).sort(),
         catch: (error) => new HarnessError({ action: "read the file", detail: String(error) })
       }),
+    detach: (node) =>
+      Effect.sync(() =>
+        write(
+          read().things.map((thing) => {
+            const { network: _detached, ...rest } = thing
+            return thing.id === node.id ? rest : thing
+          })
+        )
+      ),
+    attachments: (cluster) =>
+      Effect.sync(() =>
+        read().things.flatMap((thing) =>
+          thing.cluster === cluster && thing.network !== undefined ? [`${thing.name} ${thing.network}`] : []
+        ).sort()
+      ),
+    second: Effect.sync(() => make(path)),
     secrets: Effect.succeed(["a-credential-that-nobody-shows"])
   })
 )
@@ -110,7 +126,14 @@ describeLaws({ describe, it }, {
     "helpers",
     "secrets",
     "create",
-    "node-by-node"
+    "node-by-node",
+    "plan",
+    "scale",
+    "replace",
+    "restart",
+    "select",
+    "detach",
+    "second"
   ],
   time: "simulated"
 })
