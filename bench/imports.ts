@@ -121,6 +121,28 @@ const foreignPackages = (module: string): Effect.Effect<Measured, NotMeasured> =
     }
   }))
 
+/** The kilobytes of a layer and what it loads, minified, with effect left outside. */
+const bundleSize = (module: string): Effect.Effect<Measured, NotMeasured> =>
+  Effect.scoped(Effect.gen(function*() {
+    const { directory } = yield* build
+    const { outputFiles } = yield* Effect.tryPromise({
+      try: async () =>
+        (await import("esbuild")).build({
+          absWorkingDir: directory,
+          entryPoints: [`dist/${module}.js`],
+          bundle: true,
+          minify: true,
+          write: false,
+          format: "esm",
+          platform: "node",
+          external: ["effect", "effect/*"]
+        }),
+      catch: (error): NotMeasured => ({ message: (error as Error).message })
+    })
+    const bytes = outputFiles.reduce((sum, { contents }) => sum + contents.length, 0)
+    return { value: Math.round(bytes / 1000), detail: `${bytes} bytes` }
+  }))
+
 const cost = (id: string, module: string, limit: number): Row => ({
   id,
   what: `import of kubelayer/${module} in a fresh process, / of the effect modules that it names`,
@@ -136,10 +158,16 @@ const clients = (id: string, module: string): Row => ({
 })
 
 export const importRows: ReadonlyArray<Row> = [
-  cost("import.provider", "Provider", 1.1),
+  cost("import.provider", "Provider", 1.05),
   clients("import.provider.clients", "Provider"),
-  cost("import.docker", "layers/Docker", 1.2),
+  cost("import.docker", "layers/Docker", 1.1),
   clients("import.docker.clients", "layers/Docker"),
   clients("import.hetzner.clients", "layers/Hetzner"),
-  clients("import.omni.clients", "layers/Omni")
+  clients("import.omni.clients", "layers/Omni"),
+  {
+    id: "bundle.hetzner",
+    what: "kB of a minified bundle of kubelayer/layers/Hetzner, without effect",
+    target: atMost(95),
+    measure: bundleSize("layers/Hetzner")
+  }
 ]

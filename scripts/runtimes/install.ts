@@ -21,10 +21,11 @@ const specOf = (id: string): string =>
   id.startsWith("node") ? `${id}@npm:node-${platform}@${id.slice("node".length)}` : id
 
 /** The executable of a package that is the first file of this name in its folders. */
-const find = (root: string, names: ReadonlyArray<string>): string | undefined =>
-  readdirSync(root, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile() && names.includes(entry.name))
-    .map((entry) => join(entry.parentPath, entry.name))[0]
+const find = (root: string, names: ReadonlyArray<string>): string | undefined => {
+  const found = readdirSync(root, { recursive: true, withFileTypes: true })
+    .find((entry) => entry.isFile() && names.includes(entry.name))
+  return found === undefined ? undefined : join(found.parentPath, found.name)
+}
 
 export const installRuntimes = Effect.fnUntraced(function*(directory: string, ids: ReadonlyArray<string>) {
   mkdirSync(directory)
