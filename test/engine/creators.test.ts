@@ -121,6 +121,29 @@ describe("two creators of one cluster", () => {
       assert.deepStrictEqual((yield* memory.world).nodes.map(({ id }) => id), before)
     }).pipe(Effect.provide(Memory.layer())))
 
+  it.effect.each(["addNodes", "replaceNodes"] as const)(
+    "%s keeps the network of a create that fails later, so that the cluster can be finished",
+    (method) =>
+      Effect.gen(function*() {
+        const memory = yield* Memory.Memory
+        const { creator } = yield* memory.secondClient
+        const { holding, open, reached } = yield* heldAt("dev-worker2", /^start/)
+        const first = yield* Effect.forkChild(Effect.flip(holding(memory.creator.createNodes(spec))))
+        yield* reached
+        yield* method === "addNodes"
+          ? creator.addNodes("dev", { workers: 1 })
+          : creator.replaceNodes("dev", { nodes: ["dev-worker"] })
+        yield* memory.failNext({ operation: "start", node: "dev-worker2", reason: no })
+        yield* open
+        yield* TestClock.adjust("5 minutes")
+        yield* Fiber.join(first)
+        const fiber = yield* Effect.forkChild(creator.createNodes(spec))
+        yield* TestClock.adjust("5 minutes")
+        assert.isFalse((yield* Fiber.join(fiber)).isFailure)
+        assert.deepStrictEqual(new Set(Object.values(yield* states("dev"))), new Set(["running"]))
+      }).pipe(Effect.provide(Memory.layer()))
+  )
+
   it.effect("waits for nodes that another create is still creating, also for those that it does not request", () =>
     Effect.gen(function*() {
       const memory = yield* Memory.Memory

@@ -164,6 +164,17 @@ describe("replaceNodes", () => {
       assert.strictEqual((yield* states("dev"))["dev-worker"], "running")
     }).pipe(Effect.provide(Memory.layer({ clusters: dev }))))
 
+  it.effect("refuses the name of a node that no cluster owns, and starts nothing", () =>
+    Effect.gen(function*() {
+      const memory = yield* Memory.Memory
+      yield* memory.addForeign({ kind: "node", name: "dev-worker3" })
+      yield* memory.clearCalls
+      const error = yield* Effect.flip(memory.creator.replaceNodes("dev", { nodes: ["dev-worker3"] }))
+      assert(error._tag === "BackendError", error.message)
+      assert.strictEqual(error.reason._tag, "NameTaken")
+      assert.isTrue((yield* sent).every((call) => call.startsWith("list")))
+    }).pipe(Effect.provide(Memory.layer({ clusters: dev }))))
+
   it.effect("replaces as many at once as maxUnavailable says", () =>
     Effect.gen(function*() {
       const memory = yield* Memory.Memory

@@ -122,6 +122,41 @@ const undecided = <Read, Write extends Read>(
   )
 }
 
+/** The operations whose things added nodes would depend on, and that may still be undone. */
+const undecidedBelow = <Read, Write extends Read>(
+  { backend, hasFinished }: Engine<Read, Write>,
+  run: Run,
+  world: Look,
+  decided: ReadonlyMap<string, Fate>
+): ReadonlyArray<string> => {
+  const known = backend.fates?.known?.(world)
+  const operations = kindsOf<Read, Write>(backend).flatMap((resource) =>
+    world.of<unknown>(resource).flatMap((actual) => {
+      const owner = resource.owner(actual, world)
+      const isBelow = owner?.cluster === run.cluster && owner.isFinished !== true && owner.added !== true
+      return isBelow ? owner.operation ?? [] : []
+    })
+  )
+  return [...new Set(operations)].filter((operation) =>
+    operation !== run.mark.operation && !decided.has(operation) && known?.has(operation) !== true &&
+    !hasFinished(operation)
+  )
+}
+
+/**
+ * Decides that what a cluster consists of stays, before nodes are added to it: its network would otherwise be undone with
+ * the create that has created it, from under the new nodes.
+ */
+export const adoptBelow = <Read, Write extends Read>(
+  context: CreateContext<Read, Write>,
+  world: Look
+): Effect.Effect<void, CallFailure> =>
+  context.engine.backend.fates === undefined ? Effect.void : Effect.forEach(
+    undecidedBelow<Read, Write>(context.engine, context.run, world, context.fates),
+    (operation) => adopt(context, operation),
+    { discard: true }
+  )
+
 interface Undone<Read, Write extends Read> {
   readonly resource: AnyResource<Read, Write>
   readonly actual: unknown
@@ -176,9 +211,11 @@ const adoptedPlan = <Read, Write extends Read>(
       const reason = refusal(options, planned.items)
       if (reason !== undefined) return yield* failWith(reason)
       if (round === 0) yield* check(planned)
-      const others = context.adopts && engine.backend.fates !== undefined
+      const others = engine.backend.fates === undefined
+        ? []
+        : context.adopts
         ? undecided(engine, run, planned, fates)
-        : []
+        : undecidedBelow<Read, Write>(engine, run, planned.world, fates)
       const undone = undoneIn(engine, run, planned.world, fates)
       if ((others.length === 0 && undone.length === 0) || round === adoptionRounds) return planned
       yield* Effect.forEach(others, (operation) => adopt(context, operation), { discard: true })

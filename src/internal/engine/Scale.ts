@@ -11,7 +11,7 @@ import { AlreadyDone, type OperationReport } from "../../Report.ts"
 import type { CallFailure, Issue, Want, World } from "../../Resource.ts"
 import { failWith } from "../Method.ts"
 import { asCallFailure, carryOut, finalCheck } from "./CarryOut.ts"
-import { create } from "./Create.ts"
+import { adoptBelow, create } from "./Create.ts"
 import { hasNoReply, makeCreated } from "./Created.ts"
 import { removeMembers } from "./Delete.ts"
 import { diff, type Item, refusalOf } from "./Diff.ts"
@@ -246,12 +246,13 @@ const replaceInScope = <Read, Write extends Read, E, R>(
     const names = new Set(replaced.map(({ name }) => name))
     const reason = refusalOf(
       cluster,
-      planned.filter(({ resource, step }) => resource !== backend.node || !names.has(step.name)).map(({ step }) =>
-        step
-      ),
+      planned.filter(({ resource, step }) =>
+        resource !== backend.node || !names.has(step.name) || step.holder !== undefined
+      ).map(({ step }) => step),
       ["refuse"]
     )
     if (reason !== undefined) return yield* failWith(reason)
+    yield* adoptBelow<Read, Write>(context, first)
     for (const wave of inWaves(replaced, size)) {
       const current = new Set(wave.map(({ name }) => name))
       const going = wave.flatMap(({ member }) => member ?? [])
@@ -266,6 +267,8 @@ const replaceInScope = <Read, Write extends Read, E, R>(
       const world = yield* look<Read, Write>(backend, policy, kinds, undefined, run.world)
       run.world = world
       const items = compare(wants, world)
+      const refused = refusalOf(cluster, items.map(({ step }) => step), ["refuse"])
+      if (refused !== undefined) return yield* failWith(refused)
       run.sender = created.send
       yield* carryOut<Read, Write>(context, items).pipe(
         Effect.andThen(finalCheck<Read, Write>(context, items, { cluster, ignoresSurplus: true })),

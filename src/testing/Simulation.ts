@@ -1,0 +1,51 @@
+/**
+ * Deterministic simulation of a backend: programs that create, scale, start, stop, sweep and watch clusters at once, over
+ * the fakes of this library, with faults, crashes and changes by others between any two calls.
+ *
+ * A seed decides everything: the clusters, the actors, the faults, the latencies, and which fiber runs next. The same seed
+ * gives the same run, and the same digest. After each run the invariants are checked: nothing unowned was touched, nothing
+ * is left over, no node is there twice, reports and watches say what is true, every call has ended.
+ *
+ * @since 0.2.0
+ */
+import { makeMemoryWorld } from "./simulation/MemoryWorld.ts"
+import { type Outcome, runScript } from "./simulation/Run.ts"
+import { type BackendName, generate, type Script } from "./simulation/Script.ts"
+import type { MakeWorld } from "./simulation/SimulatedWorld.ts"
+
+export type { Outcome } from "./simulation/Run.ts"
+export {
+  type BackendName,
+  backendNames,
+  type Change,
+  type ClusterSize,
+  type Ending,
+  type FaultName,
+  generate,
+  type Script,
+  type Step,
+  type Work
+} from "./simulation/Script.ts"
+
+const worlds: { readonly [B in BackendName]: MakeWorld } = {
+  memory: makeMemoryWorld,
+  docker: makeMemoryWorld,
+  hetzner: makeMemoryWorld,
+  omni: makeMemoryWorld
+}
+
+/**
+ * Runs a script.
+ *
+ * @category running
+ * @since 0.2.0
+ */
+export const replay = (script: Script): Promise<Outcome> => runScript(script, worlds[script.backend])
+
+/**
+ * Runs the script of a seed.
+ *
+ * @category running
+ * @since 0.2.0
+ */
+export const run = (seed: number, backend: BackendName = "memory"): Promise<Outcome> => replay(generate(seed, backend))

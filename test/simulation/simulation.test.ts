@@ -1,0 +1,34 @@
+/** The simulation: a seed gives one run, and the invariants hold. */
+import { assert, describe, it } from "@effect/vitest"
+import { Simulation } from "kubelayer/testing"
+
+const backends = ["memory"] as const
+
+describe.each(backends)("a simulated run over %s", (backend) => {
+  it("takes the same steps again for the same seed", async () => {
+    // The first run loads modules.
+    await Simulation.run(0, backend)
+    for (let seed = 1; seed <= 10; seed++) {
+      const [first, second] = [await Simulation.run(seed, backend), await Simulation.run(seed, backend)]
+      assert.deepStrictEqual(second.log, first.log)
+      assert.strictEqual(second.digest, first.digest)
+    }
+  })
+
+  it("breaks no invariant", async () => {
+    let calls = 0
+    for (let seed = 1; seed <= 40; seed++) {
+      const outcome = await Simulation.run(seed, backend)
+      calls += outcome.calls
+      assert.deepStrictEqual(outcome.violations, [], `seed ${seed}`)
+    }
+    assert.isAtLeast(calls / 40, 40)
+  })
+})
+
+describe("a script", () => {
+  it("is the same for the same seed, and another one for another", () => {
+    assert.deepStrictEqual(Simulation.generate(7, "memory"), Simulation.generate(7, "memory"))
+    assert.notDeepEqual(Simulation.generate(7, "memory").actors, Simulation.generate(8, "memory").actors)
+  })
+})
