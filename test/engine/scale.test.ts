@@ -167,7 +167,7 @@ describe("replaceNodes", () => {
   it.effect("refuses the name of a node that no cluster owns, and starts nothing", () =>
     Effect.gen(function*() {
       const memory = yield* Memory.Memory
-      yield* memory.addForeign({ kind: "node", name: "dev-worker3" })
+      yield* memory.addUnlabelled({ kind: "node", name: "dev-worker3" })
       yield* memory.clearCalls
       const error = yield* Effect.flip(memory.creator.replaceNodes("dev", { nodes: ["dev-worker3"] }))
       assert(error._tag === "BackendError", error.message)

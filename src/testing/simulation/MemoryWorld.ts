@@ -88,7 +88,7 @@ export const makeMemoryWorld: MakeWorld = Effect.fnUntraced(function*({ line, ru
   const engine = yield* Engine.make(durations(next))
   const inWorld = <A, E>(self: Effect.Effect<A, E>) => Effect.provideContext(self, world.context)
   const truth = Effect.sync((): ReadonlyArray<Thing> => {
-    const { foreign, nodes, resources } = engine.world()
+    const { nodes, resources, unlabelled } = engine.world()
     return [
       ...nodes.map((node): Thing => ({
         kind: "node",
@@ -106,7 +106,7 @@ export const makeMemoryWorld: MakeWorld = Effect.fnUntraced(function*({ line, ru
         cluster,
         text: JSON.stringify(rest)
       })),
-      ...foreign.map((one): Thing => ({
+      ...unlabelled.map((one): Thing => ({
         kind: one.kind,
         name: one.name,
         id: one.name,
@@ -118,7 +118,7 @@ export const makeMemoryWorld: MakeWorld = Effect.fnUntraced(function*({ line, ru
   return {
     connect: (client) => Effect.sync(() => Backend.make(makeBackend(clientOf(engine, line(), client, inWorld), {}))),
     truth,
-    putUnowned: (name) => Effect.sync(() => void engine.addForeign({ kind: "node", name })),
+    putUnowned: (name) => Effect.sync(() => void engine.addUnlabelled({ kind: "node", name })),
     change: (one) => {
       if (!("cluster" in one)) return engine.cutWatches()
       const nodes = engine.world().nodes.filter(({ cluster }) => cluster === one.cluster)
