@@ -86,7 +86,7 @@ const exists = (pid: number): boolean => {
 }
 
 /** Whether the process of a session is provably gone. Of another place nothing can be proven. */
-export const isDead = async (session: Session): Promise<boolean> => {
+const isDead = async (session: Session): Promise<boolean> => {
   if (session.place !== placeOfThisProcess()) return false
   if (!exists(session.pid)) return true
   const start = await startOf(session.pid)

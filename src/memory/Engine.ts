@@ -33,7 +33,7 @@ import type {
 export const backend = "memory"
 
 /** The entries of a list: things of clusters, and things that no cluster owns. */
-export type Entry = MemoryNode | MemoryResource | Unlabelled
+type Entry = MemoryNode | MemoryResource | Unlabelled
 
 type CallFailure = BackendError | ProviderUnavailable
 

@@ -49,7 +49,7 @@ const isNode = <Read, Write extends Read>(
 ): resource is AnyNodeResource<Read, Write> => resource === node
 
 /** The rank of each kind: kinds of one order share a wave. */
-export const wavesOf = <Read, Write extends Read>(
+const wavesOf = <Read, Write extends Read>(
   backend: Pick<AnyBackend<Read, Write>, "node" | "resources">
 ): ReadonlyMap<AnyResource<Read, Write>, number> => {
   const kinds = kindsOf<Read, Write>(backend)

@@ -7,7 +7,7 @@ import { type ClusterName, isClusterName, NodeInfo } from "../../Model.ts"
 import type { Policy } from "../../Policy.ts"
 import type { Subject } from "../../Progress.ts"
 import { InvalidResponse } from "../../Reason.ts"
-import type { AnyNodeResource, AnyResource, Backend, CallFailure, Listed, Owner, World } from "../../Resource.ts"
+import type { AnyNodeResource, AnyResource, Backend, CallFailure, Listed, World } from "../../Resource.ts"
 import { failWith } from "../Method.ts"
 import { guardedList } from "./Guard.ts"
 
@@ -101,12 +101,6 @@ export const look = <Read, Write extends Read>(
 export const kindsOf = <Read, Write extends Read>(
   backend: Pick<AnyBackend<Read, Write>, "node" | "resources">
 ): ReadonlyArray<AnyResource<Read, Write>> => [backend.node, ...backend.resources]
-
-export const ownerOf = <Read, Write extends Read>(
-  resource: AnyResource<Read, Write>,
-  actual: unknown,
-  world: World
-): Owner | undefined => resource.owner(actual, world)
 
 /** The things of a kind that belong to a cluster, whatever else the list contains. */
 export const ofCluster = <Read, Write extends Read>(

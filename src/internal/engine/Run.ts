@@ -45,7 +45,7 @@ export interface Run {
   ) => Effect.Effect<void>
 }
 
-export interface WaveOptions<A> {
+interface WaveOptions<A> {
   /** The items of later waves; each runs when those of the one before have settled. */
   readonly later?: ReadonlyArray<ReadonlyArray<A>>
   /** A wave begins when the items of the one before have settled or wait. */
@@ -57,7 +57,7 @@ export interface WaveOptions<A> {
 }
 
 /** The place of an item among those that are acted on at once. It gives the place up while it waits. */
-export interface Slot {
+interface Slot {
   readonly waiting: <A, E, R>(wait: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 }
 

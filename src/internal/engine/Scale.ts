@@ -34,7 +34,7 @@ const count = (path: "controlPlanes" | "workers", value: unknown): ReadonlyArray
     : [{ path, message: `must be an integer ≥ 0, got ${String(value)}` }]
 
 /** The validation errors that are the same on every backend. */
-export const issuesOfAdded = (added: AddedNodes): ReadonlyArray<Issue> => {
+const issuesOfAdded = (added: AddedNodes): ReadonlyArray<Issue> => {
   const { controlPlanes = 0, workers = 0 } = added
   const issues = [...count("controlPlanes", controlPlanes), ...count("workers", workers)]
   if (issues.length > 0) return issues
