@@ -58,24 +58,33 @@ const withoutUnusedCli: Plugin = {
   setup: ({ onLoad }) => onLoad({ filter: unusedOfCli }, () => ({ contents: "export {}" }))
 }
 
-/** Loading Node's crypto takes a fifth of bare Node's start, and reads use none of it. */
-const lazyCrypto: Plugin = {
-  name: "lazy-crypto",
+const lazyModules: { readonly [name in string]?: string } = {
+  "node:crypto": `
+    export const createHash = (...args) => require("node:crypto").createHash(...args)
+    export const randomBytes = (...args) => require("node:crypto").randomBytes(...args)
+    export const X509Certificate = class {
+      constructor(...args) { return new (require("node:crypto").X509Certificate)(...args) }
+    }
+  `,
+  "node:https": `
+    export const Agent = class { constructor(...args) { return new (require("node:https").Agent)(...args) } }
+  `,
+  // Of docker-modem and dockerode, which are CommonJS.
+  https: `module.exports = new Proxy({}, { get: (_, key) => require("node:https")[key] })`,
+  zlib: `module.exports = new Proxy({}, { get: (_, key) => require("node:zlib")[key] })`
+}
+
+const importsLazily = /[/\\](?:src|dockerode[/\\]lib|docker-modem[/\\]lib)[/\\]/
+
+/** Loading one of these takes a fifth to a half of bare Node's start, and most commands use none of them. */
+const lazyNode: Plugin = {
+  name: "lazy-node",
   setup: ({ onLoad, onResolve }) => {
     onResolve(
-      { filter: /^node:crypto$/ },
-      ({ importer, kind }) =>
-        kind === "import-statement" && /[/\\]src[/\\]/.test(importer)
-          ? { path: "node:crypto", namespace: "lazy" }
-          : undefined
+      { filter: /^(?:node:crypto|node:https|https|zlib)$/ },
+      ({ importer, path }) => importsLazily.test(importer) ? { path, namespace: "lazy" } : undefined
     )
-    onLoad({ filter: /.*/, namespace: "lazy" }, () => ({
-      contents: `
-        export const createHash = (...args) => require("node:crypto").createHash(...args)
-        export const randomBytes = (...args) => require("node:crypto").randomBytes(...args)
-        export const X509Certificate = class { constructor(...args) { return new (require("node:crypto").X509Certificate)(...args) } }
-      `
-    }))
+    onLoad({ filter: /.*/, namespace: "lazy" }, ({ path }) => ({ contents: lazyModules[path] ?? "" }))
   }
 }
 
@@ -130,7 +139,7 @@ export const bundle = async (outdir: string): Promise<Metafile> => {
     // The same code as Node's own, for other platforms.
     alias: { "readable-stream": "node:stream" },
     external: ["@grpc/grpc-js", "@bufbuild/protobuf", "openpgp", "yaml"],
-    plugins: [withoutUnused, withoutUnusedCli, withDockerode, lazyCrypto, oneCore],
+    plugins: [withoutUnused, withoutUnusedCli, withDockerode, lazyNode, oneCore],
     logOverride: { "import-is-undefined": "silent" },
     define: { KUBELAYER_VERSION: JSON.stringify(version) },
     // CommonJS inside the bundle asks for Node's modules by `require`.

@@ -25,6 +25,7 @@ interface Ended {
 
 export interface Running {
   readonly child: ChildProcess
+  readonly stdout: () => string
   readonly stderr: () => string
   readonly ended: Effect.Effect<Ended>
 }
@@ -59,7 +60,7 @@ export const start = (
       const closed = new Promise<Ended>((resolve) =>
         child.on("close", (code, signal) => resolve({ code, signal, stdout, stderr }))
       )
-      return { child, stderr: () => stderr, ended: Effect.promise(() => closed) }
+      return { child, stdout: () => stdout, stderr: () => stderr, ended: Effect.promise(() => closed) }
     }
   )
 
