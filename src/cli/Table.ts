@@ -55,7 +55,7 @@ export const cut = (text: string, cells: number): string => {
 const pad = (text: string, cells: number): string => text + " ".repeat(Math.max(0, cells - width(text)))
 
 const gap = 3
-const narrowest = 8
+const narrowest = 7
 
 interface TableOptions {
   readonly color: boolean
@@ -70,7 +70,7 @@ export const table = <A>(
   rows: ReadonlyArray<A>,
   options: TableOptions
 ): ReadonlyArray<string> => {
-  const shown = columns.filter(({ isWide }) => options.wide || isWide !== true)
+  const shown = fitting(columns.filter(({ isWide }) => options.wide || isWide !== true), options.columns)
   const cells = rows.map((row) => shown.map(({ value }) => printable(value(row)) || "-"))
   const widths = shown.map(({ title }, index) =>
     Math.max(width(title), ...cells.map((line) => width(line[index] ?? "")))
@@ -89,6 +89,10 @@ export const table = <A>(
     ...rows.map((row, index) => line(cells[index] ?? [], (column) => shown[column]?.color?.(row)))
   ]
 }
+
+/** The first columns, so many as a narrow window has room for. */
+const fitting = <A>(columns: ReadonlyArray<Column<A>>, room: number | undefined): ReadonlyArray<Column<A>> =>
+  room === undefined ? columns : columns.slice(0, Math.max(1, Math.floor((room + gap) / (narrowest + gap))))
 
 /** Takes cells from the widest column until the line fits, or nothing can be taken. */
 const fit = (widths: Array<number>, columns: number | undefined): void => {

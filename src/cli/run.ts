@@ -9,7 +9,9 @@ import * as GlobalFlag from "effect/cli/GlobalFlag"
 import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
+import * as Formatter from "effect/Formatter"
 import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import * as ChildProcessSpawner from "effect/process/ChildProcessSpawner"
@@ -68,11 +70,31 @@ interface RunOptions {
   readonly backends: BackendsService
 }
 
+/** Log lines of the library go to stderr, where they do not disturb a result. `--log-level` selects them. */
+const logger = (screen: ScreenService) =>
+  Logger.make(({ logLevel, message }) => {
+    const parts = (Array.isArray(message) ? message : [message]) as ReadonlyArray<unknown>
+    const text = parts.map((part) => typeof part === "string" ? part : Formatter.format(part)).join(" ")
+    Effect.runFork(screen.err(`${logLevel === "Warn" ? "warning" : logLevel.toLowerCase()}: ${text}\n`))
+  })
+
 /** Words that users of other tools type. */
 const synonyms: { readonly [word in string]?: ReadonlyArray<string> } = {
   version: ["--version"],
   help: ["--help"],
   list: ["clusters"]
+}
+
+const verbs: ReadonlySet<string> = new Set(["create", "start", "stop", "delete", "rm", "get", "status"])
+
+/** `cluster list` and `cluster create dev` are k3d's words for `clusters` and `create dev`. */
+const translated = (first: string, rest: ReadonlyArray<string>): ReadonlyArray<string> => {
+  const [verb = "", ...others] = rest
+  if ((first === "cluster" || first === "node") && (verb === "list" || verb === "ls")) return [`${first}s`, ...others]
+  if (first === "cluster" && verbs.has(verb)) return rest
+  return [...(Object.hasOwn(synonyms, first) ? synonyms[first] ?? [] : [first]), ...rest].filter((word, index) =>
+    index > 0 || word !== ""
+  )
 }
 
 /** The line of a person is not finished, so it is not parsed as one. */
@@ -93,7 +115,7 @@ export const run = Effect.fnUntraced(function*(options: RunOptions): Effect.fn.R
   const { backends, screen } = options
   const [first = "", ...rest] = options.args
   if (first === "__complete") return yield* answerShell(rest, options)
-  const args = Object.hasOwn(synonyms, first) ? [...synonyms[first] ?? [], ...rest] : options.args
+  const args = translated(first, rest)
   const status = { code: 0 }
   return yield* Command.runWith(root, { version: options.version })(args).pipe(
     Effect.as(0),
@@ -109,7 +131,8 @@ export const run = Effect.fnUntraced(function*(options: RunOptions): Effect.fn.R
     Effect.provide(Layer.mergeAll(
       parserServices,
       CliConfig.layer({ builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.LogLevel] }),
-      CliOutput.layerPresenter(presenter(screen))
+      CliOutput.layerPresenter(presenter(screen)),
+      Logger.layer([logger(screen)])
     ))
   )
 })

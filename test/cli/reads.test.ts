@@ -25,7 +25,7 @@ describe("clusters", () => {
     Effect.gen(function*() {
       const backends = onMemory(yield* simulator)
       const expected = yield* command(["clusters"], { backends })
-      for (const args of [["ls"], ["list"], ["get", "clusters"]]) {
+      for (const args of [["ls"], ["list"], ["get", "clusters"], ["cluster", "list"]]) {
         assert.deepStrictEqual(yield* command(args, { backends }), expected, args.join(" "))
       }
     }))
@@ -59,13 +59,27 @@ describe("clusters", () => {
       const cluster = "a-very-long-cluster-name-for-a-narrow-window"
       yield* memory.creator.createNodes({ cluster, controlPlanes: 1, workers: 0 })
       const backends = onMemory(memory)
-      const narrow = yield* command(["nodes", cluster], {
-        backends,
-        screen: makeScreen({ isTerminal: true, columns: 60 })
-      })
-      for (const line of narrow.stdout.trimEnd().split("\n")) assert.isAtMost([...line].length, 60)
+      for (const columns of [20, 60, 100]) {
+        const screen = makeScreen({ isTerminal: true, columns })
+        const narrow = yield* command(["nodes", cluster, "-o", "wide"], { backends, screen })
+        for (const line of narrow.stdout.trimEnd().split("\n")) assert.isAtMost([...line].length, columns)
+        assert.include(narrow.stdout, "NAME")
+      }
       const piped = yield* command(["nodes", cluster], { backends, screen: makeScreen({ columns: 20 }) })
       assert.include(piped.stdout, `${cluster}-control-plane`)
+    }))
+})
+
+describe("log lines", () => {
+  it.effect("go to stderr, so that results stay readable by programs", () =>
+    Effect.gen(function*() {
+      const memory = yield* simulator
+      yield* memory.addNode({ cluster: "not a name", role: "worker" })
+      const { stderr, stdout } = yield* command(["clusters", "-o", "json"], { backends: onMemory(memory) })
+      assert.lengthOf(json(stdout) as ReadonlyArray<unknown>, 2)
+      assert.match(stderr, /^warning: .*not a name/)
+      const quiet = yield* command(["clusters", "--log-level", "error"], { backends: onMemory(yield* simulator) })
+      assert.strictEqual(quiet.stderr, "")
     }))
 })
 
