@@ -286,6 +286,18 @@ export interface Want<Read, Write extends Read = Read> {
 // -----------------------------------------------------------------------------
 
 /**
+ * A node that runs as far as the operation knows.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface Started<Node> {
+  readonly node: Node
+  /** The operation has not started it: it was running before. */
+  readonly wasRunning: boolean
+}
+
+/**
  * How nodes are started and stopped. Waits belong into `task.waiting`.
  *
  * @category models
@@ -298,19 +310,26 @@ export interface Power<Node, Read, Write extends Read = Read> {
   readonly stop: (write: Write, node: Node, task: Task) => Effect.Effect<Outcome, CallFailure>
   /** Restarts a node that runs; stop and start where it is left out. */
   readonly restart?: (write: Write, node: Node, task: Task) => Effect.Effect<Outcome, CallFailure>
-  /** Control planes start one after the other. */
-  readonly startsControlPlanesOneByOne?: (nodes: ReadonlyArray<Node>) => boolean
+  /** The waves in which control planes start, one after the other; all at once where it is left out. */
+  readonly controlPlaneWaves?: (controlPlanes: ReadonlyArray<Node>) => ReadonlyArray<ReadonlyArray<Node>>
   /**
    * The order of the waves is that of sending: the next wave begins when every node of this one has settled or waits in
    * `task.waiting`.
    */
   readonly waitsOverlap?: boolean
   /** How long a stop of this node takes beyond `Policy.nodeTimeout.stop`. */
-  readonly stopTimeout?: (node: Node) => Duration.Duration
-  /** Runs between the last start and the list that decides whether the nodes run. */
-  readonly beforeFinalCheck?: (read: Read, started: ReadonlyArray<Node>, policy: Policy) => Effect.Effect<void>
-  /** Whether a node has restarted between two lists, so that it counts as not running. */
-  readonly hasRestarted?: (before: Node, now: Node) => boolean
+  readonly stopTimeout?: (read: Read, node: Node, task: Task) => Effect.Effect<Duration.Duration, CallFailure>
+  /** Whether a node whose state is `stopped` needs no stop. It does where the engine may start it again on its own. */
+  readonly isStopped?: (read: Read, node: Node, task: Task) => Effect.Effect<boolean, CallFailure>
+  /**
+   * Runs between the last start and the list that decides whether the nodes run; it may wait. Returns the nodes that do
+   * not keep running, such as those that the backend restarts again and again, and why.
+   */
+  readonly checkRuns?: (
+    read: Read,
+    nodes: ReadonlyArray<Started<Node>>,
+    task: Task
+  ) => Effect.Effect<ReadonlyMap<Node, Reason>, CallFailure>
   /** Why a started node does not run: its exit code, its cause. */
   readonly whyNotRunning?: (read: Read, node: Node, task: Task) => Effect.Effect<Reason>
 }
@@ -396,6 +415,8 @@ export interface Backend<
   readonly ping: Effect.Effect<void, ProviderUnavailable | BackendError>
   readonly checkName?: (input: string) => Effect.Effect<ClusterName, InvalidClusterName>
   readonly checkNewName?: (input: string) => Effect.Effect<ClusterName, InvalidClusterName>
+  /** Why nodes cannot be created at all, one sentence; they can where it is left out. */
+  readonly cannotCreate?: string
   /** All validation errors of a spec, before any call. */
   readonly validate: (spec: Spec) => ReadonlyArray<Issue>
   readonly validateAdded?: (nodes: Added) => ReadonlyArray<Issue>

@@ -31,6 +31,7 @@ import {
   type Refusal
 } from "./Errors.ts"
 import type { RegistryOptions } from "./Registry.ts"
+import type { Scheme } from "./Scheme.ts"
 import {
   type Answer,
   type CallFailure,
@@ -70,6 +71,7 @@ export interface Client {
   readonly inspectContainer: (id: string) => Effect.Effect<Wire.ContainerInspect, CallFailure>
   readonly createContainer: (name: string, body: CreateBody) => Effect.Effect<string, CallFailure>
   readonly startContainer: (id: string) => Effect.Effect<Effected, CallFailure>
+  readonly restartContainer: (id: string, graceSeconds: number) => Effect.Effect<Effected, CallFailure>
   readonly unpauseContainer: (id: string) => Effect.Effect<void, CallFailure>
   /**
    * `graceSeconds` is how long the engine waits between SIGTERM and SIGKILL. It is always sent: Podman 4 takes a missing
@@ -81,7 +83,8 @@ export interface Client {
   readonly listNetworks: Effect.Effect<ReadonlyArray<Wire.Network>, CallFailure>
   readonly createNetwork: (body: Readonly<Record<string, unknown>>) => Effect.Effect<string, CallFailure>
   readonly removeNetwork: (id: string) => Effect.Effect<void, CallFailure>
-  readonly connectNetwork: (id: string, container: string) => Effect.Effect<void, CallFailure>
+  /** `address` is the fixed IPv4 address of the container in the network. */
+  readonly connectNetwork: (id: string, container: string, address?: string) => Effect.Effect<void, CallFailure>
   readonly disconnectNetwork: (id: string, container: string) => Effect.Effect<void, CallFailure>
   readonly listVolumes: Effect.Effect<ReadonlyArray<Wire.Volume>, CallFailure>
   readonly createVolume: (body: Readonly<Record<string, unknown>>) => Effect.Effect<Wire.Volume, CallFailure>
@@ -108,6 +111,32 @@ export interface Client {
   readonly events: (
     filters: Readonly<Record<string, ReadonlyArray<string>>>
   ) => Stream.Stream<Wire.Event | "Opened" | "Undecodable", CallFailure>
+}
+
+/** The calls that only read. */
+type ReadingClient = Pick<
+  Client,
+  | "address"
+  | "engine"
+  | "ping"
+  | "listContainers"
+  | "inspectContainer"
+  | "listNetworks"
+  | "listVolumes"
+  | "imageExists"
+  | "events"
+>
+
+/** What lists, plans and watches get of an engine. */
+export interface Reading {
+  readonly client: ReadingClient
+  /** The schemes in force. */
+  readonly schemes: ReadonlyArray<Scheme>
+}
+
+/** What operations get of an engine. */
+export interface Writing extends Reading {
+  readonly client: Client
 }
 
 const decodeWith = <S extends Schema.ConstraintDecoder<unknown>>(schema: S) => {
@@ -144,10 +173,10 @@ const event = decodeWith(Wire.Event)
 const execInspect = decodeWith(Wire.ExecInspect)
 
 const decodeSummary = Schema.decodeUnknownOption(Wire.ContainerSummary)
-const warnedOf = new Set<string>()
 
 /** The entries of a list that can be decoded, where the others do not matter. Fails with the error of the list. */
 const withoutUndecodable = Effect.fnUntraced(function*(
+  warnedOf: Set<string>,
   text: string,
   matters: (facts: { readonly name: string; readonly labels: Readonly<Record<string, string>> }) => boolean,
   error: BackendError
@@ -184,6 +213,7 @@ export const make = Effect.fnUntraced(function*(options: {
   readonly policy: Effect.Effect<Policy>
 }): Effect.fn.Return<Client> {
   const { connect } = yield* Transport
+  const warnedOf = new Set<string>()
   let connected: Connection | undefined
   let failed: { readonly at: number; readonly error: ProviderUnavailable } | undefined
   const gate = yield* Semaphore.make(1)
@@ -330,7 +360,7 @@ export const make = Effect.fnUntraced(function*(options: {
         get("/containers/json", { all: "true", filters: JSON.stringify(filters) }),
         ({ text }) =>
           Effect.map(containerList("GET /containers/json", text), orEmpty).pipe(
-            Effect.catch((error) => withoutUndecodable(text, matters, error))
+            Effect.catch((error) => withoutUndecodable(warnedOf, text, matters, error))
           )
       ),
     inspectContainer: (id) =>
@@ -344,6 +374,12 @@ export const make = Effect.fnUntraced(function*(options: {
         ({ text }) => Effect.map(created("POST /containers/create", text), ({ Id }) => Id)
       ),
     startContainer: (id) => change({ method: "POST", path: `${container(id)}/start` }),
+    restartContainer: (id, graceSeconds) =>
+      change({
+        method: "POST",
+        path: `${container(id)}/restart`,
+        query: { t: String(graceSeconds) }
+      }, Duration.seconds(graceSeconds)),
     unpauseContainer: (id) => Effect.asVoid(change({ method: "POST", path: `${container(id)}/unpause` })),
     stopContainer: (id, graceSeconds) =>
       change({
@@ -363,11 +399,14 @@ export const make = Effect.fnUntraced(function*(options: {
         ({ text }) => Effect.map(created("POST /networks/create", text), ({ Id }) => Id)
       ),
     removeNetwork: (id) => Effect.asVoid(change({ method: "DELETE", path: `/networks/${encodeURIComponent(id)}` })),
-    connectNetwork: (id, containerId) =>
+    connectNetwork: (id, containerId, address) =>
       change({
         method: "POST",
         path: `/networks/${encodeURIComponent(id)}/connect`,
-        body: { Container: containerId }
+        body: {
+          Container: containerId,
+          ...(address === undefined ? {} : { EndpointConfig: { IPAMConfig: { IPv4Address: address } } })
+        }
       }).pipe(
         Effect.asVoid,
         Effect.catchIf(

@@ -1,20 +1,27 @@
 /**
- * The labels that say who made something on a Docker engine, and for which cluster.
+ * The owner labels of kubelayer on a Docker engine.
  *
- * They stand on every container, network and volume that kubelayer makes, in every scheme, beside the labels by which
- * the scheme's own tool knows its nodes (`schemes/`). A resource without them is never removed for being ours.
+ * Every container, network and volume that kubelayer creates has them, in every scheme, beside the labels by which the
+ * scheme's own tool knows its nodes (`schemes/`).
  */
 import type { ClusterName } from "../Model.ts"
+import type { Mark } from "../Resource.ts"
 
-/** `<scheme>/<cluster>`: made by kubelayer for this cluster. Neither part can contain a slash. */
+/** `<scheme>/<cluster>`: kubelayer created it for this cluster. Neither part can contain a slash. */
 export const owned = "kubelayer.owned"
-/** The process that made it, see `internal/Session.ts`. */
+/** The process that created it, see `internal/Session.ts`. */
 export const session = "kubelayer.session"
-/** The create call that made it; a clean-up removes exactly what carries its own. */
+/** The operation that created it; a roll-back removes exactly what has its own. */
 export const operation = "kubelayer.operation"
-/** `true`: it goes when a scope of the process that made it closes, so it is nobody's once that process is dead. */
+/** `true`: it is deleted when a scope of its process closes, so it is an orphan once that process has exited. */
 export const bound = "kubelayer.bound"
-/** What was asked for, field by field, so that a later create can name a difference. */
+/** `true`: it is a node of addNodes, which no spec requests. */
+export const added = "kubelayer.added"
+/** The pool of a node. */
+export const pool = "kubelayer.pool"
+/** The decision about an operation, on a volume of its own; see `Fates.ts`. */
+export const fate = "kubelayer.fate"
+/** What was requested, field by field, so that a later create can name a difference. */
 export const spec = "kubelayer.spec"
 
 /** Keys of these prefixes are not for a caller's own labels. */
@@ -23,26 +30,31 @@ export const reserved: ReadonlyArray<string> = ["kubelayer.", "io.x-k8s.kind.", 
 /** The value of `owned`. */
 export const owner = (scheme: string, cluster: ClusterName): string => `${scheme}/${cluster}`
 
-/** Whether our label says that something is this cluster's; undefined where we did not make it. */
+/** Whether the owner label names this cluster; undefined where there is no owner label. */
 export const saysOwned = (
   scheme: string,
   cluster: ClusterName,
   labels: Readonly<Record<string, string>>
 ): boolean | undefined => labels[owned] === undefined ? undefined : labels[owned] === owner(scheme, cluster)
 
-/** The labels of one create call. */
-export const ownership = (
-  scheme: string,
-  cluster: ClusterName,
-  made: { readonly session: string; readonly operation: string; readonly bound: boolean }
-): Record<string, string> => ({
+/** The labels of everything that an operation creates. */
+export const ownership = (scheme: string, cluster: ClusterName, mark: Mark): Record<string, string> => ({
   [owned]: owner(scheme, cluster),
-  [session]: made.session,
-  [operation]: made.operation,
-  ...(made.bound ? { [bound]: "true" } : {})
+  [session]: mark.session,
+  [operation]: mark.operation,
+  ...(mark.bound ? { [bound]: "true" } : {}),
+  ...(mark.added ? { [added]: "true" } : {})
 })
 
-/** Who holds a resource, for people: the cluster it was made for, or what its labels tell. */
+/** The marks in labels. */
+export const markOf = (labels: Readonly<Record<string, string>>): Partial<Mark> => ({
+  ...(labels[operation] === undefined ? {} : { operation: labels[operation] }),
+  ...(labels[session] === undefined ? {} : { session: labels[session] }),
+  ...(labels[bound] === "true" ? { bound: true } : {}),
+  ...(labels[added] === "true" ? { added: true } : {})
+})
+
+/** The owner of something, for people, as its labels name it. */
 export const holder = (labels: Readonly<Record<string, string>>): string => {
   const ours = labels[owned]
   if (ours !== undefined) return `kubelayer cluster ${ours}`
@@ -53,5 +65,5 @@ export const holder = (labels: Readonly<Record<string, string>>): string => {
   const talos = labels["talos.cluster.name"]
   if (talos !== undefined) return `talos cluster ${talos}`
   const compose = labels["com.docker.compose.project"]
-  return compose === undefined ? "nobody that is known" : `compose project ${compose}`
+  return compose === undefined ? "something without an owner label" : `compose project ${compose}`
 }

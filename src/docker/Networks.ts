@@ -1,43 +1,35 @@
 /**
- * Seeing to it that a cluster's networks and named volumes are there, each with the labels that say whose they are.
+ * The networks of a cluster.
  *
- * One that exists and is ours is taken as it is; one of the same name that is not ours is `NameTaken`. An engine gives an
- * existing volume as if it had made it, so the labels of the answer are read. Before API 1.44 an engine may make two
- * networks of one name at once; then the older one stays, and ours is removed again.
+ * Before API 1.44 an engine may create two networks of one name at once. The older one stays; a create that finds its own
+ * to be the younger one removes it again.
+ * Source: Docker Engine API reference, `NetworkCreate`, `NetworkDelete`.
  */
 import * as Effect from "effect/Effect"
-import type { Operation } from "../internal/Operation.ts"
-import { retrying } from "../internal/Retry.ts"
-import type { Subject } from "../Progress.ts"
-import { Conflict, NameTaken, NotFoundError } from "../Reason.ts"
-import { AlreadyDone, Done, type Outcome } from "../Report.ts"
-import type { Client } from "./Client.ts"
-import { HeldUnseen, untilSeen } from "./Held.ts"
+import { Conflict, Difference } from "../Reason.ts"
+import type { CallFailure, Listed, Resource, Task } from "../Resource.ts"
+import { overlapping, subnetsToTry } from "./Addresses.ts"
+import type { Reading, Writing } from "./Client.ts"
+import type { Container } from "./ClusterNodes.ts"
+import { addressLabel, type WantedNetwork } from "./Desired.ts"
+import { isReason } from "./Errors.ts"
+import { ensureImages } from "./Images.ts"
 import * as Labels from "./Labels.ts"
-import { type Plan, type PlannedNetwork, type PlannedVolume, subnetsToTry } from "./Plan.ts"
-import { isReason } from "./Power.ts"
-import type { CallFailure } from "./Transport.ts"
-import { labelsOf, type Network, type Volume } from "./Wire.ts"
+import { ownerOf } from "./Owners.ts"
+import type { Scheme } from "./Scheme.ts"
+import { makeKeep, removeUnused, usersOfNetwork } from "./Users.ts"
+import { labelsOf, type Network } from "./Wire.ts"
 
-interface Making {
-  readonly client: Client
-  readonly operation: Operation
-  readonly ownership: Readonly<Record<string, string>>
-  readonly making: <A>(subject: Subject, request: Effect.Effect<A, CallFailure>) => Effect.Effect<A, CallFailure>
-}
+export type NetworkKind = Resource<WantedNetwork, Network, Reading, Writing>
 
-export const networkSubject = ({ name }: PlannedNetwork): Subject => ({ kind: "network", name })
-export const volumeSubject = ({ name }: PlannedVolume): Subject => ({ kind: "volume", name })
-
-const isOurs = (plan: Plan, labels: Readonly<Record<string, string>>): boolean =>
-  labels[Labels.owned] === Labels.owner(plan.scheme.name, plan.cluster)
-
-const subnetsOf = (network: Network): ReadonlyArray<string> =>
+export const subnetsOf = (network: Network): ReadonlyArray<string> =>
   (network.IPAM?.Config ?? []).flatMap((config) => typeof config.Subnet === "string" ? [config.Subnet] : [])
 
-const ipv4 = (subnets: ReadonlyArray<string>): string | undefined => subnets.find((subnet) => subnet.includes("."))
+/** The IPv4 subnet of a network. */
+export const ipv4SubnetOf = (network: Network): string | undefined =>
+  subnetsOf(network).find((subnet) => subnet.includes("."))
 
-/** A unique local /64 that is the same for the same name, as kind does. */
+/** A unique local /64 that is the same for the same name, as kind has it. */
 const uniqueLocal = (name: string): string => {
   let hash = 0
   for (const character of name) hash = (hash * 31 + (character.codePointAt(0) ?? 0)) >>> 0
@@ -45,161 +37,131 @@ const uniqueLocal = (name: string): string => {
   return `fc00:${hex.slice(0, 4)}:${hex.slice(4)}::/64`
 }
 
-/** Why an existing network cannot be the planned one; undefined where it can. */
-export const refuseNetwork = (plan: Plan, planned: PlannedNetwork, network: Network): NameTaken | undefined => {
-  const labels = labelsOf(network)
-  const joined = plan.extended !== undefined &&
-    plan.scheme.ownsNetwork(plan.cluster, { name: network.Name, labels }, plan.extended)
-  if (!planned.shared && !planned.external && !isOurs(plan, labels) && !joined) {
-    const by = Labels.holder(labels)
-    return new NameTaken({ detail: `network ${planned.name} is held by something else (${by})`, by })
-  }
-  const subnet = ipv4(subnetsOf(network))
-  return planned.wish === undefined || subnet === planned.wish ? undefined : new NameTaken({
-    detail: `network ${planned.name} differs from what is asked: its subnet is ${subnet}, asked is ${planned.wish}`,
-    by: planned.shared || planned.external ? Labels.holder(labels) : "this cluster's own network"
-  })
-}
+/** The oldest first: it is the one that an engine chooses by its name. */
+export const eldestFirst = (networks: ReadonlyArray<Network>): ReadonlyArray<Network> =>
+  [...networks].sort((a, b) => `${a.Created} ${a.Id}` < `${b.Created} ${b.Id}` ? -1 : 1)
 
-/** Why an existing volume cannot be the planned one; undefined where it can. */
-export const refuseVolume = (plan: Plan, planned: PlannedVolume, volume: Volume): NameTaken | undefined => {
-  const labels = labelsOf(volume)
-  const joined = plan.extended !== undefined &&
-    plan.scheme.ownsVolume(plan.cluster, { name: volume.Name, labels }, plan.extended)
-  const by = Labels.holder(labels)
-  return isOurs(plan, labels) || joined
-    ? undefined
-    : new NameTaken({ detail: `volume ${planned.name} is held by something else (${by})`, by })
-}
-
-/** What became of a network, and the subnet that fixed addresses are of, where the scheme has them. */
-interface Ensured {
-  readonly outcome: Outcome
-  readonly subnet: string | undefined
-}
-
-const adopt = (
-  context: Making,
-  plan: Plan,
-  planned: PlannedNetwork,
-  network: Network
-): Effect.Effect<Ensured, CallFailure> => {
-  const refusal = refuseNetwork(plan, planned, network)
-  return refusal === undefined
-    ? Effect.succeed({
-      outcome: new AlreadyDone({}),
-      subnet: planned.subnet === undefined ? undefined : ipv4(subnetsOf(network))
-    })
-    : Effect.fail(context.operation.error(refusal, networkSubject(planned)))
-}
-
-const createNetwork = Effect.fnUntraced(function*(
-  context: Making,
-  planned: PlannedNetwork,
-  known: ReadonlyArray<Network>
-): Effect.fn.Return<{ readonly id: string; readonly subnet: string | undefined }, CallFailure> {
-  const { client, making, operation, ownership } = context
-  const create = (subnet: string | undefined, ipv6: boolean) => {
-    const request = client.createNetwork({
-      Name: planned.name,
-      Driver: "bridge",
-      CheckDuplicate: true,
-      // With our labels, what all clusters share would go with this one.
-      Labels: planned.shared ? planned.labels : { ...planned.labels, ...ownership },
-      Options: planned.options,
-      ...(ipv6 ? { EnableIPv6: true } : {}),
-      IPAM: {
-        Config: [
-          ...(subnet === undefined ? [] : [{ Subnet: subnet }]),
-          ...(ipv6 ? [{ Subnet: uniqueLocal(planned.name) }] : [])
-        ]
-      }
-    })
-    // For the same reason it is nothing that this call would have to remove again.
-    return planned.shared ? request : making(subject, request)
-  }
-  const subject = networkSubject(planned)
-  yield* operation.emit({ _tag: "Sent", subject, call: "create" })
-  if (planned.wish === undefined && planned.subnet === undefined) {
-    const plain = create(undefined, false)
-    // An engine without ip6tables refuses IPv6; the cluster then has IPv4 only.
-    const id = yield* planned.ipv6
-      ? Effect.catchIf(create(undefined, true), (error) => !isReason(error, "NameTaken"), () => plain)
-      : plain
-    return { id, subnet: undefined }
-  }
-  const candidates = subnetsToTry(planned.wish, planned.subnet ?? "", known.flatMap(subnetsOf))
-  let last: CallFailure = operation.error(new Conflict({ detail: "no subnet of the pool is free" }), subject)
-  for (const subnet of candidates) {
-    const result = yield* Effect.result(create(subnet, false))
-    if (result._tag === "Success") return { id: result.success, subnet }
-    last = result.failure
-    // Only an overlap, which may be with a route that no network tells of, is a reason to try the next one.
-    if (!isReason(last, "Conflict")) break
-  }
-  return yield* Effect.fail(last)
-})
-
-/** The network of this name that an engine would choose: the oldest. */
-const eldest = (networks: ReadonlyArray<Network>): Network | undefined =>
-  [...networks].sort((a, b) => `${a.Created} ${a.Id}` < `${b.Created} ${b.Id}` ? -1 : 1)[0]
-
-/** Makes a network where it is missing. */
-export const ensureNetwork = Effect.fnUntraced(function*(
-  context: Making,
-  plan: Plan,
-  planned: PlannedNetwork,
-  known: ReadonlyArray<Network>
-): Effect.fn.Return<Ensured, CallFailure> {
-  const { client, making, operation } = context
-  const named = (networks: ReadonlyArray<Network>) => networks.filter((network) => network.Name === planned.name)
-  const present = eldest(named(known))
-  if (present !== undefined) return yield* adopt(context, plan, planned, present)
-  if (planned.external) {
-    return yield* Effect.fail(
-      operation.error(
-        new NotFoundError({ detail: `there is no network ${planned.name}` }),
-        networkSubject(planned)
+/** Sends the create call, with one subnet after the other where the spec requests none. */
+const send = (
+  write: Writing,
+  wanted: WantedNetwork,
+  task: Task,
+  known: ReadonlyArray<Network>,
+  addresses: ReadonlyArray<string>
+): Effect.Effect<Network, CallFailure> =>
+  Effect.gen(function*() {
+    // With the owner label, what all clusters share would be deleted with this one.
+    const labels = wanted.shared
+      ? wanted.labels
+      : { ...wanted.labels, ...Labels.ownership(wanted.design.scheme.name, task.cluster, task.mark) }
+    const create = (subnet: string | undefined, ipv6: boolean) => {
+      const subnets = [
+        ...(subnet === undefined ? [] : [{ Subnet: subnet }]),
+        ...(ipv6 ? [{ Subnet: uniqueLocal(wanted.name) }] : [])
+      ]
+      return Effect.map(
+        task.send(
+          "create",
+          write.client.createNetwork({
+            Name: wanted.name,
+            Driver: "bridge",
+            CheckDuplicate: true,
+            Labels: labels,
+            Options: wanted.options,
+            ...(ipv6 ? { EnableIPv6: true } : {}),
+            IPAM: { Config: subnets }
+          })
+        ),
+        (id): Network => ({ Id: id, Name: wanted.name, Labels: labels, IPAM: { Config: subnets } })
       )
+    }
+    if (wanted.requestedSubnet === undefined && wanted.subnet === undefined) {
+      // An engine without ip6tables refuses IPv6; the cluster then has IPv4 only.
+      return yield* wanted.ipv6
+        ? Effect.catchIf(
+          create(undefined, true),
+          (error) => isReason(error, "InvalidInput", "ServerFault", "UnsupportedError", "UnknownError"),
+          () => create(undefined, false)
+        )
+        : create(undefined, false)
+    }
+    const candidates = subnetsToTry(wanted.requestedSubnet, wanted.subnet ?? "", known.flatMap(subnetsOf), addresses)
+    let last: CallFailure = task.error(
+      new Conflict({
+        detail: `no subnet of the pool ${wanted.subnet} is free`,
+        hint: "Remove networks that nothing uses, or set `network.subnet`."
+      })
     )
-  }
-  const attempt = Effect.fnUntraced(function*(): Effect.fn.Return<Ensured, CallFailure | HeldUnseen> {
-    const made = yield* Effect.result(createNetwork(context, planned, known))
-    const first = eldest(named(yield* client.listNetworks))
-    if (made._tag === "Failure") {
-      const taken = isReason(made.failure, "NameTaken")
-      if (first === undefined && taken) return yield* new HeldUnseen({ error: made.failure })
-      // Someone else may have made it between the look and the call.
-      return first === undefined || !taken && !isReason(made.failure, "Conflict")
-        ? yield* Effect.fail(made.failure)
-        : yield* adopt(context, plan, planned, first)
+    for (const subnet of candidates) {
+      const result = yield* Effect.result(create(subnet, false))
+      if (result._tag === "Success") return result.success
+      last = result.failure
+      // Only an overlap, which may be with a route that no network shows, is a reason to try the next one.
+      if (!isReason(last, "Conflict")) break
     }
-    if (first !== undefined && first.Id !== made.success.id) {
-      yield* making(networkSubject(planned), client.removeNetwork(made.success.id))
-      return yield* adopt(context, plan, planned, first)
-    }
-    return { outcome: new Done({}), subnet: planned.subnet === undefined ? undefined : made.success.subnet }
+    return yield* Effect.fail(explained(last, wanted, task, known))
   })
-  return yield* untilSeen(operation.policy, attempt())
-})
 
-/** Makes a named volume where it is missing. */
-export const ensureVolume = Effect.fnUntraced(function*(
-  context: Making,
-  plan: Plan,
-  planned: PlannedVolume,
-  known: ReadonlyArray<Volume>
-): Effect.fn.Return<Outcome, CallFailure> {
-  const { client, making, operation, ownership } = context
-  const subject = volumeSubject(planned)
-  const present = known.find((volume) => volume.Name === planned.name)
-  if (present === undefined) yield* operation.emit({ _tag: "Sent", subject, call: "create" })
-  const request = client.createVolume({ Name: planned.name, Labels: { ...planned.labels, ...ownership } })
-  // An engine answers a second request with the volume of the first. Each try counts for itself: one whose answer did
-  // not come may be carried out when the volume of a later one is removed already.
-  const volume = present ?? (yield* retrying(operation.policy)(making(subject, request)))
-  const refusal = refuseVolume(plan, planned, volume)
-  if (refusal !== undefined) return yield* Effect.fail(operation.error(refusal, subject))
-  const mine = labelsOf(volume)[Labels.operation] === ownership[Labels.operation]
-  return mine ? new Done({}) : new AlreadyDone({})
-})
+/** An overlap names the network that has the subnet. */
+const explained = (
+  error: CallFailure,
+  { requestedSubnet }: WantedNetwork,
+  task: Task,
+  known: ReadonlyArray<Network>
+): CallFailure => {
+  if (requestedSubnet === undefined || error._tag !== "BackendError" || error.reason._tag !== "Conflict") return error
+  const other = overlapping(requestedSubnet, known, subnetsOf)
+  return task.error(
+    new Conflict({
+      ...(error.reason.status === undefined ? {} : { status: error.reason.status }),
+      detail: other === undefined
+        ? `${error.reason.detail}: subnet ${requestedSubnet}`
+        : `subnet ${requestedSubnet} overlaps with subnet ${subnetsOf(other).join(", ")} of network "${other.Name}"`,
+      hint: "Choose another `network.subnet`, or remove that network."
+    })
+  )
+}
+
+export const makeNetworks = (schemes: ReadonlyArray<Scheme>, nodes: Listed<Container>): NetworkKind => {
+  const networks: NetworkKind = {
+    kind: "network",
+    order: 0,
+    list: ({ client }) => Effect.map(client.listNetworks, eldestFirst),
+    identity: ({ Id, Name }) => ({ name: Name, id: Id }),
+    nameOf: ({ name }) => name,
+    owner: (network, world) =>
+      ownerOf(schemes, nodes, "ownsNetwork", { name: network.Name, labels: labelsOf(network) }, world),
+    holder: (network) => Labels.holder(labelsOf(network)),
+    isShared: ({ external, shared }) => shared || external,
+    diff: ({ requestedSubnet }, network) => {
+      const subnet = ipv4SubnetOf(network)
+      return requestedSubnet === undefined || subnet === requestedSubnet ? [] : [
+        new Difference({ field: "subnet", actual: subnet ?? null, requested: requestedSubnet, remedy: "replace" })
+      ]
+    },
+    // An image that cannot be pulled fails the create before the first write.
+    prepare: (write, missing, task) => Effect.as(ensureImages(write, missing, task, nodes), missing),
+    create: (write, wanted, task) =>
+      Effect.gen(function*() {
+        const known = task.world.of(networks)
+        const addresses = task.world.of(nodes).flatMap(({ labels }) =>
+          labels[Labels.owned] === Labels.owner(wanted.design.scheme.name, task.cluster)
+            ? labels[addressLabel] ?? []
+            : []
+        )
+        const created = yield* send(write, wanted, task, known, addresses)
+        const [eldest] = eldestFirst(yield* write.client.listNetworks).filter(({ Name }) => Name === wanted.name)
+        if (eldest === undefined || eldest.Id === created.Id) return created
+        yield* write.client.removeNetwork(created.Id)
+        return eldest
+      }),
+    keep: makeKeep(nodes)(usersOfNetwork, true),
+    remove: (write, network, task) =>
+      removeUnused(write, task, (containers) => usersOfNetwork(containers, network), {
+        remove: write.client.removeNetwork(network.Id),
+        detach: (id) => write.client.disconnectNetwork(network.Id, id)
+      }),
+    createdAt: ({ Created }) => Date.parse(Created ?? "")
+  }
+  return networks
+}

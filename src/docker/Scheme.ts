@@ -78,6 +78,8 @@ export interface Scheme {
   /** Whether a network is the cluster's own. `nodes` are those of its nodes that are left, or were a moment ago. */
   readonly ownsNetwork: (cluster: ClusterName, network: Labelled, nodes: ReadonlyArray<Labelled>) => boolean
   readonly ownsVolume: (cluster: ClusterName, volume: Labelled, nodes: ReadonlyArray<Labelled>) => boolean
+  /** The clusters that the name and the labels of a network or volume mention. They may not own it. */
+  readonly mentions?: (resource: Labelled) => ReadonlyArray<string | undefined>
   /** How a node is made, or why none is. */
   readonly template: Template | { readonly unsupported: string }
 }

@@ -8,7 +8,7 @@ import * as IpNetwork from "effect/net/IpNetwork"
 import * as NetAddress from "effect/net/NetAddress"
 import * as Result from "effect/Result"
 import { maxNameLength } from "../Model.ts"
-import type { ClusterSpec } from "../Provider.ts"
+import type { ClusterSpec, NodePool } from "../Provider.ts"
 import { reserved } from "./Labels.ts"
 import type { MadeScheme, NewNode, PortMapping } from "./Scheme.ts"
 
@@ -86,7 +86,20 @@ export interface NodeDefaults {
  * @category models
  * @since 0.1.0
  */
-export interface DockerClusterSpec extends ClusterSpec, NodeDefaults {}
+export interface DockerClusterSpec extends ClusterSpec, NodeDefaults {
+  /** Nodes in pools with names, with fields of their own. */
+  readonly pools?: ReadonlyArray<DockerNodePool>
+}
+
+/**
+ * A pool of nodes that are created alike.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface DockerNodePool extends NodePool, NodeSpec {
+  readonly labels?: Readonly<Record<string, string>>
+}
 
 export interface Fault {
   readonly path: string
@@ -102,7 +115,12 @@ const specField: { readonly [R in Role]: "controlPlane" | "worker" | "loadBalanc
 }
 
 /** One role's spec, merged from the layer's options and the call's; records are merged, other fields replaced. */
-export const merged = (role: Role, defaults: NodeDefaults, spec: DockerClusterSpec): NodeSpec => {
+export const merged = (
+  role: Role,
+  defaults: NodeDefaults,
+  spec: DockerClusterSpec,
+  pool?: NodeSpec
+): NodeSpec => {
   const field = specField[role]
   const shared = (given: NodeDefaults) => role === "load-balancer" ? undefined : given.nodes
   const layers = [
@@ -110,7 +128,8 @@ export const merged = (role: Role, defaults: NodeDefaults, spec: DockerClusterSp
     defaults[field],
     { labels: spec.labels ?? {} },
     shared(spec),
-    spec[field]
+    spec[field],
+    pool
   ]
   return layers.reduce<NodeSpec>((result, next) => ({
     ...result,
@@ -128,18 +147,24 @@ export const clusterWide = (defaults: NodeDefaults, spec: DockerClusterSpec) => 
 })
 
 /** How many nodes of each role a spec asks for. */
-export const counts = (scheme: MadeScheme, defaults: NodeDefaults, spec: DockerClusterSpec): NewNode["counts"] => ({
-  controlPlanes: spec.controlPlanes,
-  workers: spec.workers,
-  loadBalancers: scheme.template.loadBalancer === "required"
-    ? Number(spec.controlPlanes > 1)
-    : scheme.template.loadBalancer === "optional"
-    ? Number((spec.loadBalancer ?? defaults.loadBalancer) !== undefined)
-    : 0
-})
+export const counts = (scheme: MadeScheme, defaults: NodeDefaults, spec: DockerClusterSpec): NewNode["counts"] => {
+  const inPools = (role: Role) =>
+    (spec.pools ?? []).filter((pool) => pool.role === role).reduce((sum, { count }) => sum + count, 0)
+  const controlPlanes = spec.controlPlanes + inPools("control-plane")
+  return {
+    controlPlanes,
+    workers: spec.workers + inPools("worker"),
+    loadBalancers: scheme.template.loadBalancer === "required"
+      ? Number(controlPlanes > 1)
+      : scheme.template.loadBalancer === "optional"
+      ? Number((spec.loadBalancer ?? defaults.loadBalancer) !== undefined)
+      : 0
+  }
+}
 
-export const countOf = (role: Role, all: NewNode["counts"]): number =>
-  role === "control-plane" ? all.controlPlanes : role === "worker" ? all.workers : all.loadBalancers
+/** How many nodes of a role are outside of pools. */
+export const countOf = (role: Role, spec: DockerClusterSpec, all: NewNode["counts"]): number =>
+  role === "control-plane" ? spec.controlPlanes : role === "worker" ? spec.workers : all.loadBalancers
 
 /** A bound that no engine reaches, so that a slip of the keyboard makes no million of containers. */
 const mostNodes = 1000
@@ -154,7 +179,12 @@ const imageReference =
 
 const parseSubnet = (subnet: string) => Result.getOrUndefined(IpNetwork.ipv4FromString(subnet))
 
-const wildcard = (address: string | undefined) => address === undefined || address === "0.0.0.0" || address === "::"
+/** Whether two host addresses overlap. No address means both families; a wildcard means its own family only. */
+const overlap = (a: string | undefined, b: string | undefined): boolean => {
+  if (a === undefined || b === undefined || a === b) return true
+  const isSameFamily = a.includes(":") === b.includes(":")
+  return isSameFamily && [a, b].some((address) => address === "0.0.0.0" || address === "::")
+}
 
 type Add = (path: string, message: string) => void
 
@@ -285,7 +315,7 @@ const checkHostPorts = (
       if (count > 1) return add(at, `${count} nodes of this role cannot all have the host port ${port.host}`)
       const other = taken.find(({ port: held }) =>
         held.host === port.host && (held.protocol ?? "tcp") === (port.protocol ?? "tcp") &&
-        (wildcard(held.address) || wildcard(port.address) || held.address === port.address)
+        overlap(held.address, port.address)
       )
       if (other === undefined) taken.push({ port, at })
       else add(at, `the host port ${port.host} is given to ${other.at} already`)
@@ -293,7 +323,13 @@ const checkHostPorts = (
   }
 }
 
-/** Every fault of a spec; none where it can be made. */
+const checkNodeName = (path: string, name: string, add: Add) => {
+  if (name.length > maxNameLength) {
+    add(path, `the node name ${name} has ${name.length} characters, at most ${maxNameLength} are allowed`)
+  }
+}
+
+/** All issues that concern several fields; none where the cluster can be created. */
 export const faults = (scheme: MadeScheme, defaults: NodeDefaults, spec: DockerClusterSpec): ReadonlyArray<Fault> => {
   const found: Array<Fault> = []
   const add: Add = (path, message) => void found.push({ path, message })
@@ -313,7 +349,13 @@ export const faults = (scheme: MadeScheme, defaults: NodeDefaults, spec: DockerC
     // One of the role is looked at all the same, so that its other faults are told too.
     return 1
   }
-  const asked = { ...spec, controlPlanes: whole("controlPlanes", 1), workers: whole("workers", 0) }
+  const pools = spec.pools ?? []
+  const hasControlPlanes = pools.some(({ count, role }) => role === "control-plane" && count > 0)
+  const asked = {
+    ...spec,
+    controlPlanes: whole("controlPlanes", hasControlPlanes ? 0 : 1),
+    workers: whole("workers", 0)
+  }
   if (spec.loadBalancer !== undefined && template.loadBalancer === "none") {
     add("loadBalancer", `${scheme.name} has no load balancers`)
   }
@@ -329,19 +371,31 @@ export const faults = (scheme: MadeScheme, defaults: NodeDefaults, spec: DockerC
   const roles = (["control-plane", "worker", "load-balancer"] as const)
     .map((role) => ({
       role,
-      count: countOf(role, all),
-      path: specField[role],
+      count: countOf(role, asked, all),
+      path: specField[role] as string,
       // The labels of every node have been looked at.
       node: merged(role, defaults, { ...asked, labels: {} })
     }))
     .filter(({ count }) => count > 0)
   for (const { count, node, path, role } of roles) {
     checkNode(path, node, declared, add)
-    const longest = template.nodeName({ cluster: spec.cluster as NewNode["cluster"], role, index: count - 1 })
-    if (longest.length > maxNameLength) {
-      add("cluster", `the node name ${longest} has ${longest.length} characters, at most ${maxNameLength} are allowed`)
-    }
+    checkNodeName(
+      "cluster",
+      template.nodeName({ cluster: asked.cluster as NewNode["cluster"], role, index: count - 1 }),
+      add
+    )
   }
+  pools.forEach(({ count, name, role, ...own }, index) => {
+    const path = `pools[${index}]`
+    if (pools.findIndex((pool) => pool.name === name) < index) {
+      add(`${path}.name`, `${JSON.stringify(name)} is there twice`)
+    }
+    if (count === 0) return
+    const node = merged(role, defaults, { ...asked, labels: {} }, own)
+    checkNode(path, node, declared, add)
+    checkNodeName(`${path}.name`, `${asked.cluster}-${name}-${count}`, add)
+    roles.push({ role, count, path, node })
+  })
   checkHostPorts(roles.map(({ count, node, path }) => ({ count, path, ports: node.ports ?? [] })), add)
   const total = all.controlPlanes + all.workers + all.loadBalancers
   checkSubnet("network.subnet", subnet, total, add)

@@ -4,7 +4,8 @@
 import { createdAt } from "../internal/CreatedAt.ts"
 import type { ClusterName, NodeState } from "../Model.ts"
 import { NodeInfo } from "../Model.ts"
-import type { Membership } from "./Scheme.ts"
+import type { Container } from "./ClusterNodes.ts"
+import { pool as poolLabel } from "./Labels.ts"
 import { type ContainerSummary, nameOf } from "./Wire.ts"
 
 /**
@@ -38,14 +39,15 @@ const addresses = (container: ContainerSummary): ReadonlyArray<string> => {
 }
 
 /** A container that a scheme has recognised, as a node. */
-export const toNode = (container: ContainerSummary, membership: Membership): NodeInfo =>
+export const toNode = ({ container, labels, member }: Container, clusterName: ClusterName): NodeInfo =>
   new NodeInfo({
     name: nameOf(container),
-    clusterName: membership.cluster as ClusterName,
-    role: membership.role,
+    clusterName,
+    role: member?.membership.role ?? "helper",
     state: nodeState(container.State),
     id: container.Id,
-    rawRole: membership.rawRole,
+    rawRole: member?.membership.rawRole ?? "",
+    ...(labels[poolLabel] === undefined ? {} : { pool: labels[poolLabel] }),
     rawState: container.State,
     addresses: { private: addresses(container), public: [] },
     ...createdAt(typeof container.Created === "number" ? container.Created * 1000 : undefined)

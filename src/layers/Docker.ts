@@ -9,59 +9,43 @@
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
-import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as Backend from "../Backend.ts"
+import { type AddNodes, makeBackend } from "../docker/Backend.ts"
 import * as Client from "../docker/Client.ts"
+import { isNode, listContainers } from "../docker/ClusterNodes.ts"
 import { type ConnectionOptions, environment } from "../docker/Connection.ts"
 import type { ExecEvent, ExecOptions } from "../docker/Exec.ts"
 import type { LogLine, LogOptions } from "../docker/Logs.ts"
-import { clusters, members } from "../docker/Members.ts"
 import type { RegistryOptions } from "../docker/Registry.ts"
-import type { AddNodes } from "../docker/Scale.ts"
 import type { SchemeChoice } from "../docker/Scheme.ts"
 import { chosenSchemes, schemeChoices } from "../docker/Schemes.ts"
 import type { DockerClusterSpec, NodeDefaults } from "../docker/Spec.ts"
-import type { Orphan } from "../docker/Sweep.ts"
 import { portMappingsOf, type PublishedPort } from "../docker/Translate.ts"
 import { checkClusterName } from "../internal/ClusterNames.ts"
-import { makeGate } from "../internal/Gate.ts"
 import { makeLayers } from "../internal/Layers.ts"
 import { failWith, method, streamMethod } from "../internal/Method.ts"
-import { restOfCreator } from "../internal/NotPorted.ts"
-import { makeProvider, statusOf } from "../internal/ProviderBuilder.ts"
-import { makeNodeCreator, scopedCreate } from "../internal/ScopedCreate.ts"
+import type { ClusterName } from "../Model.ts"
 import * as Policy from "../Policy.ts"
 import type { Subject } from "../Progress.ts"
-import {
-  type CreateFailure,
-  NodeCreator,
-  type NodeCreatorService,
-  Provider,
-  type ProviderService
-} from "../Provider.ts"
+import type { NodeCreator, NodeCreatorService, Provider, ProviderService } from "../Provider.ts"
 import {
   type BackendFailure,
-  type ClusterNotFound,
   type InvalidSpec,
-  type NodesFailed,
-  type OperationTimeout,
   type ProviderUnavailable,
   UnknownLabelScheme
 } from "../ProviderError.ts"
-import { type BackendError, NotFoundError } from "../Reason.ts"
-import type { OperationReport } from "../Report.ts"
+import { AmbiguousCluster, type BackendError, NotFoundError } from "../Reason.ts"
 
+export type { AddNodes } from "../docker/Backend.ts"
 export type { ExecEvent, ExecOptions } from "../docker/Exec.ts"
 export type { Piece } from "../docker/Frames.ts"
 export type { LogLine, LogOptions } from "../docker/Logs.ts"
 export type { RegistryLogin, RegistryOptions } from "../docker/Registry.ts"
-export type { AddNodes } from "../docker/Scale.ts"
 export type { PortMapping, SchemeChoice, SchemeName } from "../docker/Scheme.ts"
-export type { DockerClusterSpec, NodeDefaults, NodeSpec } from "../docker/Spec.ts"
-export type { Orphan } from "../docker/Sweep.ts"
+export type { DockerClusterSpec, DockerNodePool, NodeDefaults, NodeSpec } from "../docker/Spec.ts"
 export type { PublishedPort } from "../docker/Translate.ts"
 
 // -----------------------------------------------------------------------------
@@ -78,6 +62,8 @@ export interface Options extends ConnectionOptions, RegistryOptions, NodeDefault
    * makes nodes in our own.
    */
   readonly scheme?: SchemeChoice
+  /** The name of this instance, as errors, spans and metrics show it; `docker` by default. */
+  readonly name?: string
   /** Overrides of the policy for this layer. */
   readonly policy?: Policy.Overrides
 }
@@ -95,27 +81,22 @@ export interface Options extends ConnectionOptions, RegistryOptions, NodeDefault
 export interface DockerService {
   /** The methods of every backend, such as `docker.provider.listNodes("dev")`. */
   readonly provider: ProviderService
-  readonly creator: NodeCreatorService
+  readonly creator: NodeCreatorService<DockerClusterSpec, AddNodes>
   readonly scheme: SchemeChoice
-  /** Makes nodes from the full description; see `DockerClusterSpec`. Otherwise as `NodeCreator.createNodes`. */
-  readonly createNodes: (spec: DockerClusterSpec) => Effect.Effect<OperationReport, CreateFailure>
+  /** As `NodeCreator.plan`, from the full description; see `DockerClusterSpec`. */
+  readonly plan: NodeCreatorService<DockerClusterSpec>["plan"]
+  /** As `NodeCreator.createNodes`, from the full description. */
+  readonly createNodes: NodeCreatorService<DockerClusterSpec>["createNodes"]
   /** `createNodes`, and `deleteNodes` when the scope closes. */
-  readonly createNodesScoped: (
-    spec: DockerClusterSpec
-  ) => Effect.Effect<OperationReport, CreateFailure, Scope.Scope>
+  readonly createNodesScoped: NodeCreatorService<DockerClusterSpec>["createNodesScoped"]
+  readonly apply: NodeCreatorService<DockerClusterSpec>["apply"]
   /**
-   * Adds nodes to a cluster that is there, also one that its own tool made. Their names are the first that are free. A
-   * second control plane of a kind cluster needs a load balancer, and so its image.
+   * Adds nodes to a cluster that exists, also to one that its own tool created: they join the network of its nodes. Their
+   * names are the first free ones. A second control plane of a kind cluster needs a load balancer, and so its image.
    */
-  readonly addNodes: (
-    cluster: string,
-    nodes: AddNodes
-  ) => Effect.Effect<OperationReport, CreateFailure | ClusterNotFound>
-  /** Deletes some nodes of a cluster, by name; one that is not there is `AlreadyDone`. Volumes stay with the cluster. */
-  readonly removeNodes: (
-    cluster: string,
-    names: ReadonlyArray<string>
-  ) => Effect.Effect<OperationReport, NodesFailed | OperationTimeout | ClusterNotFound | BackendFailure>
+  readonly addNodes: NodeCreatorService<DockerClusterSpec, AddNodes>["addNodes"]
+  /** Deletes nodes of a cluster by name; a name that the cluster does not have is `AlreadyDone`. Volumes stay. */
+  readonly removeNodes: NodeCreatorService["removeNodes"]
   /** The ports of a cluster that are published, as they are reachable now; a stopped node has none. */
   readonly portMappings: (cluster: string) => Effect.Effect<ReadonlyArray<PublishedPort>, BackendFailure>
   /** The networks and named volumes that are the cluster's own, which `deleteNodes` would remove. */
@@ -134,14 +115,8 @@ export interface DockerService {
   readonly client: <A>(
     f: (dockerode: unknown, signal: AbortSignal) => Promise<A>
   ) => Effect.Effect<A, ProviderUnavailable | BackendError>
-  /**
-   * What kubelayer made, in any scheme, and is provably nobody's: the process that made it ran here and is dead, and it
-   * was bound to a scope of that process, or was left half-made. Lists it; with `remove`, removes it too.
-   */
-  readonly sweep: (options: {
-    readonly olderThan: Duration.Input
-    readonly remove?: boolean
-  }) => Effect.Effect<ReadonlyArray<Orphan>, ProviderUnavailable | BackendError>
+  /** As `NodeCreator.sweep`, for the schemes of the layer. */
+  readonly sweep: NodeCreatorService["sweep"]
 }
 
 /**
@@ -180,18 +155,9 @@ export class Docker extends Context.Service<Docker, DockerService>()("kubelayer/
 // Constructors
 // -----------------------------------------------------------------------------
 
-// A program loads the parts of the layer that it uses.
-const loadPower = Effect.promise(() => import("../docker/Power.ts"))
-const loadWatch = Effect.promise(() => import("../docker/Watch.ts"))
-const loadCreate = Effect.promise(() => import("../docker/Create.ts"))
-const loadDelete = Effect.promise(() => import("../docker/Delete.ts"))
-const loadScale = Effect.promise(() => import("../docker/Scale.ts"))
-const loadSweep = Effect.promise(() => import("../docker/Sweep.ts"))
+// A program that lists, starts and stops loads nothing of what looks into nodes.
 const loadLogs = Effect.promise(() => import("../docker/Logs.ts"))
 const loadExec = Effect.promise(() => import("../docker/Exec.ts"))
-
-/** What holds for Docker where nobody says otherwise, beside the general defaults. */
-const backendPolicy: Policy.Overrides = {}
 
 /**
  * Makes the service. Opens no connection; the first call does.
@@ -205,41 +171,36 @@ export const make = Effect.fnUntraced(function*(
   const scheme = options.scheme ?? "kubelayer"
   const schemes = chosenSchemes(scheme)
   if (schemes === undefined) return yield* new UnknownLabelScheme({ scheme: String(scheme), known: schemeChoices })
-  const policy = Effect.map(Policy.Current, (context) => Policy.make(backendPolicy, options.policy, context))
-  const client = yield* Client.make({ connection: options, registry: options, environment: yield* environment, policy })
-
-  const listNodes = (cluster: Parameters<typeof members>[2]) =>
-    Effect.map(members(client, schemes, cluster), (found) => found.map((member) => member.node))
-  const status = (cluster: Parameters<typeof members>[2]) =>
-    Effect.flatMap(listNodes(cluster), (nodes) => Effect.map(client.address, (endpoint) => statusOf(nodes, endpoint)))
-
-  const provider = makeProvider({
-    name: "docker",
-    policy,
-    endpoint: client.address,
-    ping: client.ping,
-    listNodes,
-    listAllClusters: clusters(client, schemes),
-    start: (operation) => Effect.flatMap(loadPower, ({ start }) => start(client, schemes)(operation)),
-    stop: (operation) => Effect.flatMap(loadPower, ({ stop }) => stop(client, schemes)(operation)),
-    delete: (operation) => Effect.flatMap(loadDelete, ({ deleteCluster }) => deleteCluster(client, schemes)(operation)),
-    watch: (cluster) =>
-      Stream.unwrap(
-        Effect.map(loadWatch, ({ watchCluster }) => watchCluster({ client, schemes, policy, status })(cluster))
-      )
+  const policy = Effect.map(Policy.Current, (context) => Policy.make(options.policy, context))
+  const client = yield* Client.make({
+    connection: options,
+    registry: options,
+    environment: yield* environment,
+    policy
   })
+  const { backend } = makeBackend({
+    client,
+    schemes,
+    defaults: options,
+    ...(options.name === undefined ? {} : { name: options.name }),
+    ...(options.policy === undefined ? {} : { policy: options.policy })
+  })
+  const { creator, provider } = Backend.make(backend)
 
-  const context = { client, schemes, policy, defaults: options, gate: makeGate() }
-  const createNodes = (spec: DockerClusterSpec) =>
-    Effect.flatMap(loadCreate, ({ createCluster }) => createCluster(context)(spec)).pipe(
-      method("docker", "createNodes", spec.cluster)
-    )
-
-  const read = <A, E>(
-    operation: string,
-    cluster: string,
-    f: (cluster: Parameters<typeof members>[2]) => Effect.Effect<A, E>
-  ) => Effect.flatMap(checkClusterName(cluster), f).pipe(method("docker", operation, cluster))
+  /** The nodes of a cluster; a name in two schemes is refused. */
+  const nodes = (cluster: ClusterName) =>
+    Effect.gen(function*() {
+      const containers = (yield* listContainers(client, schemes, cluster)).filter(isNode)
+        .filter(({ member }) => member.membership.cluster === cluster)
+      const candidates = [...new Set(containers.map(({ member }) => `${member.scheme.name}/${cluster}`))]
+      if (candidates.length < 2) return containers
+      return yield* failWith(
+        new AmbiguousCluster({
+          detail: `${cluster} is a cluster in several schemes: ${candidates.join(", ")}`,
+          candidates
+        })
+      )
+    })
 
   const inNode = <A, E>(
     operation: string,
@@ -248,61 +209,40 @@ export const make = Effect.fnUntraced(function*(
     f: (id: string) => Stream.Stream<A, E>
   ): Stream.Stream<A, E | BackendFailure> =>
     Stream.unwrap(Effect.gen(function*() {
-      const found = yield* members(client, schemes, yield* checkClusterName(cluster))
-      const member = found.find((each) => each.name === node || each.container.Id === node)
+      const found = yield* nodes(yield* checkClusterName(cluster))
+      const member = found.find(({ container, name }) => name === node || container.Id === node)
       return member === undefined
         ? yield* failWith(new NotFoundError({ detail: `cluster ${cluster} has no node ${node}` }))
         : f(member.container.Id)
     })).pipe(streamMethod("docker", operation, cluster))
 
-  const addNodes: DockerService["addNodes"] = (cluster, nodes) =>
-    Effect.flatMap(loadScale, ({ addNodes }) => addNodes(context)(cluster, nodes)).pipe(
-      method("docker", "addNodes", cluster)
-    )
-  const removeNodes: DockerService["removeNodes"] = (cluster, names) =>
-    Effect.flatMap(loadScale, ({ removeNodes }) => removeNodes(context)(cluster, names)).pipe(
-      method("docker", "removeNodes", cluster)
-    )
-  const sweep: DockerService["sweep"] = (sweeping) =>
-    Effect.flatMap(loadSweep, ({ sweep }) => sweep(client, sweeping)).pipe(method("docker", "sweep"))
-
   return {
     provider,
-    creator: {
-      ...makeNodeCreator(createNodes, provider.deleteNodes, policy),
-      ...restOfCreator("docker", {
-        addNodes,
-        removeNodes,
-        sweep: (sweeping) =>
-          Effect.map(
-            sweep(sweeping),
-            (found) => found.map(({ owner, ...orphan }) => ({ ...orphan, clusterName: owner.split("/").at(-1) ?? "" }))
-          )
-      })
-    },
+    creator,
     scheme,
-    createNodes,
-    createNodesScoped: scopedCreate(createNodes, provider.deleteNodes, policy),
-    addNodes,
-    removeNodes,
+    plan: creator.plan,
+    createNodes: creator.createNodes,
+    createNodesScoped: creator.createNodesScoped,
+    apply: creator.apply,
+    addNodes: creator.addNodes,
+    removeNodes: creator.removeNodes,
+    sweep: creator.sweep,
     portMappings: (cluster) =>
-      read(
-        "portMappings",
-        cluster,
-        (clusterName) =>
-          Effect.map(
-            members(client, schemes, clusterName),
-            (found) => found.flatMap((member) => portMappingsOf(member.name, member.container))
-          )
+      Effect.flatMap(
+        checkClusterName(cluster),
+        (name) =>
+          Effect.map(nodes(name), (found) => found.flatMap(({ container, name }) => portMappingsOf(name, container)))
+      ).pipe(
+        method("docker", "portMappings", cluster)
       ),
     resources: (cluster) =>
-      read("resources", cluster, (clusterName) =>
-        members(client, schemes, clusterName).pipe(
-          Effect.flatMap((found) =>
-            Effect.flatMap(loadDelete, ({ ownResources }) => ownResources(client, schemes, clusterName, found))
-          ),
-          Effect.map((resources) => resources.map((resource) => resource.subject))
-        )),
+      Effect.map(
+        provider.planDelete(cluster),
+        ({ steps }) =>
+          steps.flatMap(({ id, kind, name }) =>
+            kind === "node" ? [] : [{ kind, name, ...(id === undefined ? {} : { id }) }]
+          )
+      ),
     logs: (cluster, node, logging = {}) =>
       inNode(
         "logs",
@@ -317,8 +257,7 @@ export const make = Effect.fnUntraced(function*(
         node,
         (id) => Stream.unwrap(Effect.map(loadExec, ({ exec }) => exec(client, id, execution)))
       ),
-    client: (f) => client.use(f).pipe(method("docker", "client")),
-    sweep
+    client: (f) => client.use(f).pipe(method("docker", "client"))
   }
 })
 

@@ -171,15 +171,9 @@ const idOf = (number: number): string => {
  */
 const loadLayer = Effect.promise(() =>
   Promise.all([
-    import("../docker/Create.ts"),
-    import("../docker/Delete.ts"),
     import("../docker/Exec.ts"),
     import("../docker/Logs.ts"),
-    import("../docker/Power.ts"),
-    import("../docker/Registry.ts"),
-    import("../docker/Scale.ts"),
-    import("../docker/Sweep.ts"),
-    import("../docker/Watch.ts")
+    import("../docker/Registry.ts")
   ])
 )
 

@@ -1,6 +1,6 @@
 /** Which addresses nodes get in a subnet, and which subnets are tried for a network. */
 import { assert, describe, it } from "@effect/vitest"
-import { freeAddresses, subnetsToTry } from "../../src/docker/Plan.ts"
+import { freeAddresses, subnetsToTry } from "../../src/docker/Addresses.ts"
 import { randomOf } from "./support/random.ts"
 
 describe("addresses and subnets", () => {

@@ -50,7 +50,7 @@ describe.concurrent("a name that something foreign holds", () => {
     readonly by: string
     readonly hold: (c: string) => Effect.Effect<unknown, unknown, Scope.Scope>
   }> = [
-    { what: "container", by: "nobody that is known", hold: (c) => container(`${c}-worker`) },
+    { what: "container", by: "something without an owner label", hold: (c) => container(`${c}-worker`) },
     {
       what: "container",
       by: "kind cluster other",
@@ -61,7 +61,7 @@ describe.concurrent("a name that something foreign holds", () => {
       by: "compose project p",
       hold: (c) => network(`kubelayer-${c}`, { "com.docker.compose.project": "p" })
     },
-    { what: "volume", by: "nobody that is known", hold: (c) => volume(`${c}-data`) }
+    { what: "volume", by: "something without an owner label", hold: (c) => volume(`${c}-data`) }
   ]
   for (const { by, hold, what } of held) {
     it.live(`is told, and nothing is touched: a ${what} of ${by}`, () =>

@@ -6,6 +6,7 @@ import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import * as Docker from "kubelayer/layers/Docker"
 import * as DockerClient from "kubelayer/layers/DockerClient"
+import type { Orphan } from "kubelayer/Provider"
 import { Provider } from "kubelayer/Provider"
 import type { OperationReport } from "kubelayer/Report"
 import { spawn } from "node:child_process"
@@ -198,12 +199,12 @@ describe("sweep", () => {
       yield* killedMaker(dead)
       yield* Effect.addFinalizer(() => Effect.ignore(service.provider.deleteNodes(dead)))
 
-      const names = (orphans: ReadonlyArray<Docker.Orphan>) =>
-        orphans.filter((orphan) => orphan.owner.includes(dead)).map((orphan) => orphan.name)
+      const names = (orphans: ReadonlyArray<Orphan>) =>
+        orphans.filter((orphan) => orphan.clusterName === dead).map((orphan) => orphan.name)
       const expected = [`${dead}-control-plane`, `${dead}-worker`, `kubelayer-${dead}`, `${dead}-data`]
       const listed = yield* service.sweep({ olderThan: 0 })
       assert.sameMembers(names(listed), expected)
-      assert.notInclude(listed.map((orphan) => orphan.owner).join(), alive)
+      assert.notInclude(listed.map((orphan) => orphan.clusterName).join(), alive)
       assert.isEmpty(names(yield* service.sweep({ olderThan: "1 hour" })))
       assert.lengthOf(yield* service.provider.listNodes(dead), 2)
 

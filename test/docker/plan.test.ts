@@ -1,7 +1,7 @@
 /** What a spec comes to: the create call of each node, the names, the differences. */
 import { assert, describe, it } from "@effect/vitest"
 import type { DockerClusterSpec, NodeDefaults } from "kubelayer/layers/Docker"
-import { createBody, differences, makePlan, type Plan } from "../../src/docker/Plan.ts"
+import { createBody, type Desired, desiredOf, differences } from "../../src/docker/Desired.ts"
 import type { MadeScheme } from "../../src/docker/Scheme.ts"
 import { k3d } from "../../src/docker/schemes/K3d.ts"
 import { kind } from "../../src/docker/schemes/Kind.ts"
@@ -9,8 +9,8 @@ import { kubelayer } from "../../src/docker/schemes/Kubelayer.ts"
 import { talos } from "../../src/docker/schemes/Talos.ts"
 import { clusterName } from "./support/service.ts"
 
-const planned = (scheme: MadeScheme, more: Partial<DockerClusterSpec> = {}, defaults: NodeDefaults = {}): Plan =>
-  makePlan(
+const planned = (scheme: MadeScheme, more: Partial<DockerClusterSpec> = {}, defaults: NodeDefaults = {}): Desired =>
+  desiredOf(
     scheme,
     defaults,
     { cluster: "dev", controlPlanes: 1, workers: 1, nodes: { image: "node:v1" }, ...more },
@@ -21,11 +21,14 @@ const planned = (scheme: MadeScheme, more: Partial<DockerClusterSpec> = {}, defa
 const ownership = { "kubelayer.operation": "this-call" }
 
 /** The create call of a node, on ports that are chosen already. Its labels of ownership are left out. */
-const bodyOf = (plan: Plan, name: string, address?: string): Record<string, unknown> => {
+const bodyOf = (plan: Desired, name: string, address?: string): Record<string, unknown> => {
   const node = plan.nodes.find((each) => each.name === name)
   if (node === undefined) throw new Error(`${name} is none of ${plan.nodes.map((each) => each.name).join(", ")}`)
-  const ports = node.ports.map((port) => ({ host: 30_000 + (port.container % 1000), ...port }))
-  const body: Record<string, unknown> = createBody(plan, node, { ports, address, ownership })
+  const hostPorts = node.ports.map((port) => ({ host: 30_000 + (port.container % 1000), ...port }))
+  const body: Record<string, unknown> = createBody(
+    { ...node, hostPorts, ...(address === undefined ? {} : { address }) },
+    ownership
+  )
   const { "kubelayer.operation": operation, "kubelayer.spec": _digest, ...labels } = body["Labels"] as Record<
     string,
     string
@@ -34,13 +37,13 @@ const bodyOf = (plan: Plan, name: string, address?: string): Record<string, unkn
   return { ...body, Labels: labels }
 }
 
-const hostConfigOf = (plan: Plan, name: string): Record<string, unknown> =>
+const hostConfigOf = (plan: Desired, name: string): Record<string, unknown> =>
   bodyOf(plan, name)["HostConfig"] as Record<string, unknown>
 
 describe("the create call, as the scheme's own tool would make the container", () => {
   const lb = { loadBalancer: { image: "envoy:v1" } }
 
-  it("kind: control planes", () => {
+  it("kind: control planes run in the user namespace of the host, as engines with userns-remap need it (D14)", () => {
     assert.deepStrictEqual(bodyOf(planned(kind), "dev-control-plane"), {
       Image: "node:v1",
       Hostname: "dev-control-plane",
@@ -51,6 +54,7 @@ describe("the create call, as the scheme's own tool would make the container", (
       ExposedPorts: { "6443/tcp": {} },
       HostConfig: {
         Privileged: true,
+        UsernsMode: "host",
         SecurityOpt: ["seccomp=unconfined", "apparmor=unconfined"],
         Tmpfs: { "/tmp": "", "/run": "" },
         Binds: ["/lib/modules:/lib/modules:ro"],
@@ -158,17 +162,20 @@ describe("the create call, as the scheme's own tool would make the container", (
     })
   })
 
-  it("k3d: with several servers, the first is marked as the one that begins", () => {
+  it("k3d: with several servers, the first is marked as the one that begins, and has the argument that k3d expects of it (D15)", () => {
     const plan = planned(k3d, { controlPlanes: 3 })
-    const marks = plan.nodes.filter(({ role }) => role === "control-plane").map(({ name }) =>
+    const marks = plan.nodes.filter(({ place }) => place.role === "control-plane").map(({ name }) =>
       (bodyOf(plan, name)["Labels"] as Record<string, string>)["k3d.server.init"]
     )
     assert.deepStrictEqual(marks, ["true", "false", "false"])
+    // k3d compares the mark with the arguments, and prints an error where they do not fit.
+    const commands = plan.nodes.slice(0, 3).map(({ name }) => bodyOf(plan, name)["Cmd"])
+    assert.deepStrictEqual(commands, [["server", "--cluster-init"], ["server"], ["server"]])
   })
 
   it("k3d: its volume carries the labels by which k3d removes it, its network the one that k3d looks for", () => {
     const plan = planned(k3d)
-    assert.deepStrictEqual(plan.volumes, [
+    assert.deepStrictEqual(plan.volumes.map(({ labels, name }) => ({ name, labels })), [
       { name: "k3d-dev-images", labels: { app: "k3d", "k3d.cluster": "dev" } }
     ])
     assert.deepStrictEqual(
@@ -224,7 +231,7 @@ describe("the create call, as the scheme's own tool would make the container", (
     assert.deepStrictEqual(hostConfigOf(plan, "dev-controlplane-2")["PortBindings"], {})
     assert.deepStrictEqual(hostConfigOf(plan, "dev-worker-1")["PortBindings"], {})
     const [network] = plan.networks
-    assert.deepStrictEqual([network.name, network.labels, network.options, network.subnet], [
+    assert.deepStrictEqual([network?.name, network?.labels, network?.options, network?.subnet], [
       "dev",
       { "talos.owned": "true", "talos.cluster.name": "dev" },
       { "com.docker.network.driver.mtu": "1500" },
@@ -346,11 +353,14 @@ describe("what a caller asks for", () => {
       volumes: [{ name: "data" }, { name: "cache", perNode: true }],
       worker: { networks: ["storage", "corp"], volumes: [{ name: "cache", target: "/c" }] }
     })
-    assert.deepStrictEqual(plan.networks.map(({ external, name, wish }) => [name, external, wish]), [
-      ["kubelayer-dev", false, undefined],
-      ["dev-storage", false, "10.1.0.0/24"],
-      ["corp", true, undefined]
-    ])
+    assert.deepStrictEqual(
+      plan.networks.map(({ external, name, requestedSubnet }) => [name, external, requestedSubnet]),
+      [
+        ["kubelayer-dev", false, undefined],
+        ["dev-storage", false, "10.1.0.0/24"],
+        ["corp", true, undefined]
+      ]
+    )
     assert.deepStrictEqual(plan.volumes.map(({ name }) => name), [
       "dev-data",
       "dev-worker-cache",
@@ -373,11 +383,16 @@ describe("differences", () => {
   it("each field that differs, is new or is gone is named; of an image both values", () => {
     const made = digestOf({ cpus: 1, env: { A: "1" }, tmpfs: ["/a"] })
     const asked = digestOf({ image: "node:v2", env: { A: "2" }, tmpfs: ["/a"], restart: "no" })
-    assert.sameMembers([...differences(made, asked)], [
-      "image (it is node:v1, asked is node:v2)",
-      "cpus",
-      "env",
-      "restart"
+    const hidden = {
+      actual: "the value at its creation",
+      requested: "the value of the spec",
+      remedy: "replace" as const
+    }
+    assert.deepStrictEqual(differences(made, asked).map((difference) => ({ ...difference })), [
+      { ...hidden, field: "cpus", requested: null },
+      { ...hidden, field: "env" },
+      { field: "image", actual: "node:v1", requested: "node:v2", remedy: "replace" },
+      { ...hidden, field: "restart", actual: null }
     ])
   })
 
@@ -390,7 +405,7 @@ describe("differences", () => {
 
   it("a label that says nothing that can be read is a difference, never a defect", () => {
     for (const label of [undefined, "", "null", "7", "\"x\"", "{", "true"]) {
-      assert.deepStrictEqual(differences(label, digestOf({})), ["what it was made from is not known"], label)
+      assert.deepStrictEqual(differences(label, digestOf({})).map(({ field }) => field), ["spec"], label)
     }
     for (const label of ["[]", "{}", "{\"image\":null}", "{\"image\":{\"toString\":7}}"]) {
       assert.isNotEmpty(differences(label, digestOf({})), label)

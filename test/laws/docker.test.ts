@@ -6,13 +6,6 @@ import { DockerFake, DockerHarness } from "kubelayer/testing"
 import { describeLaws } from "kubelayer/testing/vitest"
 import { describe, it } from "vitest"
 // Simulated time does not wait for modules that are loaded when they are first used.
-import "../../src/docker/Create.ts"
-import "../../src/docker/Delete.ts"
-import "../../src/docker/Power.ts"
-import "../../src/docker/Registry.ts"
-import "../../src/docker/Scale.ts"
-import "../../src/docker/Sweep.ts"
-import "../../src/docker/Watch.ts"
 
 const secret = "a-credential-that-nobody-shows"
 const image = "node:1"

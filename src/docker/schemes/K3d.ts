@@ -55,6 +55,7 @@ export const k3d: MadeScheme = {
   },
   ownsVolume: (cluster, { labels }) =>
     saysOwned("k3d", cluster, labels) ?? (labels["app"] === app && labels[clusterLabel] === cluster),
+  mentions: ({ labels, name }) => [labels[clusterLabel], /^k3d-(.+)$/.exec(name)?.[1]],
   template: {
     maxNameLength: 32,
     loadBalancer: "optional",
@@ -70,10 +71,16 @@ export const k3d: MadeScheme = {
       "k3d.cluster.url": `https://k3d-${cluster}-server-0:6443`,
       ...(role === "control-plane" && counts.controlPlanes > 1 ? { [initLabel]: String(index === 0) } : {})
     }),
-    container: ({ role }) => ({
-      // Where k3s is to put what `k3d kubeconfig` reads.
+    container: ({ counts, index, role }) => ({
+      // The file that `k3d kubeconfig` reads.
       Env: ["K3S_KUBECONFIG_OUTPUT=/output/kubeconfig.yaml"],
-      ...(role === "load-balancer" ? {} : { Cmd: [k3dRole[role]] })
+      // k3d compares the argument with the label of the first server.
+      ...(role === "load-balancer" ? {} : {
+        Cmd: [
+          k3dRole[role],
+          ...(role === "control-plane" && counts.controlPlanes > 1 && index === 0 ? ["--cluster-init"] : [])
+        ]
+      })
     }),
     hostConfig: () => ({
       Privileged: true,

@@ -50,6 +50,8 @@ export const kind: MadeScheme = {
       CgroupnsMode: "private",
       ...(role === "load-balancer" ? {} : {
         Privileged: true,
+        // An engine with userns-remap refuses privileged containers without it.
+        UsernsMode: "host",
         SecurityOpt: ["seccomp=unconfined", "apparmor=unconfined"],
         Tmpfs: { "/tmp": "", "/run": "" },
         Binds: ["/lib/modules:/lib/modules:ro"]

@@ -65,6 +65,7 @@ export const kwok: Scheme = {
     saysOwned("kwok", cluster, labels) === undefined && name === `${prefix}${cluster}` &&
     labels[projectLabel] === `${prefix}${cluster}`,
   ownsVolume: () => false,
+  mentions: ({ name }) => [name.startsWith(prefix) ? name.slice(prefix.length) : undefined],
   template: {
     unsupported: "kwokctl knows a cluster by the files in its own folder, not by containers; " +
       "create it with `kwokctl create cluster --runtime docker`"

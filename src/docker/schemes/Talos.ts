@@ -44,6 +44,7 @@ export const talos: MadeScheme = {
   graceSeconds: () => 30,
   ownsNetwork: owns,
   ownsVolume: owns,
+  mentions: ({ labels }) => [labels[clusterLabel]],
   template: {
     maxNameLength: 63,
     loadBalancer: "none",

@@ -13,6 +13,9 @@ const rest = { "vcluster.node.": "worker", "vcluster.lb.": "load-balancer" } as 
 /** What the driver mounts into every node; a volume is called after its node and one of these. */
 const volumes = ["var", "etc", "bin", "cni-bin"]
 
+/** The volume of a control plane, or of a node without dots in its own name. */
+const volumeName = new RegExp(`^vcluster\\.(?:cp\\.(.+)|node\\.(.+)\\.[^.]+)\\.(?:${volumes.join("|")})$`)
+
 const known = new WeakMap<ReadonlyArray<ContainerFacts>, ReadonlyArray<string>>()
 
 /** The clusters that have a control plane, longest name first. Looked for once in each list. */
@@ -56,6 +59,10 @@ export const vcluster: Scheme = {
     const prefix = `vcluster.node.${cluster}.`
     const [node, volume, ...more] = name.startsWith(prefix) ? name.slice(prefix.length).split(".") : []
     return more.length === 0 && node !== undefined && node !== "" && volumes.includes(volume ?? "")
+  },
+  mentions: ({ name }) => {
+    const [, ofControlPlane, ofNode] = volumeName.exec(name) ?? []
+    return [ofControlPlane, ofNode, /^vcluster\.(.+)$/.exec(name)?.[1]]
   },
   template: {
     unsupported:

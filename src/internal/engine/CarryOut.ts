@@ -15,6 +15,7 @@ import { type CreateContext, createOne } from "./CreateOne.ts"
 import { diff, type DiffOptions, type Item } from "./Diff.ts"
 import { guarded, guardedOutcome } from "./Guard.ts"
 import { type Look, look, subjectOf } from "./Look.ts"
+import { controlPlaneWaves, failUnstable } from "./Power.ts"
 import { pacing } from "./Undo.ts"
 
 const done = new Done({})
@@ -81,6 +82,23 @@ const infoOf = <Read, Write extends Read>(
   actual: unknown
 ): NodeInfo => backend.node.info(actual, run.cluster, run.world)
 
+/** What another create has not finished of something that this one has adopted. Returns whether anything was lacking. */
+const repairAdopted = <Read, Write extends Read>(
+  { engine: { backend }, run }: CreateContext<Read, Write>,
+  { resource }: Item<Read, Write>,
+  wanted: unknown,
+  actual: unknown,
+  task: Task
+): Effect.Effect<boolean, CallFailure> => {
+  const { repair } = resource
+  const lacking = resource.isShared?.(wanted) === true
+    ? []
+    : resource.diff(wanted, actual, run.world).filter(({ remedy }) => remedy === "repair")
+  return repair === undefined || lacking.length === 0
+    ? Effect.succeed(false)
+    : Effect.as(guarded("repair", () => repair(backend.write, wanted, actual, lacking, task)), true)
+}
+
 /** The step of one item, up to a node's start. Undefined where a node goes on to its start. */
 const act = <Read, Write extends Read>(
   context: CreateContext<Read, Write>,
@@ -113,7 +131,8 @@ const act = <Read, Write extends Read>(
       const actual = yield* settle(creation.actual)
       run.world.add(resource, actual)
       const isNew = creation._tag === "Created"
-      keep({ item, wanted, actual, isNew, isChanged: isNew })
+      const isRepaired = isNew ? false : yield* repairAdopted(context, item, wanted, actual, task)
+      keep({ item, wanted, actual, isNew, isChanged: isNew || isRepaired })
       return isNodeItem(context, item) ? undefined : isNew ? done : alreadyDone
     }
     const differences = (remedy: string) => step.differences.filter((difference) => difference.remedy === remedy)
@@ -140,9 +159,7 @@ const startNodes = <Read, Write extends Read>(
     const { engine: { backend }, run } = context
     const isControlPlane = ({ actual }: Present<Read, Write>) => infoOf(context, actual).role === "control-plane"
     const [controlPlanes, others] = [nodes.filter(isControlPlane), nodes.filter((node) => !isControlPlane(node))]
-    const oneByOne = backend.power.startsControlPlanesOneByOne?.(nodes.map(({ actual }) => actual)) === true
-    const first = oneByOne ? controlPlanes.map((node) => [node]) : [controlPlanes]
-    const [head = [], ...rest] = [...first, others]
+    const [head = [], ...rest] = [...controlPlaneWaves(backend.power, controlPlanes), others]
     yield* run.wave("create", head, ({ item }) => subjectOfItem(item), (node, task) => {
       const { actual, isChanged, isNew, item, wanted } = node
       if (infoOf(context, actual).state === "running") return Effect.succeed(isChanged ? done : alreadyDone)
@@ -178,7 +195,7 @@ export const carryOut = <Read, Write extends Read>(
   items: ReadonlyArray<Item<Read, Write>>
 ): Effect.Effect<Carried<Read, Write>, CallFailure> =>
   Effect.gen(function*() {
-    const { engine: { backend }, run } = context
+    const { run } = context
     const present: Array<Present<Read, Write>> = []
     const passedOver: Array<Item<Read, Write>> = []
     const waves = [...new Set(items.map(({ step }) => step.wave))].sort((a, b) => a - b)
@@ -224,16 +241,13 @@ export const carryOut = <Read, Write extends Read>(
       const { id, name } = subjectOf(found.item.resource, found.actual)
       if (outcome !== undefined && id !== undefined) yield* run.operation.identify(subject, id, name)
     }
-    if (backend.power.beforeFinalCheck !== undefined && !(yield* hasFailed(context))) {
-      const started = present.filter(({ isNew, item }) => isNew && isNodeItem(context, item)).map(({ actual }) =>
-        actual
+    if (!(yield* hasFailed(context))) {
+      const started = present.filter(({ isNew, item }) => isNew && isNodeItem(context, item))
+      yield* failUnstable<Read, Write>(
+        context.engine,
+        run,
+        started.map(({ actual, item }) => ({ node: actual, wasRunning: false, subject: subjectOfItem(item) }))
       )
-      if (started.length > 0) {
-        yield* guarded(
-          "power.beforeFinalCheck",
-          () => backend.power.beforeFinalCheck?.(backend.read, started, run.policy) ?? Effect.void
-        )
-      }
     }
     return { present, passedOver }
   })

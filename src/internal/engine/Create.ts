@@ -28,7 +28,7 @@ import { guarded } from "./Guard.ts"
 import { explains, kindsOf, type Look, look, ofCluster, refuseAmbiguous, subjectOf } from "./Look.ts"
 import { removeOne } from "./Remove.ts"
 import { makeRun, type Run } from "./Run.ts"
-import { pacing, removalWaves, undo, whatRemains } from "./Undo.ts"
+import { forgetFates, pacing, removalWaves, undo, whatRemains } from "./Undo.ts"
 
 export interface CreateOptions<Read, Write extends Read> {
   readonly name: OperationName
@@ -397,6 +397,17 @@ const emptyLook: Look = {
   stay: () => undefined
 }
 
+/** After a roll-back, the decisions about operations of which nothing is left either. */
+const forgetAdopted = <Read, Write extends Read>(
+  { engine: { backend }, fates, run }: CreateContext<Read, Write>
+): Effect.Effect<void> =>
+  fates.size === 0
+    ? Effect.void
+    : look<Read, Write>(backend, run.policy, kindsOf<Read, Write>(backend), undefined).pipe(
+      Effect.flatMap((world) => forgetFates<Read, Write>(backend, fates.keys(), world)),
+      Effect.ignore
+    )
+
 const unlessUndone = <Read, Write extends Read>(
   context: CreateContext<Read, Write>,
   options: CreateOptions<Read, Write>,
@@ -417,7 +428,10 @@ const unlessUndone = <Read, Write extends Read>(
             ? Effect.succeed([])
             : options.onFailure === "keep"
             ? whatRemains<Read, Write>(backend, run, created, "kept, as `onFailure` requests")
-            : undo<Read, Write>(backend, run, created, left)
+            : Effect.tap(
+              undo<Read, Write>(backend, run, created, left),
+              () => forgetAdopted(context)
+            )
         )
       )
     ).pipe(

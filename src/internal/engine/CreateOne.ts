@@ -5,7 +5,9 @@
  * was created by it, what another create of the cluster has created is adopted, anything else is `NameTaken`. Only what
  * is absent is sent again.
  */
+import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
 import { Conflict, InvalidResponse, Locked, NameTaken } from "../../Reason.ts"
 import type { AnyResource, CallFailure, Fate, Task } from "../../Resource.ts"
 import { retrying } from "../Retry.ts"
@@ -22,6 +24,12 @@ export type Creation =
   | { readonly _tag: "Adopted"; readonly actual: unknown }
   /** An add never adopts: something else has taken the name. */
   | { readonly _tag: "PassedOver" }
+
+/** A name that the backend refuses, although nothing that is listed has it. */
+class UnlistedHolder extends Data.TaggedError("UnlistedHolder")<{ readonly error: CallFailure }> {}
+
+/** How long a name may be used by something that is not listed. */
+const unlistedFor = "10 seconds"
 
 export interface CreateContext<Read, Write extends Read> {
   readonly engine: Engine<Read, Write>
@@ -134,19 +142,15 @@ export const createOne = <Read, Write extends Read>(
       return { _tag: "Adopted", actual: found }
     })
 
-  const resolve = (error: CallFailure): Effect.Effect<Creation, CallFailure> =>
+  const resolve = (error: CallFailure): Effect.Effect<Creation, CallFailure | UnlistedHolder> =>
     Effect.gen(function*() {
       const world = yield* look<Read, Write>(backend, run.policy, [resource], undefined, run.world)
       const found = world.of<unknown>(resource).find((actual) =>
         resource.matches?.(wanted, actual) ?? resource.identity(actual).name === subject.name
       )
       if (found !== undefined) return yield* classify(found, world, error)
-      // Whatever had the name has let go of it since.
-      return yield* Effect.fail(
-        isReason(error, "NameTaken")
-          ? task.error(new Conflict({ detail: `the name ${subject.name} was used a moment ago` }))
-          : error
-      )
+      // Whatever has the name is not listed yet, or not any more.
+      return yield* isReason(error, "NameTaken") ? new UnlistedHolder({ error }) : Effect.fail(error)
     })
 
   const send = Effect.suspend(() => {
@@ -165,6 +169,7 @@ export const createOne = <Read, Write extends Read>(
       return yield* Effect.fail(task.error(new InvalidResponse({ detail: "`create` of the backend returned nothing" })))
     }
     if (resource.isCreatedAgain !== true) created.seen(subject)
+    run.world.add(resource, actual)
     const owner = resource.owner(actual, run.world)
     // The backend returned what another operation has created.
     return owner === undefined || owner.operation === undefined || owner.operation === run.mark.operation
@@ -172,7 +177,7 @@ export const createOne = <Read, Write extends Read>(
       : yield* classify(actual, run.world, undefined)
   }).pipe(
     Effect.catchIf(
-      (error) => isSent(error) || isReason(error, "NameTaken"),
+      (error): error is CallFailure => isSent(error) || isReason(error, "NameTaken"),
       (error) =>
         !context.adopts && resource === backend.node && isReason(error, "NameTaken")
           ? Effect.flatMap(Effect.result(resolve(error)), (resolved) =>
@@ -181,6 +186,11 @@ export const createOne = <Read, Write extends Read>(
               : Effect.succeed<Creation>({ _tag: "PassedOver" }))
           : resolve(error)
     ),
+    Effect.retry({
+      while: (error) => error._tag === "UnlistedHolder",
+      schedule: Schedule.upTo(run.policy.poll, { duration: unlistedFor })
+    }),
+    Effect.catchTag("UnlistedHolder", ({ error }) => Effect.fail(error)),
     // A refusal for good is not sent again, whatever its reason says about retries.
     Effect.catch((error) =>
       isSent(error) || isReason(error, "Locked", "Conflict", "RateLimited")

@@ -59,7 +59,8 @@ const makeLook = (lists: ReadonlyMap<unknown, ReadonlyArray<unknown>>, earlier: 
     isLeaving: (resource, actual) =>
       leaving.has(leavingKey(resource, actual)) || earlier?.isLeaving(resource, actual) === true,
     get earlier() {
-      return earlier?.earlier ?? look
+      // A look at nothing, with which an operation begins, is not the first one.
+      return earlier === undefined || earlier.kinds.size === 0 ? look : earlier.earlier
     },
     add: (resource, actual) => {
       remove(resource, actual)

@@ -9,15 +9,16 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { NodeState } from "../../Model.ts"
+import type { Subject } from "../../Progress.ts"
 import type { NodeSelection } from "../../Provider.ts"
 import { NoNodes } from "../../ProviderError.ts"
-import { BackendError, NotFoundError, ServerFault } from "../../Reason.ts"
+import { BackendError, NotFoundError, type Reason, ServerFault } from "../../Reason.ts"
 import { AlreadyDone, Failed, type Outcome } from "../../Report.ts"
-import type { CallFailure, Task } from "../../Resource.ts"
+import type { CallFailure, Started, Task } from "../../Resource.ts"
 import { byRoleThenName, settledError } from "../Operation.ts"
 import type { Engine } from "./Engine.ts"
 import { guarded, guardedOutcome } from "./Guard.ts"
-import { knownClusters, look, type Member, members, refuseAmbiguous } from "./Look.ts"
+import { type AnyBackend, knownClusters, look, type Member, members, refuseAmbiguous } from "./Look.ts"
 import type { Run } from "./Run.ts"
 import { pacing } from "./Undo.ts"
 
@@ -88,7 +89,6 @@ const checkRunning = <Read, Write extends Read>(
     const fail = (member: Member, error: BackendError) =>
       operation.record(subjectOfMember(member), new Failed({ error }))
     const pace = yield* pacing(policy)
-    const before = new Map(started.map((member) => [member.info.id, member]))
     let left = started
     while (left.length > 0) {
       const seen = yield* Effect.result(listMembers<Read, Write>(engine, run))
@@ -111,10 +111,7 @@ const checkRunning = <Read, Write extends Read>(
         for (const member of left) {
           const subject = subjectOfMember(member)
           const found = now.get(member.info.id)
-          const previous = before.get(member.info.id)
-          const hasRestarted = found !== undefined && previous !== undefined &&
-            power.hasRestarted?.(previous.actual, found.actual) === true
-          if (found !== undefined && found.info.state === "running" && !hasRestarted) continue
+          if (found !== undefined && found.info.state === "running") continue
           if (found !== undefined && onItsWay.has(found.info.state) && !isLast) {
             still.push(found)
           } else if (found === undefined) {
@@ -152,6 +149,39 @@ export const checkMembers = <Read, Write extends Read>(
     (now) => checkRunning<Read, Write>(engine, run, nodes, now + Duration.toMillis(run.policy.nodeTimeout.start))
   )
 
+/** Control planes in the waves in which the backend starts them. */
+export const controlPlaneWaves = <A extends { readonly actual: unknown }>(
+  power: Pick<AnyBackend["power"], "controlPlaneWaves">,
+  controlPlanes: ReadonlyArray<A>
+): ReadonlyArray<ReadonlyArray<A>> => {
+  const waves = power.controlPlaneWaves?.(controlPlanes.map(({ actual }) => actual))
+  return waves === undefined
+    ? [controlPlanes]
+    : waves.map((wave) => wave.flatMap((actual) => controlPlanes.find((node) => node.actual === actual) ?? []))
+}
+
+/** Makes nodes that do not keep running Failed; returns them. A check that fails decides nothing. */
+export const failUnstable = <Read, Write extends Read>(
+  { backend: { power, read } }: Engine<Read, Write>,
+  run: Run,
+  nodes: ReadonlyArray<Started<unknown> & { readonly subject: Subject }>
+): Effect.Effect<ReadonlySet<unknown>> =>
+  Effect.gen(function*() {
+    const { checkRuns } = power
+    const [first] = nodes
+    if (checkRuns === undefined || first === undefined) return new Set<unknown>()
+    const found = yield* guarded("power.checkRuns", () => checkRuns(read, nodes, run.task(first.subject))).pipe(
+      Effect.orElseSucceed((): ReadonlyMap<unknown, Reason> => new Map())
+    )
+    yield* Effect.forEach(nodes, ({ node, subject }) => {
+      const reason = found.get(node)
+      return reason === undefined
+        ? Effect.void
+        : run.operation.record(subject, new Failed({ error: run.operation.error(reason, subject) }))
+    }, { discard: true })
+    return new Set<unknown>(found.keys())
+  })
+
 /** Starts nodes that are listed, and checks that they run. */
 export const startMembers = <Read, Write extends Read>(
   engine: Engine<Read, Write>,
@@ -159,13 +189,11 @@ export const startMembers = <Read, Write extends Read>(
   nodes: ReadonlyArray<Member>
 ): Effect.Effect<void> =>
   Effect.gen(function*() {
-    const { power, read, write } = engine.backend
+    const { power, write } = engine.backend
     const { operation, policy } = run
     const until = (yield* Clock.currentTimeMillis) + Duration.toMillis(policy.nodeTimeout.start)
-    const controlPlanes = nodes.filter(isControlPlane)
-    const oneByOne = power.startsControlPlanesOneByOne?.(nodes.map(({ actual }) => actual)) === true
     const waves = [
-      ...(oneByOne ? controlPlanes.map((node) => [node]) : [controlPlanes]),
+      ...controlPlaneWaves(power, nodes.filter(isControlPlane)),
       nodes.filter((node) => !isControlPlane(node))
     ]
     const acted: Array<Member> = []
@@ -181,13 +209,18 @@ export const startMembers = <Read, Write extends Read>(
       const tag = operation.outcomeOf(subjectOfMember(member))?._tag
       return tag === "Done" || tag === "AlreadyDone"
     })
-    if (started.length === 0 || nodes.every(({ info }) => info.state === "running")) return
-    const { beforeFinalCheck } = power
-    if (beforeFinalCheck !== undefined) {
-      const done = started.filter(({ info }) => info.state !== "running").map(({ actual }) => actual)
-      yield* Effect.ignore(guarded("power.beforeFinalCheck", () => beforeFinalCheck(read, done, policy)))
-    }
-    yield* checkRunning<Read, Write>(engine, run, started, until)
+    const unstable = yield* failUnstable<Read, Write>(
+      engine,
+      run,
+      started.map((member) => ({
+        node: member.actual,
+        wasRunning: member.info.state === "running",
+        subject: subjectOfMember(member)
+      }))
+    )
+    const left = started.filter(({ actual }) => !unstable.has(actual))
+    if (left.length === 0 || nodes.every(({ info }) => info.state === "running")) return
+    yield* checkRunning<Read, Write>(engine, run, left, until)
   })
 
 export const start = <Read, Write extends Read>(
@@ -216,19 +249,44 @@ export const stopMembers = <Read, Write extends Read>(
   run: Run,
   nodes: ReadonlyArray<Member>
 ): Effect.Effect<void> => {
-  const { power, write } = engine.backend
+  const { power, read, write } = engine.backend
+  const { isStopped, stopTimeout } = power
+  const needsStop = (member: Member, task: Task): Effect.Effect<boolean, CallFailure> =>
+    member.info.state !== "stopped"
+      ? Effect.succeed(true)
+      : isStopped === undefined
+      ? Effect.succeed(false)
+      : Effect.map(guarded("power.isStopped", () => isStopped(read, member.actual, task)), (stopped) => !stopped)
   const act = (member: Member, task: Task): Effect.Effect<Outcome | undefined, CallFailure> =>
-    member.info.state === "stopped"
-      ? Effect.succeed(alreadyDone)
-      : Effect.catchIf(
-        guardedOutcome("power.stop", () => power.stop(write, member.actual, task)),
-        (error) => error._tag === "BackendError" && error.reason._tag === "NotFoundError",
-        () => Effect.succeed(alreadyDone)
+    Effect.flatMap(needsStop(member, task), (needed) =>
+      needed
+        ? guardedOutcome("power.stop", () => power.stop(write, member.actual, task))
+        : Effect.succeed<Outcome>(alreadyDone)).pipe(
+        Effect.catchIf(
+          (error) => error._tag === "BackendError" && error.reason._tag === "NotFoundError",
+          () => Effect.succeed<Outcome>(alreadyDone)
+        )
       )
-  return run.wave("stop", nodes.filter((node) => !isControlPlane(node)), subjectOfMember, act, {
-    later: [nodes.filter(isControlPlane)],
-    overlap: power.waitsOverlap === true,
-    timeout: ({ actual }) => Duration.sum(run.policy.nodeTimeout.stop, power.stopTimeout?.(actual) ?? Duration.zero)
+  const extra = Effect.forEach(
+    stopTimeout === undefined ? [] : nodes.filter(({ info }) => info.state !== "stopped"),
+    (member) =>
+      guarded(
+        "power.stopTimeout",
+        () => stopTimeout?.(read, member.actual, run.task(subjectOfMember(member))) ?? Effect.succeed(Duration.zero)
+      ).pipe(
+        // The stop itself reports the failure.
+        Effect.orElseSucceed(() => Duration.zero),
+        Effect.map((duration) => [member, duration] as const)
+      ),
+    { concurrency: run.policy.concurrency.stop }
+  )
+  return Effect.flatMap(extra, (found) => {
+    const extras = new Map<Member, Duration.Duration>(found)
+    return run.wave("stop", nodes.filter((node) => !isControlPlane(node)), subjectOfMember, act, {
+      later: [nodes.filter(isControlPlane)],
+      overlap: power.waitsOverlap === true,
+      timeout: (member) => Duration.sum(run.policy.nodeTimeout.stop, extras.get(member) ?? Duration.zero)
+    })
   })
 }
 

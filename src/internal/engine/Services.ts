@@ -1,6 +1,7 @@
 /**
  * The services `Provider` and `NodeCreator` of a backend, over the engine.
  */
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
@@ -32,11 +33,11 @@ import {
   type OperationTimeout,
   ProviderUnavailable
 } from "../../ProviderError.ts"
-import type { BackendError } from "../../Reason.ts"
+import { type BackendError, UnsupportedError } from "../../Reason.ts"
 import type { OperationName, OperationReport } from "../../Report.ts"
 import type { AnyResource, CallFailure, Want } from "../../Resource.ts"
 import { checkClusterName, checkNewClusterName } from "../ClusterNames.ts"
-import { method, streamMethod } from "../Method.ts"
+import { failWith, method, streamMethod } from "../Method.ts"
 import * as Operation from "../Operation.ts"
 import { scopedCreate } from "../ScopedCreate.ts"
 import { CurrentUrgency } from "../Urgency.ts"
@@ -149,7 +150,8 @@ export const makeProvider = <Read, Write extends Read>(engine: Engine<Read, Writ
   const statuses = PolicyInForce.use((policy) => allStatuses<Read, Write>(backend, policy, checked))
   const ping = PolicyInForce.use(({ requestTimeout }) =>
     Effect.mapError(
-      guardedRead("ping", requestTimeout, () => backend.ping),
+      // A backend's own deadline comes first, since its error names the address.
+      guardedRead("ping", Duration.times(requestTimeout, 2), () => backend.ping),
       asUnavailable(backend.backend)
     )
   )
@@ -244,9 +246,12 @@ const toPlan = (
 const checkSpec = <Read, Write extends Read>(
   { backend }: Engine<Read, Write>,
   spec: ClusterSpec
-): Effect.Effect<ClusterName, InvalidClusterName | InvalidSpec> =>
+): Effect.Effect<ClusterName, InvalidClusterName | InvalidSpec | BackendError> =>
   Effect.gen(function*() {
     const cluster = yield* (backend.checkNewName ?? checkNewClusterName)(spec.cluster)
+    if (backend.cannotCreate !== undefined) {
+      return yield* failWith(new UnsupportedError({ detail: backend.cannotCreate }))
+    }
     const issues = backend.validate(spec)
     if (issues.length > 0) return yield* new InvalidSpec({ issues })
     return cluster

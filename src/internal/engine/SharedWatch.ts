@@ -73,7 +73,10 @@ const listen = (
         })))
       const now = yield* Clock.currentTimeMillis
       if (end._tag === "Failure") {
-        if (!isOpened || !isAway(end.failure)) return end.failure
+        if (!isAway(end.failure)) return end.failure
+        // The first opening is retried like a read, unless there is no connection.
+        const isLate = now - lastSeen > Duration.toMillis(policy.readTimeout)
+        if (!isOpened && (end.failure._tag === "ProviderUnavailable" || isLate)) return end.failure
         if (lastSeen < began && now - lastSeen > Duration.toMillis(policy.idleTimeout)) return end.failure
       }
       // It was open until now.

@@ -16,10 +16,10 @@ import { ownerProcessExited, parseSession } from "../Session.ts"
 import { CurrentUrgency } from "../Urgency.ts"
 import type { Engine } from "./Engine.ts"
 import { guardedRead } from "./Guard.ts"
-import { kindsOf, look, readLimit, subjectOf } from "./Look.ts"
+import { kindsOf, type Look, look, readLimit, subjectOf } from "./Look.ts"
 import { removeOne } from "./Remove.ts"
 import { makeRun } from "./Run.ts"
-import { removalWaves } from "./Undo.ts"
+import { forgetFates, removalWaves } from "./Undo.ts"
 
 interface Found<Read, Write extends Read> {
   readonly resource: AnyResource<Read, Write>
@@ -51,7 +51,7 @@ const find = <Read, Write extends Read>(
   engine: Engine<Read, Write>,
   policy: Policy,
   olderThan: Duration.Input
-): Effect.Effect<readonly [World, ReadonlyArray<Found<Read, Write>>], CallFailure> =>
+): Effect.Effect<readonly [Look, ReadonlyArray<Found<Read, Write>>], CallFailure> =>
   Effect.gen(function*() {
     const { backend } = engine
     const kinds = kindsOf<Read, Write>(backend)
@@ -104,8 +104,9 @@ export const sweep = <Read, Write extends Read>(
 ): Effect.Effect<ReadonlyArray<Orphan>, CallFailure, Scope.Scope> =>
   Effect.gen(function*() {
     const { backend } = engine
-    const [, orphans] = yield* find<Read, Write>(engine, policy, options.olderThan)
+    const [world, orphans] = yield* find<Read, Write>(engine, policy, options.olderThan)
     if (options.remove !== true) return orphans.map(orphanOf)
+    yield* forgetFates<Read, Write>(backend, backend.fates?.known?.(world).keys() ?? [], world)
     const swept: Array<Orphan> = []
     for (const kinds of removalWaves<Read, Write>(backend)) {
       swept.push(

@@ -17,7 +17,7 @@ import type { AnyResource, CallFailure } from "../../Resource.ts"
 import { CurrentUrgency } from "../Urgency.ts"
 import type { Created } from "./Created.ts"
 import { guarded } from "./Guard.ts"
-import { type AnyBackend, kindsOf, look, subjectOf } from "./Look.ts"
+import { type AnyBackend, kindsOf, type Look, look, subjectOf } from "./Look.ts"
 import { ignoringGone } from "./Remove.ts"
 import type { Run } from "./Run.ts"
 
@@ -178,6 +178,25 @@ export const undo = <Read, Write extends Read>(
     ),
     Effect.provideService(CurrentUrgency, "delete")
   )
+
+/** Removes the records of decisions about operations of which nothing is left in a look. Never fails. */
+export const forgetFates = <Read, Write extends Read>(
+  backend: AnyBackend<Read, Write>,
+  operations: Iterable<string>,
+  world: Look
+): Effect.Effect<void> => {
+  const { fates } = backend
+  const used = new Set(
+    kindsOf<Read, Write>(backend).flatMap((resource) =>
+      world.of<unknown>(resource).flatMap((actual) => resource.owner(actual, world)?.operation ?? [])
+    )
+  )
+  return Effect.forEach(
+    [...operations].filter((operation) => !used.has(operation)),
+    (operation) => Effect.ignore(guarded("fates.forget", () => fates?.forget(backend.write, operation) ?? Effect.void)),
+    { discard: true }
+  )
+}
 
 // Why a node failed is what the caller needs to know. It goes without saying that it is gone again.
 const rolledBack = (run: Run, subject: Subject): Effect.Effect<void> =>

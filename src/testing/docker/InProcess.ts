@@ -4,12 +4,8 @@
  * A connection is an entry in a set with a function that cuts it. The modules that the
  * layer loads on demand are imported here, so that no call waits for an import while simulated time jumps.
  */
-import "../../docker/Create.ts"
-import "../../docker/Delete.ts"
 import "../../docker/Exec.ts"
 import "../../docker/Logs.ts"
-import "../../docker/Scale.ts"
-import "../../docker/Sweep.ts"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
