@@ -8,6 +8,7 @@
  *
  * @since 0.2.0
  */
+import { makeDockerWorld } from "./simulation/DockerWorld.ts"
 import { makeMemoryWorld } from "./simulation/MemoryWorld.ts"
 import { type Outcome, runScript } from "./simulation/Run.ts"
 import { type BackendName, generate, type Script } from "./simulation/Script.ts"
@@ -29,7 +30,7 @@ export {
 
 const worlds: { readonly [B in BackendName]: MakeWorld } = {
   memory: makeMemoryWorld,
-  docker: makeMemoryWorld,
+  docker: makeDockerWorld,
   hetzner: makeMemoryWorld,
   omni: makeMemoryWorld
 }

@@ -24,12 +24,12 @@ export interface Client {
 }
 
 /** A call as the line sees it. */
-export interface Call<A, E> {
+export interface Call<A, E, R = never> {
   /** Such as `POST /containers/create`. */
   readonly line: string
   readonly isWrite: boolean
   /** The work of the backend. It takes no time of its own, or that of the backend. */
-  readonly send: Effect.Effect<A, E>
+  readonly send: Effect.Effect<A, E, R>
   /** What the client sees of a fault; undefined where the fault cannot happen to this call. */
   readonly failure: (fault: "lost" | "limited" | "broken" | "page" | "garbled") => Effect.Effect<A, E>
   /** A list: its key. A stale one repeats the reply that the key had before. */
@@ -42,7 +42,7 @@ export interface Line {
   /** How many calls were sent. */
   readonly count: () => number
   readonly log: Array<string>
-  readonly send: <A, E>(client: Client, call: Call<A, E>) => Effect.Effect<A, E>
+  readonly send: <A, E, R = never>(client: Client, call: Call<A, E, R>) => Effect.Effect<A, E, R>
   /** Whether the next event is lost, or comes twice. */
   readonly eventFault: () => "lose" | "duplicate" | undefined
   /** No more faults, changes and latencies from now on. */
@@ -96,7 +96,11 @@ export const makeLine = ({ change, log, runtime, scope, script, world }: LineOpt
     return fault
   }
 
-  const carry = <A, E>(client: Client, call: Call<A, E>, fault: FaultName | undefined): Effect.Effect<A, E> => {
+  const carry = <A, E, R>(
+    client: Client,
+    call: Call<A, E, R>,
+    fault: FaultName | undefined
+  ): Effect.Effect<A, E, R> => {
     const before = isCalm ? 0 : latency()
     const after = (isCalm ? 0 : latency()) + (fault === "slow" && call.isStream !== true ? 4_000 : 0)
     const delivered = Effect.andThen(pause(before), call.send)
