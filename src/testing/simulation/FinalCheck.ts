@@ -133,10 +133,11 @@ const checkWatch = (
     }
   })
 
-/** Checks the world after the actors have gone. `latest` is what a watch of all clusters showed last. */
+/** Checks the world after the actors have gone. `latest` is what a watch of all clusters showed last; `endOfWatch` ends it. */
 export const finalCheck = (
   context: Context,
-  latest: () => ReadonlyArray<ClusterStatus> | undefined
+  latest: () => ReadonlyArray<ClusterStatus> | undefined,
+  endOfWatch: Effect.Effect<void>
 ): Effect.Effect<void> =>
   Effect.gen(function*() {
     const { violate, world } = context
@@ -153,6 +154,7 @@ export const finalCheck = (
       if (nodes.length > 0) violate(`at the end: cluster ${name} was deleted and has nodes`)
     }
     yield* checkWatch(context, connected, latest, "after every cluster was deleted")
+    yield* endOfWatch
     yield* Effect.sleep("1 day")
     yield* must(context, connected, "sweep", ({ creator }) => creator.sweep({ olderThan: "1 hour", remove: true }))
     yield* world.rest

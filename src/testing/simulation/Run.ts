@@ -244,9 +244,11 @@ const body = (
     })
     line.calm()
     yield* world.rest
-    yield* finalCheck(context, () => latest.statuses)
-    yield* runIn(watcher.connected.client.process, Fiber.interrupt(watching))
-    yield* disconnect(watcher.connected)
+    const endOfWatch = Effect.andThen(
+      runIn(watcher.connected.client.process, Fiber.interrupt(watching)),
+      disconnect(watcher.connected)
+    )
+    yield* finalCheck(context, () => latest.statuses, endOfWatch)
     for (const sentence of yield* world.violations) violate(`the backend does not have: ${sentence}`)
     const shown = runtime.logs.join("\n")
     for (const secret of world.secrets) if (shown.includes(secret)) violate("a credential is in the log")
