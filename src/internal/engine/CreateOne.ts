@@ -105,7 +105,8 @@ export const createOne = <Read, Write extends Read>(
   const { backend } = engine
   const { resource } = item
   const { subject } = task
-  const isSent = backend.mayStillHappen ?? hasNoReply
+  // A connection that was cut may have carried the request, also where nothing happens later any more.
+  const isSent = (error: CallFailure) => hasNoReply(error) || backend.mayStillHappen?.(error) === true
 
   /** What something that has the name is for this create. */
   const classify = (
