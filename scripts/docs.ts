@@ -6,7 +6,7 @@
  *   node scripts/docs.ts [--write]
  */
 import * as Effect from "effect/Effect"
-import { writeFileSync } from "node:fs"
+import { existsSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { checkArrows } from "./docs/arrows.ts"
 import { allFences } from "./docs/fences.ts"
@@ -14,6 +14,7 @@ import { filesAt } from "./docs/files.ts"
 import { checkGenerated } from "./docs/generated.ts"
 import { checkHeaders } from "./docs/headers.ts"
 import { checkLanguage } from "./docs/language.ts"
+import { MESSAGES, renderMessages } from "./docs/messages.ts"
 import { checkReferences } from "./docs/references.ts"
 import { tables } from "./docs/tables.ts"
 import { main } from "./lib/main.ts"
@@ -52,12 +53,23 @@ const checkTables = (write: boolean) => {
   return { count, faults }
 }
 
+/** Writes a generated document, or checks that it is as the code has it. */
+const checkDocument = (path: string, text: string, write: boolean): ReadonlyArray<string> => {
+  const full = join(ROOT, path)
+  if (existsSync(full) && readFileSync(full, "utf8") === text) return []
+  if (!write) return [`${path}: is stale; run "npm run docs -- --write"`]
+  writeFileSync(full, text)
+  return []
+}
+
 const docs = Effect.gen(function*() {
-  const generated = checkTables(process.argv.includes("--write"))
+  const write = process.argv.includes("--write")
+  const generated = checkTables(write)
   const examples = allFences()
   const headers = checkHeaders()
   const faults = [
     ...generated.faults,
+    ...checkDocument(MESSAGES, renderMessages(), write),
     ...examples.faults,
     ...checkReferences(),
     ...headers.faults,
