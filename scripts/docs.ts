@@ -1,13 +1,15 @@
 /**
- * Keeps the documents true: their generated tables are as the code has them (or are written so), what they point at
- * exists, their examples are marked for the smoke test, which compiles and runs them, the modules of the project have the
- * headers and the order that CONTRIBUTING.md promises, and generated code is what was generated from the files of today.
+ * Checks the documents: generated tables, messages and API files are up to date, links and paths exist, and examples are
+ * marked for the smoke test. It also checks the language, the headers and imports of modules, and generated code.
+ *
+ * With `--write` it writes the generated parts.
  *
  *   node scripts/docs.ts [--write]
  */
 import * as Effect from "effect/Effect"
 import { existsSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { checkApi } from "./docs/api.ts"
 import { checkArrows } from "./docs/arrows.ts"
 import { allFences } from "./docs/fences.ts"
 import { filesAt } from "./docs/files.ts"
@@ -69,6 +71,7 @@ const docs = Effect.gen(function*() {
   const headers = checkHeaders()
   const faults = [
     ...generated.faults,
+    ...(yield* checkApi(write)),
     ...checkDocument(MESSAGES, renderMessages(), write),
     ...examples.faults,
     ...checkReferences(),
@@ -85,4 +88,4 @@ const docs = Effect.gen(function*() {
   return 0
 })
 
-main(docs)
+main(Effect.scoped(docs))
