@@ -1,7 +1,6 @@
 // runs on: memory
 /**
- * Looks before it acts: what a create would do, what stands in its way, how much of the quota is left, and what processes
- * that died have left behind.
+ * Plans a create, prints what is in its way, the quota that is left, and the orphans of exited processes.
  *
  * Nothing here writes. It runs on the fake Hetzner Cloud of `kubelayer/testing`.
  */
@@ -16,16 +15,16 @@ const program = Effect.gen(function*() {
   const hetzner = yield* Hetzner.Hetzner
   const fake = yield* HetznerFake.HetznerFake
 
-  // Somebody else's network has the name that ours would have.
+  // An unrelated network has the name of the cluster's network.
   yield* fake.seed.network({ name: "shop-network", labels: { team: "other" } })
 
-  const steps = yield* hetzner.plan({
+  const plan = yield* hetzner.plan({
     cluster: "shop",
     controlPlanes: 1,
     workers: 1,
     nodes: { image: "debian-13", serverTypes: ["cx23"], locations: ["fsn1"] }
   })
-  for (const { action, kind, name, why } of steps) console.log(action, kind, name, why ?? "")
+  console.log(plan.toString())
 
   const orphans = yield* hetzner.sweep({ olderThan: "1 hour" })
   console.log(`${orphans.length} orphans`)

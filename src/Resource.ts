@@ -241,6 +241,22 @@ export interface Resource<Wanted, Actual, Read, Write extends Read = Read> exten
     actuals: ReadonlyArray<Actual>,
     world: World
   ) => Effect.Effect<ReadonlyMap<Actual, string>, CallFailure>
+  /**
+   * Things that a delete names although the cluster does not own them, one sentence each: they use its names, hold its
+   * data, or are in its networks. `world.earlier` still has the nodes that were deleted.
+   */
+  readonly mention?: (
+    read: Read,
+    cluster: ClusterName,
+    world: World
+  ) => Effect.Effect<ReadonlyMap<Actual, string>, CallFailure>
+  /** Whether a delete has to list the kind, as far as the other kinds show; it does where this is left out. */
+  readonly concerns?: (cluster: ClusterName, world: World) => boolean
+  /**
+   * With `concerns`: a delete lists the kind while the nodes exist if they already show that it has to, since later its
+   * things do not show any more which nodes they were used by.
+   */
+  readonly isListedBeforeNodes?: boolean
   /** When it was created, in milliseconds since the epoch. Without it a sweep leaves the kind out. */
   readonly createdAt?: (actual: Actual) => number | undefined
   /** For people, in a plan: a price, a location. */
@@ -330,6 +346,11 @@ export interface Power<Node, Read, Write extends Read = Read> {
     nodes: ReadonlyArray<Started<Node>>,
     task: Task
   ) => Effect.Effect<ReadonlyMap<Node, Reason>, CallFailure>
+  /**
+   * The latest list that the members themselves have read in this operation. Nodes that have appeared since the first list
+   * are found in it without another call.
+   */
+  readonly latest?: (task: Task) => Effect.Effect<ReadonlyArray<Node> | undefined>
   /** Why a started node does not run: its exit code, its cause. */
   readonly whyNotRunning?: (read: Read, node: Node, task: Task) => Effect.Effect<Reason>
 }

@@ -13,12 +13,13 @@ import * as Pull from "effect/Pull"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import { CurrentMethod } from "../internal/Method.ts"
+import { CurrentUrgency } from "../internal/Urgency.ts"
 import type { Policy } from "../Policy.ts"
 import { BackendError } from "../Reason.ts"
-import type { CallFailure, Client } from "./Client.ts"
+import type { CallFailure, Reading } from "./Client.ts"
 import { reasonOf } from "./Errors.ts"
 import { makePoller } from "./Poller.ts"
-import { CurrentUrgency, type Governor } from "./Quota.ts"
+import type { Governor } from "./Quota.ts"
 import * as Wire from "./Wire.ts"
 
 export interface Actions {
@@ -60,7 +61,7 @@ export const delaysOf = (policy: Policy): Effect.Effect<Effect.Effect<number>> =
 const longestStretch = 2
 
 export const makeActions = (
-  client: Client,
+  client: Reading,
   governor: Governor,
   policy: Effect.Effect<Policy>
 ): Actions => {

@@ -1,11 +1,13 @@
 /**
  * Says in words what a thing that stays behind goes on costing.
  *
- * The pricing is read only where something stays, and once. Where it cannot be read, the text says only that the thing is
- * billed.
+ * The pricing is read where something needs it, and again after an hour. Where it cannot be read, the text says only that
+ * the thing is billed.
  */
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import type { Client } from "./Client.ts"
+import * as Ref from "effect/Ref"
+import type { Reading } from "./Client.ts"
 import { type Billed, priceOf, type Pricing, PricingReply } from "./Prices.ts"
 
 export type { Billed } from "./Prices.ts"
@@ -13,19 +15,28 @@ export type { Billed } from "./Prices.ts"
 /** Says what it goes on costing. */
 export type Biller = (billed: Billed) => Effect.Effect<string>
 
-/** Reads the pricing at most once. */
-export const makeBiller = Effect.fnUntraced(function*(client: Client): Effect.fn.Return<Biller> {
-  const pricing = yield* Effect.cached(
-    client.read("/pricing", PricingReply).pipe(
-      Effect.map((reply): Pricing | undefined => reply.pricing),
-      Effect.orElseSucceed((): Pricing | undefined => undefined)
-    )
+const keptForMillis = 60 * 60_000
+
+/** The pricing; undefined where it cannot be read. */
+export const makePricing = (read: Reading): Effect.Effect<Effect.Effect<Pricing | undefined>> =>
+  Effect.map(
+    Ref.make<{ readonly at: number; readonly pricing: Pricing } | undefined>(undefined),
+    (known) =>
+      Effect.gen(function*() {
+        const now = yield* Clock.currentTimeMillis
+        const before = yield* Ref.get(known)
+        if (before !== undefined && now - before.at < keptForMillis) return before.pricing
+        const reply = yield* Effect.option(read.read("/pricing", PricingReply))
+        if (reply._tag === "None") return undefined
+        yield* Ref.set(known, { at: now, pricing: reply.value.pricing })
+        return reply.value.pricing
+      })
   )
-  return (billed) =>
-    Effect.map(pricing, (known) => {
-      const price = known === undefined ? undefined : priceOf(known, billed)
-      return price === undefined
-        ? "it goes on being billed every month"
-        : `it goes on being billed: ${price.monthly.net.toFixed(2)} ${price.currency} net a month`
-    })
-})
+
+export const makeBiller = (pricing: Effect.Effect<Pricing | undefined>): Biller => (billed) =>
+  Effect.map(pricing, (known) => {
+    const price = known === undefined ? undefined : priceOf(known, billed)
+    return price === undefined
+      ? "it goes on being billed every month"
+      : `it goes on being billed: ${price.monthly.net.toFixed(2)} ${price.currency} net a month`
+  })

@@ -8,9 +8,9 @@
 import * as Effect from "effect/Effect"
 import { nearList } from "../internal/Suggest.ts"
 import type { Candidate } from "./Candidates.ts"
-import type { CallFailure, Client } from "./Client.ts"
+import type { CallFailure, Reading } from "./Client.ts"
 import { isRetired } from "./Deprecation.ts"
-import { type Fault, fieldOfRole, type Role, type ServerSpec } from "./Spec.ts"
+import type { Fault, ServerSpec } from "./Spec.ts"
 import * as Wire from "./Wire.ts"
 
 /** A candidate with the image that fits its architecture. */
@@ -18,9 +18,10 @@ export interface Place extends Candidate {
   readonly image: number
 }
 
-/** A role of which servers are missing. */
-export interface WantedRole {
-  readonly role: Role
+/** Servers of one kind that do not exist yet. */
+export interface MissingServers {
+  /** The path of their fields in the spec. */
+  readonly path: string
   readonly spec: ServerSpec
 }
 
@@ -36,7 +37,7 @@ export interface Catalogue {
 const isId = (image: string | number): boolean => typeof image === "number" || /^\d+$/.test(image)
 
 const lookUpImage = (
-  client: Client,
+  client: Reading,
   image: string | number
 ): Effect.Effect<ReadonlyArray<Wire.Image>, CallFailure> =>
   isId(image)
@@ -45,8 +46,8 @@ const lookUpImage = (
 
 /** Reads the catalogue, as far as these roles need it. */
 export const readCatalogue = Effect.fnUntraced(function*(
-  client: Client,
-  wanted: ReadonlyArray<WantedRole>
+  client: Reading,
+  wanted: ReadonlyArray<MissingServers>
 ): Effect.fn.Return<Catalogue, CallFailure> {
   const asked = [...new Set(wanted.flatMap(({ spec }) => spec.image ?? []))]
   const [serverTypes, locations, ...found] = yield* Effect.all([
@@ -76,8 +77,8 @@ const soldIn = (type: Wire.ServerType, now: number): ReadonlyArray<string> => {
 
 export interface Offered {
   readonly faults: ReadonlyArray<Fault>
-  /** Of each role, where it can be made, the best first. */
-  readonly places: ReadonlyMap<Role, ReadonlyArray<Place>>
+  /** By path: where servers of that kind can be created, the best first. */
+  readonly places: ReadonlyMap<string, ReadonlyArray<Place>>
   /** The network zone of the places. */
   readonly zone: string | undefined
 }
@@ -107,7 +108,7 @@ const imageFor = (
 
 /** What the wishes come to. With a network, all places are in one zone: the given one, or that of the first place. */
 export const offer = (
-  wanted: ReadonlyArray<WantedRole>,
+  wanted: ReadonlyArray<MissingServers>,
   catalogue: Catalogue,
   options: { readonly network: boolean; readonly zone: string | undefined; readonly now: number }
 ): Offered => {
@@ -126,9 +127,8 @@ export const offer = (
     return zones.get(location) === zone
   }
 
-  const places = new Map<Role, ReadonlyArray<Place>>()
-  for (const { role, spec } of wanted) {
-    const path = fieldOfRole(role)
+  const places = new Map<string, ReadonlyArray<Place>>()
+  for (const { path, spec } of wanted) {
     const add = (field: string, message: string) => void faults.push({ path: `${path}.${field}`, message })
     const before = faults.length
     const asked = spec.image ?? ""
@@ -169,7 +169,7 @@ export const offer = (
     // Stock that the catalogue denies is tried after all that it has.
     const stocked = ({ location, serverType }: Place) =>
       types.get(serverType)?.locations?.find(({ name }) => name === location)?.available !== false
-    places.set(role, [...found.filter(stocked), ...found.filter((place) => !stocked(place))])
+    places.set(path, [...found.filter(stocked), ...found.filter((place) => !stocked(place))])
   }
   return { faults, places, zone }
 }

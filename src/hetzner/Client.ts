@@ -19,13 +19,14 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { failWith, sendCall } from "../internal/Method.ts"
 import { latest, retrying, within } from "../internal/Retry.ts"
+import { CurrentUrgency, type Urgency } from "../internal/Urgency.ts"
 import type { Policy } from "../Policy.ts"
 import { ProviderUnavailable } from "../ProviderError.ts"
 import { type BackendError, InvalidResponse, RequestTimeout, Transport } from "../Reason.ts"
 import { connectionFailure, isReason, oneLine, reasonOf } from "./Errors.ts"
 import { type Page, readPages } from "./Pages.ts"
 import { environment, proxyHint } from "./ProxyHint.ts"
-import { CurrentUrgency, type Governor, type Urgency } from "./Quota.ts"
+import type { Governor } from "./Quota.ts"
 import type { Credential } from "./Token.ts"
 import { isUnfinishedJson } from "./UnfinishedJson.ts"
 import * as Wire from "./Wire.ts"
@@ -84,6 +85,9 @@ export interface Client {
   /** Gives the actions that go on after the answer, where there are any. */
   readonly remove: (path: string) => Effect.Effect<ReadonlyArray<Wire.Action>, CallFailure>
 }
+
+/** The part of a client that only reads. */
+export type Reading = Pick<Client, "endpoint" | "redact" | "list" | "firstPage" | "get" | "read">
 
 interface Request {
   readonly method: "GET" | "POST" | "PUT" | "DELETE"

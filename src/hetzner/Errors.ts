@@ -249,3 +249,14 @@ export const connectionFailure = (description: string | undefined, cause: unknow
     ...(code === undefined ? {} : { code })
   }
 }
+
+/** The same error with more words in front of its detail. */
+export const withContext = (
+  error: ProviderUnavailable | Reasons.BackendError,
+  words: string
+): ProviderUnavailable | Reasons.BackendError => {
+  if (error._tag === "ProviderUnavailable") return error
+  const { reason } = error
+  const Class = reason.constructor as new(fields: object) => Reasons.Reason
+  return new Reasons.BackendError({ ...error, reason: new Class({ ...reason, detail: `${words}: ${reason.detail}` }) })
+}

@@ -28,6 +28,14 @@ export const operation = "kubelayer.operation"
 export const bound = "kubelayer.bound"
 /** `true`: the create that made it has not ended yet. */
 export const pending = "kubelayer.pending"
+/** The name of the thing whose `pending` label is also that of this one: the first that its create created. */
+export const pendingOn = "kubelayer.pending-on"
+/** `true`: it is a node of `addNodes`. */
+export const added = "kubelayer.added"
+/** The node pool of a server. */
+export const pool = "kubelayer.pool"
+/** What became of the things of an operation, on the placement group that records it. */
+export const fate = "kubelayer.fate"
 /** `true`: it outlives the cluster. */
 export const keep = "kubelayer.keep"
 /** What a server was made from, field by field, so that a later create can name a difference. */
@@ -181,12 +189,18 @@ export const roleOf = (raw: string | undefined): NodeRole =>
 /** Letters beyond ASCII are a cluster's name on Omni only. */
 export const isName = (name: string): name is ClusterName => isClusterName(name) && /^[\x21-\x7e]+$/.test(name)
 
-/** Who holds a resource, for people: the cluster it was made for, or what its labels tell. */
+/** Who owns a resource, for people, as in `a network ${holder}`: the cluster, or what its labels say. */
 export const holder = (labels: LabelMap): string => {
-  const ours = labels[cluster]
-  if (ours !== undefined) return `kubelayer cluster ${ours}`
-  const ksails = labels[ksail.cluster]
-  if (ksails !== undefined) return `KSail cluster ${ksails}`
+  const own = labels[cluster]
+  if (own !== undefined) return `of kubelayer cluster ${own}`
+  const other = labels[ksail.cluster]
+  if (other !== undefined) return `of KSail cluster ${other}`
   const first = Object.entries(labels).sort(([a], [b]) => a < b ? -1 : 1)[0]
-  return first === undefined ? "it has no labels" : `labelled ${first[0]}=${first[1]}`
+  return first === undefined ? "without labels" : `labelled ${first[0]}=${first[1]}`
 }
+
+/** The labels of a caller's own, without those that a tool sets. */
+export const ownLabels = (labels: LabelMap): LabelMap =>
+  Object.fromEntries(
+    Object.entries(labels).filter(([key]) => !reserved.some((prefix) => key.startsWith(prefix)))
+  )

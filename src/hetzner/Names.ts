@@ -7,6 +7,9 @@ import type { ClusterName } from "../Model.ts"
 export const nameOfServer = (cluster: ClusterName, role: "control-plane" | "worker", number: number): string =>
   `${cluster}-${role}-${number}`
 
+export const nameOfPoolServer = (cluster: ClusterName, pool: string, number: number): string =>
+  `${cluster}-${pool}-${number}`
+
 export const namesOf = (cluster: ClusterName) => ({
   network: `${cluster}-network`,
   firewall: `${cluster}-firewall`,

@@ -7,23 +7,15 @@
  * Source: Hetzner Cloud API reference, "Rate Limiting": a bucket that is full after an hour, refilled evenly.
  */
 import * as Clock from "effect/Clock"
-import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import * as Semaphore from "effect/Semaphore"
 import { failWith, recordQuota, recordQuotaWait } from "../internal/Method.ts"
+import { CurrentUrgency, type Urgency } from "../internal/Urgency.ts"
 import { type BackendError, RateLimited } from "../Reason.ts"
 
-/** What a request is for. With a short quota, `delete` goes before `usual`, and `usual` before `watch`. */
-export type Urgency = "watch" | "usual" | "delete"
-
-/** The urgency of the operation that runs in this fiber. It holds for its lists and polls too. */
-export const CurrentUrgency = Context.Reference<Urgency>("kubelayer/hetzner/CurrentUrgency", {
-  defaultValue: () => "usual"
-})
-
-/** Runs an operation that removes things: its requests are sent before those of others. */
+/** Runs something that removes things: its requests are sent before those of others. */
 export const asDelete: <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R> = Effect.provideService(
   CurrentUrgency,
   "delete"

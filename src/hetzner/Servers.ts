@@ -1,249 +1,227 @@
 /**
- * Making one server: the first place that has it, in the placement group that has room.
+ * Servers as nodes: who owns them, and in what one differs from what a spec requests.
  *
- * A place that is sold out is left for the next one, with the same group: a shortage never costs the spread. A server
- * whose creation failed half-way is removed before another place is tried, since it holds the name and is billed. What
- * is refused for good stops at once. Every decision stands in the report.
- * Source: Hetzner Cloud API reference, `POST /servers`.
+ * Source: Hetzner Cloud API reference, `/servers`.
  */
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as Semaphore from "effect/Semaphore"
-import type { Subject } from "../Progress.ts"
-import { BackendError, CapacityUnavailable } from "../Reason.ts"
-import { AlreadyDone, Done, type Outcome } from "../Report.ts"
-import { type Choice, keyOfCandidate, wordsOf } from "./Candidates.ts"
-import type { Place } from "./Catalogue.ts"
-import type { CallFailure } from "./Client.ts"
-import { isReason } from "./Errors.ts"
-import { ensureGroup, once } from "./Infrastructure.ts"
-import { serverDifferences } from "./Judge.ts"
+import { retrying } from "../Backend.ts"
+import type { ClusterName } from "../Model.ts"
+import { Difference } from "../Reason.ts"
+import type { CallFailure, NodeResource, Task, World } from "../Resource.ts"
+import { isAppliedBySelector, isInNetwork, publicNetDifferences, serversWithout } from "./Attachments.ts"
+import type { Client, Reading } from "./Client.ts"
+import { type Context, holderOf, isOwnedBy, notOwned, ownerOf } from "./Context.ts"
+import { digestDifferences, type WantedServer } from "./Desired.ts"
+import { labelledKind } from "./LabelledKind.ts"
 import * as Labels from "./Labels.ts"
-import { awaitMade, type Call, labelsOfNew, makeNamed, type Told } from "./Making.ts"
-import { namesOf } from "./Names.ts"
-import { type Group, groupWithRoom } from "./Placement.ts"
-import type { PlannedServer } from "./Plan.ts"
-import { removeOne } from "./Removal.ts"
+import { deprecationNote, priceDetails } from "./PlanDetails.ts"
+import { removeById } from "./Remove.ts"
 import * as Replies from "./Replies.ts"
-import { type Role, userDataOf } from "./Spec.ts"
+import { createServer } from "./ServerCreate.ts"
+import { listServers, type Server, type ServerList } from "./ServerList.ts"
+import { toNode } from "./Translate.ts"
+import { ticksOf, whenUnlocked } from "./Unlocked.ts"
 import * as Wire from "./Wire.ts"
 
-/** The groups of a cluster, and how full they are, as this call knows it. */
-export interface Groups {
-  /** Takes a place in a group for a server; makes one more group where all are full. */
-  readonly take: (planned: string) => Effect.Effect<Wire.PlacementGroup, CallFailure>
-  readonly release: (group: Wire.PlacementGroup) => void
-  /** The API calls it full, whatever its count says. */
-  readonly isFull: (group: Wire.PlacementGroup) => void
-  readonly all: () => ReadonlyArray<Wire.PlacementGroup>
-}
+const replace = (field: string, actual: string | null, requested: string) =>
+  new Difference({ field, actual, requested, remedy: "replace" })
 
-export const makeGroups = (call: Call, known: ReadonlyArray<Wire.PlacementGroup>): Groups => {
-  const groups = new Map(known.map((group) => [group.name, { group, members: group.servers.length }]))
-  const full = new Set<string>()
-  const gate = Semaphore.makeUnsafe(1)
-  const { group: nameOfGroup } = namesOf(call.plan.cluster)
-  const another = Effect.gen(function*() {
-    let number = groups.size + 1
-    while (groups.has(nameOfGroup(number))) number++
-    const name = nameOfGroup(number)
-    const { held, outcome } = yield* ensureGroup(call, name, undefined)
-    yield* call.operation.record({ kind: "placement-group", name, id: String(held.id) }, outcome)
-    const entry = { group: held, members: held.servers.length }
-    groups.set(held.name, entry)
-    return entry
-  })
-  return {
-    take: (planned) =>
-      gate.withPermits(1)(Effect.gen(function*() {
-        const list = [...groups.values()].map(({ group, members }): Group => ({ name: group.name, members }))
-        const open = groupWithRoom(list, planned, full)
-        const entry = (open === undefined ? undefined : groups.get(open.name)) ?? (yield* another)
-        entry.members++
-        return entry.group
-      })),
-    release: (group) => {
-      const entry = groups.get(group.name)
-      if (entry !== undefined) entry.members--
-    },
-    isFull: (group) => void full.add(group.name),
-    all: () => [...groups.values()].map(({ group }) => group)
-  }
-}
+/** Until its actions have ended, a server is not in its network yet. */
+const isBeingCreated = ({ status }: Wire.Server): boolean => status === "initializing" || status === "starting"
 
-/** What all servers of a create call have in common. */
-export interface Common {
-  readonly call: Call
-  readonly groups: Groups
-  readonly choices: ReadonlyMap<Role, Choice<Place>>
-  readonly network: Wire.Network | undefined
-  readonly firewall: Wire.Firewall | undefined
-  readonly sshKeys: ReadonlyArray<number>
-  /** So many requests are sent at once; the waiting is not counted. */
-  readonly sending: Semaphore.Semaphore
-  /** Why no more servers are bought: one was refused for a reason that holds for all. */
-  stopped: BackendError | undefined
-}
+const oneOf = (field: string, actual: string | undefined, requested: ReadonlyArray<string> | undefined) =>
+  requested === undefined || actual === undefined || requested.includes(actual)
+    ? []
+    : [replace(field, actual, requested.join(" or "))]
 
-/** The code of a spread group that has ten servers, by the API's own count. */
-const isGroupFull = (error: CallFailure): boolean =>
-  error instanceof BackendError && error.reason.code === "placement_group_member_limit_reached"
+/** Whether a server was created from this image: the API names it, unless it was deleted since. */
+const isFromImage = ({ image }: Wire.Server, requested: string | number | undefined): boolean =>
+  requested !== undefined && image !== null && image !== undefined &&
+  (image.name === requested || String(image.id) === String(requested))
 
-/** Refused for a reason that the next place does not change. */
-const holdsForAll = (error: CallFailure): error is BackendError =>
-  error instanceof BackendError && isReason(error, "Unauthorized", "ReadOnlyCredential", "QuotaExceeded")
-
-/** An action that failed may succeed elsewhere, unless the wish itself is refused. */
-const isFinal = (error: CallFailure): boolean =>
-  holdsForAll(error) || isReason(error, "InvalidInput", "UnsupportedError")
-
-const wordsOfError = (error: CallFailure): string =>
-  error instanceof BackendError ? `${error.reason._tag}: ${error.reason.detail}` : error.detail
-
-/** A group that is full by the API's count is another matter than this call's; how often it is believed. */
-const mostFullGroups = 3
-
-const isShortage = (error: CallFailure): boolean =>
-  !isGroupFull(error) && isReason(error, "CapacityUnavailable", "PlacementFailed")
-
-const subjectOf = (server: PlannedServer): Subject => ({ kind: "node", name: server.name })
-
-const bodyOf = (
-  { call, firewall, network, sshKeys }: Common,
-  server: PlannedServer,
-  place: Place,
-  group: Wire.PlacementGroup | undefined
-) => {
-  const { publicNet } = call.plan
-  const userData = userDataOf(server.spec)
-  return {
-    name: server.name,
-    server_type: place.serverType,
-    location: place.location,
-    image: place.image,
-    start_after_create: true,
-    labels: {
-      ...server.spec.labels,
-      ...labelsOfNew(call, subjectOf(server), server.role),
-      [Labels.spec]: server.digest
-    },
-    public_net: { enable_ipv4: publicNet.ipv4, enable_ipv6: publicNet.ipv6 },
-    ...(sshKeys.length === 0 ? {} : { ssh_keys: sshKeys }),
-    ...(userData === undefined ? {} : { user_data: userData }),
-    ...(network === undefined ? {} : { networks: [network.id] }),
-    ...(firewall === undefined ? {} : { firewalls: [{ firewall: firewall.id }] }),
-    ...(group === undefined ? {} : { placement_group: group.id })
-  }
-}
-
-/** What holds the name; one that is being deleted is waited for. */
-const holder = (call: Call, server: PlannedServer): Effect.Effect<Wire.Server | undefined, CallFailure> =>
-  call.client.list(Wire.servers, { name: server.name }).pipe(
-    Effect.map((found) => found.find(({ name }) => name === server.name)),
-    Effect.repeat({ until: (held) => held?.status !== "deleting", schedule: call.operation.policy.poll })
+const labelDifferences = (wanted: Labels.LabelMap, actual: Labels.LabelMap): ReadonlyArray<Difference> =>
+  Object.entries(wanted).flatMap(([key, requested]) =>
+    actual[key] === requested
+      ? []
+      : [new Difference({ field: `labels.${key}`, actual: actual[key] ?? null, requested, remedy: "update" })]
   )
 
-/** One request in one place, and what became of it. */
-const attempt = (
-  common: Common,
-  server: PlannedServer,
-  place: Place,
-  group: Wire.PlacementGroup | undefined
-): Effect.Effect<Told<Wire.Server>, CallFailure> => {
-  const { call, groups, network, sending } = common
-  return sending.withPermits(1)(Effect.suspend(() =>
-    common.stopped !== undefined
-      ? Effect.fail(call.operation.error(common.stopped.reason, subjectOf(server)))
-      : makeNamed<Wire.Server>(call, subjectOf(server), {
-        path: "/servers",
-        request: Effect.map(
-          call.client.post("/servers", bodyOf(common, server, place, group), Replies.Server, once),
-          (reply) => ({ held: reply.server, actions: Replies.actionsIn(reply) })
-        ),
-        find: holder(call, server),
-        differences: (held) =>
-          serverDifferences(call, server, held, {
-            networks: network === undefined ? [] : [network],
-            groups: groups.all()
-          })
-      })
-  ))
+/** What a server that exists differs in from what is requested. */
+const differences = (
+  context: Context,
+  wanted: WantedServer,
+  server: Server,
+  world: World
+): ReadonlyArray<Difference> => {
+  const { firewalls, groups, networks } = context.kinds()
+  const network = wanted.network === undefined ? undefined : world.named(networks, wanted.network)
+  const firewall = wanted.firewall === undefined ? undefined : world.named(firewalls, wanted.firewall)
+  const selector = context.ownership.selectorFor(wanted.cluster)
+  const isSpread = world.of(groups).some((group) =>
+    isOwnedBy(context, group.labels, wanted.cluster) && group.id === server.placement_group?.id
+  )
+  const { role } = toNode(server, wanted.cluster, server.owner ?? { cluster: wanted.cluster })
+  return [
+    ...(role === wanted.role ? [] : [replace("role", role, wanted.role)]),
+    ...oneOf("serverType", server.server_type?.name, wanted.spec.serverTypes),
+    ...oneOf("location", server.location?.name, wanted.spec.locations),
+    ...digestDifferences(server.labels[Labels.spec], wanted.digest).flatMap((difference) =>
+      difference.field !== "image"
+        ? [difference]
+        : isFromImage(server, wanted.spec.image)
+        ? []
+        : [replace("image", server.image?.name ?? null, String(wanted.spec.image))]
+    ),
+    ...labelDifferences(wanted.spec.labels ?? {}, server.labels),
+    ...(wanted.pool === server.labels[Labels.pool]
+      ? []
+      : [
+        new Difference({
+          field: "pool",
+          actual: server.labels[Labels.pool] ?? null,
+          requested: wanted.pool ?? null,
+          remedy: "update"
+        })
+      ]),
+    ...(isBeingCreated(server) ? [] : publicNetDifferences(server, wanted.publicNet)),
+    ...(wanted.network === undefined || isBeingCreated(server) ||
+        network !== undefined && isInNetwork(server, network.id)
+      ? []
+      : [new Difference({ field: "network", actual: null, requested: wanted.network, remedy: "repair" })]),
+    // Where the firewall itself is not applied yet, its own step covers every server.
+    ...(firewall === undefined || !isAppliedBySelector(firewall, selector) ||
+        serversWithout(firewall, [server]).length === 0
+      ? []
+      : [new Difference({ field: "firewall", actual: null, requested: firewall.name, remedy: "repair" })]),
+    ...(!wanted.isSpread || isSpread
+      ? []
+      : [
+        replace(
+          "placementGroup",
+          server.placement_group === null || server.placement_group === undefined ? null : "another one",
+          "one of the cluster's"
+        )
+      ])
+  ]
 }
 
-/** Makes a server in the first place that has it. */
-export const makeServer = Effect.fnUntraced(function*(
-  common: Common,
-  server: PlannedServer
-): Effect.fn.Return<{ readonly outcome: Outcome; readonly held: Wire.Server }, CallFailure> {
-  const { call, choices, groups } = common
-  const { operation } = call
-  const subject = subjectOf(server)
-  const choice = choices.get(server.role)
-  const tried = new Set<string>()
-  let last: CallFailure | undefined
-  let place: Place | undefined
-  let fullGroups = 0
+const act = (context: Context, write: Client, task: Task, path: string, body: unknown, call: string) =>
+  Effect.flatMap(
+    retrying(task.send(call, write.post(path, body, Replies.Started))),
+    (reply) =>
+      task.waiting(`${call} goes on`, context.actions.await(Replies.actionsIn(reply), { server: task.subject.name }))
+  )
 
-  while (true) {
-    const now = yield* Clock.currentTimeMillis
-    place ??= choice?.next(tried, now)
-    if (choice === undefined || place === undefined) {
-      const passed = choice?.passedOver(tried) ?? []
-      if (passed.length > 0) {
-        yield* operation.note(
-          subject,
-          `not tried again, since sold out for another server: ${passed.map(wordsOf).join(", ")}`
-        )
-      }
-      return yield* Effect.fail(
-        last ?? operation.error(
-          new CapacityUnavailable({ detail: "every server type is sold out in every location that was given" }),
-          subject
-        )
+const repair = (
+  context: Context,
+  write: Client,
+  wanted: WantedServer,
+  server: Server,
+  fields: ReadonlySet<string>,
+  task: Task
+): Effect.Effect<void, CallFailure> =>
+  Effect.gen(function*() {
+    const { firewalls, networks } = context.kinds()
+    const network = task.world.named(networks, wanted.network ?? "")
+    const firewall = task.world.named(firewalls, wanted.firewall ?? "")
+    if (fields.has("network") && network !== undefined) {
+      yield* act(
+        context,
+        write,
+        task,
+        `/servers/${server.id}/actions/attach_to_network`,
+        { network: network.id },
+        "attach"
       )
     }
-    const at = place
-    tried.add(keyOfCandidate(at))
-    const group = server.group === undefined ? undefined : yield* groups.take(server.group)
-    const where = group === undefined ? wordsOf(at) : `${wordsOf(at)}, ${group.name}`
-    const sent = yield* Effect.result(attempt(common, server, at, group))
-    if (sent._tag === "Success") {
-      const made = sent.success
-      if (!made.made) {
-        if (group !== undefined) groups.release(group)
-        yield* operation.note(subject, "was made by another call meanwhile")
-        yield* awaitMade(call, made, "/servers", { server: server.name })
-        return { outcome: new AlreadyDone({}), held: made.held }
-      }
-      yield* operation.emit({ _tag: "Waiting", subject, reason: "the server is being created" })
-      const ready = yield* Effect.result(awaitMade(call, made, "/servers", { server: server.name }))
-      if (ready._tag === "Success") {
-        choice.made(at)
-        yield* operation.note(subject, `${where}: made`)
-        return { outcome: new Done({}), held: made.held }
-      }
-      last = ready.failure
-      yield* operation.note(subject, `${where}: ${wordsOfError(last)}; what it left is removed`)
-      yield* removeOne(call, operation, { kind: "node", name: server.name, id: String(made.held.id) })
-      call.pending.delete(`/servers/${made.held.id}`)
-    } else {
-      last = sent.failure
-      yield* operation.note(subject, `${where}: ${wordsOfError(last)}`)
+    if (fields.has("firewall") && firewall !== undefined) {
+      const body = { apply_to: [{ type: "server", server: { id: server.id } }] }
+      yield* act(context, write, task, `/firewalls/${firewall.id}/actions/apply_to_resources`, body, "apply firewall")
     }
-    if (group !== undefined) groups.release(group)
-    if (isGroupFull(last) && group !== undefined && ++fullGroups <= mostFullGroups) {
-      groups.isFull(group)
-      // The same place again, in another group.
-      continue
-    }
-    place = undefined
-    if (isShortage(last)) {
-      // Whether a group can be spread there says nothing of servers without it.
-      if (isReason(last, "CapacityUnavailable")) choice.soldOut(at, now)
-      continue
-    }
-    if (sent._tag === "Success" && !isFinal(last)) continue
-    if (holdsForAll(last)) common.stopped ??= last
-    return yield* Effect.fail(last)
-  }
+  })
+
+/** Names that only servers of this cluster get. */
+const hasName = (cluster: ClusterName, name: string): boolean =>
+  name.startsWith(`${cluster}-`) && /^(?:control-plane|worker)-\d+$/.test(name.slice(cluster.length + 1))
+
+const actionsOf = (server: Wire.Server): Wire.Collection<Wire.Action> => ({
+  path: `/servers/${server.id}/actions`,
+  key: "actions",
+  one: "action",
+  schema: Wire.Action,
+  isLabelled: false
 })
+
+export const makeServers = (
+  context: Context,
+  latest: Effect.Effect<ServerList | undefined>
+): NodeResource<WantedServer, Server, Reading, Client> => {
+  const { actions, ownership } = context
+  const common = labelledKind(context, "node", Wire.servers)
+  return {
+    ...common,
+    order: 1,
+    removal: 2,
+    list: (read, cluster) => listServers(read, ownership, cluster, latest),
+    nameOf: ({ name }) => name,
+    placeOf: ({ pool, role }) => ({ role, ...(pool === undefined ? {} : { pool }) }),
+    owner: (server, world) => ownerOf(context, server, server.owner, world),
+    info: (server, cluster) => toNode(server, cluster, server.owner ?? { cluster }),
+    isGoing: ({ status }) => status === "deleting",
+    isUnfinished: ({ status }) => status === "initializing",
+    // What an autoscaler has added is its own matter.
+    isSurplus: ({ labels }) => !Labels.isAutoscaled(labels),
+    diff: (wanted, server, world) => differences(context, wanted, server, world),
+    create: (write, wanted, task) => createServer(context, write, wanted, task),
+    settle: (read, server, task) =>
+      server.status !== "initializing" && server.status !== "starting"
+        ? Effect.void
+        : Effect.gen(function*() {
+          const running = yield* read.list(actionsOf(server), { status: "running" })
+          yield* actions.await(running, { server: server.name })
+          const now = yield* read.get(Wire.servers, server.id)
+          return now === undefined ? server : { ...now, owner: server.owner }
+        }).pipe(Effect.tapError(() => task.note("its creation did not succeed"))),
+    repair: (write, wanted, server, found, task) =>
+      repair(context, write, wanted, server, new Set(found.map(({ field }) => field)), task),
+    update: (write, wanted, server, _, task) => {
+      const { [Labels.pool]: __, ...others } = server.labels
+      const labels = {
+        ...others,
+        ...wanted.spec.labels,
+        ...(wanted.pool === undefined ? {} : { [Labels.pool]: wanted.pool })
+      }
+      return Effect.asVoid(
+        retrying(task.send("update labels", write.put(common.pathOf(server), { labels }, Replies.Anything)))
+      )
+    },
+    remove: (write, server, task) =>
+      Effect.flatMap(
+        ticksOf(task, listServers(write, ownership, task.cluster, latest)),
+        (ticks) => removeById(actions, write, common.pathOf(server), task, whenUnlocked({ ticks, task, server }))
+      ),
+    mention: (_, cluster, world) =>
+      Effect.gen(function*() {
+        const { networks, servers } = context.kinds()
+        const own = world.of(networks).filter(({ labels }) => isOwnedBy(context, labels, cluster))
+        const inNetwork = new Set(own.flatMap((network) => network.servers))
+        const mentioned = new Map<Server, string>()
+        for (const server of world.of(servers)) {
+          if (server.owner?.cluster === cluster) continue
+          if (inNetwork.has(server.id)) {
+            const cost = yield* context.biller({
+              kind: "server",
+              type: server.server_type?.name,
+              location: server.location?.name
+            })
+            mentioned.set(server, `it is in the cluster's network and is ${notOwned(server.labels)}; ${cost}`)
+          } else if (server.owner === undefined && hasName(cluster, server.name)) {
+            mentioned.set(server, notOwned(server.labels))
+          }
+        }
+        return mentioned
+      }),
+    details: (wanted) => ({ ...priceDetails(wanted), ...deprecationNote(wanted) }),
+    holder: ({ labels }) => holderOf("node", labels)
+  }
+}

@@ -3,7 +3,7 @@
  * layer's options are merged in. `Faults.ts` checks it, `Plan.ts` goes on from it.
  */
 import * as Redacted from "effect/Redacted"
-import type { ClusterSpec } from "../Provider.ts"
+import type { AddedNodes, ClusterSpec, NodePool } from "../Provider.ts"
 
 /**
  * One kind of node. What a role leaves open comes from `nodes`, then from the layer's options.
@@ -102,12 +102,35 @@ export interface NodeDefaults {
 }
 
 /**
- * Everything that can be said of a new cluster's servers. Each field that is given replaces the layer's.
+ * Servers with their own type, image, locations, labels and volumes, called `<cluster>-<pool>-<n>`. What a pool leaves open
+ * comes from its role, then from `nodes`, then from the layer's options.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface PoolSpec extends NodePool, ServerSpec {
+  readonly labels?: Readonly<Record<string, string>>
+  /** Each node of the pool gets one of each, attached, called `<node>-<name>`. */
+  readonly volumes?: ReadonlyArray<Omit<VolumeSpec, "each" | "location">>
+}
+
+/**
+ * Everything that a spec of a cluster's servers can have. Each field that is given replaces the layer's.
  *
  * @category models
  * @since 0.1.0
  */
-export interface HetznerClusterSpec extends ClusterSpec, NodeDefaults {}
+export interface HetznerClusterSpec extends ClusterSpec, NodeDefaults {
+  readonly pools?: ReadonlyArray<PoolSpec>
+}
+
+/**
+ * How many nodes of each role are to be added, and what they are created from where the layer's options do not say it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface AddNodes extends NodeDefaults, AddedNodes {}
 
 export type Role = "control-plane" | "worker"
 export const roles: ReadonlyArray<Role> = ["control-plane", "worker"]
@@ -123,6 +146,23 @@ export const fieldOfRole = (role: Role): "controlPlane" | "worker" => fieldOf[ro
 
 export const countOf = (role: Role, spec: ClusterSpec): number =>
   role === "control-plane" ? spec.controlPlanes : spec.workers
+
+/** The spec of a pool, merged from the layer's options, the role and the pool itself. */
+export const mergedPool = (
+  { image, labels, locations, role, serverTypes, userData }: PoolSpec,
+  defaults: NodeDefaults,
+  spec: HetznerClusterSpec
+): ServerSpec => {
+  const ofRole = merged(role, defaults, spec)
+  return {
+    ...ofRole,
+    ...(image === undefined ? {} : { image }),
+    ...(serverTypes === undefined ? {} : { serverTypes }),
+    ...(locations === undefined ? {} : { locations }),
+    ...(userData === undefined ? {} : { userData }),
+    labels: { ...ofRole.labels, ...labels }
+  }
+}
 
 /** One role's spec, merged from the layer's options and the call's; labels are merged, other fields replaced. */
 export const merged = (role: Role, defaults: NodeDefaults, spec: HetznerClusterSpec): ServerSpec =>

@@ -5,32 +5,36 @@
  * sent only when its server is free, and again only when the list shows it as free.
  */
 import * as Effect from "effect/Effect"
-import type { Policy } from "../Policy.ts"
+import type { CallFailure, Task } from "../Resource.ts"
 import { delaysOf } from "./Actions.ts"
-import type { CallFailure } from "./Client.ts"
 import { isReason } from "./Errors.ts"
-import type { Member } from "./Members.ts"
 import { makePoller, type Poller } from "./Poller.ts"
-import type * as Wire from "./Wire.ts"
+import type { Server } from "./ServerList.ts"
 
 /** The lists that an operation waits by. */
-export interface Ticks extends Poller<number, Wire.Server, CallFailure> {
+export interface Ticks extends Poller<number, Server, CallFailure> {
   /** The newest list; undefined before the first. */
-  readonly latest: () => ReadonlyArray<Member> | undefined
+  readonly latest: () => ReadonlyArray<Server> | undefined
 }
 
-export const makeTicks = (list: Effect.Effect<ReadonlyArray<Member>, CallFailure>): Ticks => {
-  let latest: ReadonlyArray<Member> | undefined
-  const poller = makePoller<number, Wire.Server, CallFailure>({
+const makeTicks = (list: Effect.Effect<ReadonlyArray<Server>, CallFailure>): Ticks => {
+  let latest: ReadonlyArray<Server> | undefined
+  const poller = makePoller<number, Server, CallFailure>({
     answersAll: true,
     ask: () =>
       Effect.map(list, (found) => {
         latest = found
-        return new Map(found.map(({ server }) => [server.id, server]))
+        return new Map(found.map((server) => [server.id, server]))
       })
   })
   return { next: poller.next, latest: () => latest }
 }
+
+/** The ticks of an operation. */
+export const ticksOf = (
+  task: Task,
+  list: Effect.Effect<ReadonlyArray<Server>, CallFailure>
+): Effect.Effect<Ticks> => task.once("ticks", Effect.sync(() => makeTicks(list)))
 
 /** Waits until the list no longer shows the server as locked, or no longer shows it. A list that fails only delays. */
 const unlocked = Effect.fnUntraced(function*(
@@ -44,25 +48,18 @@ const unlocked = Effect.fnUntraced(function*(
   }
 })
 
-/**
- * Runs `attempt` when the server is free, and again each time it fails as `Locked`. `onWaiting` runs before each wait.
- */
-export const whenUnlocked = (options: {
+/** Runs `attempt` when the server is free, and again each time it fails as `Locked`. */
+export const whenUnlocked = ({ server, task, ticks }: {
   readonly ticks: Ticks
-  readonly policy: Policy
+  readonly task: Task
   readonly server: { readonly id: number; readonly locked?: boolean | null | undefined }
-  readonly onWaiting: Effect.Effect<void>
 }) =>
 <A>(attempt: Effect.Effect<A, CallFailure>): Effect.Effect<A, CallFailure> =>
   Effect.gen(function*() {
-    const { onWaiting, policy, server, ticks } = options
-    const delay = yield* delaysOf(policy)
+    const delay = yield* delaysOf(task.policy)
     let isLocked = server.locked === true
     while (true) {
-      if (isLocked) {
-        yield* onWaiting
-        yield* unlocked(ticks, server.id, delay)
-      }
+      if (isLocked) yield* task.waiting("another action locks the server", unlocked(ticks, server.id, delay))
       const result = yield* Effect.result(attempt)
       if (result._tag === "Success") return result.success
       if (!isReason(result.failure, "Locked")) return yield* Effect.fail(result.failure)

@@ -49,6 +49,7 @@ const Server = Schema.Struct({
   locked: orNull(Schema.Boolean),
   server_type: orNull(Named),
   location: orNull(Named),
+  image: orNull(Schema.Struct({ id: Schema.Number, name: orNull(Schema.String) })),
   public_net: orNull(Schema.Struct({
     ipv4: orNull(Address),
     ipv6: orNull(Address),
@@ -57,6 +58,7 @@ const Server = Schema.Struct({
   private_net: orNull(Schema.Array(Schema.Struct({ network: Schema.Number, ip: orNull(Schema.String) }))),
   placement_group: orNull(Schema.Struct({ id: Schema.Number })),
   volumes: orNull(Ids),
+  load_balancers: orNull(Ids),
   iso: orNull(Schema.Struct({ id: Schema.Number, name: orNull(Schema.String) })),
   /** In GB. */
   primary_disk_size: orNull(Schema.Number),
@@ -79,7 +81,8 @@ const FirewallRule = Schema.Struct({
   protocol: Schema.String,
   port: orNull(Schema.String),
   source_ips: orNull(Schema.Array(Schema.String)),
-  destination_ips: orNull(Schema.Array(Schema.String))
+  destination_ips: orNull(Schema.Array(Schema.String)),
+  description: orNull(Schema.String)
 })
 export type FirewallRule = typeof FirewallRule.Type
 
@@ -112,7 +115,8 @@ const Volume = Schema.Struct({
   ...labelled,
   size: Schema.Number,
   server: Schema.NullOr(Schema.Number),
-  location: orNull(Named)
+  location: orNull(Named),
+  format: orNull(Schema.String)
 })
 export type Volume = typeof Volume.Type
 

@@ -16,63 +16,37 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
-import { makeActions } from "../hetzner/Actions.ts"
-import { makeShortages } from "../hetzner/Candidates.ts"
+import * as Backend from "../Backend.ts"
+import { makeBackend } from "../hetzner/Backend.ts"
 import * as Client from "../hetzner/Client.ts"
-import { type Context as CreateContext, createCluster, planCluster } from "../hetzner/Create.ts"
-import { deleteCluster } from "../hetzner/Delete.ts"
-import type { PlanStep } from "../hetzner/Judge.ts"
-import { isMarked, type OwnershipChoice, ownershipOf } from "../hetzner/Labels.ts"
-import { clusters, members } from "../hetzner/Members.ts"
-import * as Power from "../hetzner/Power.ts"
-import { asDelete, type Quota } from "../hetzner/Quota.ts"
-import { resources } from "../hetzner/Resources.ts"
-import { type AddNodes, addNodes, removeNodes } from "../hetzner/Scale.ts"
-import { sharedBy } from "../hetzner/Shared.ts"
-import type { HetznerClusterSpec, NodeDefaults } from "../hetzner/Spec.ts"
-import { type Orphan, sweep } from "../hetzner/Sweep.ts"
+import { credentialState } from "../hetzner/CredentialState.ts"
+import type { Kinds } from "../hetzner/Kinds.ts"
+import { isMarked, type Labelled, type Ownership, type OwnershipChoice, ownershipOf } from "../hetzner/Labels.ts"
+import type { Quota } from "../hetzner/Quota.ts"
+import type { AddNodes, HetznerClusterSpec, NodeDefaults } from "../hetzner/Spec.ts"
 import { type ConnectionOptions, credential } from "../hetzner/Token.ts"
-import { watchCluster } from "../hetzner/Watch.ts"
+import * as Wire from "../hetzner/Wire.ts"
 import { checkClusterName } from "../internal/ClusterNames.ts"
-import { makeGate } from "../internal/Gate.ts"
 import { everything, makeLayers } from "../internal/Layers.ts"
 import { method } from "../internal/Method.ts"
-import { restOfCreator } from "../internal/NotPorted.ts"
-import { makeProvider } from "../internal/ProviderBuilder.ts"
-import { makeNodeCreator, scopedCreate } from "../internal/ScopedCreate.ts"
+import type { ClusterName } from "../Model.ts"
 import * as Policy from "../Policy.ts"
 import type { Subject } from "../Progress.ts"
-import {
-  type CreateFailure,
-  NodeCreator,
-  type NodeCreatorService,
-  Provider,
-  type ProviderService
-} from "../Provider.ts"
-import type {
-  BackendFailure,
-  ClusterNotFound,
-  InvalidSpec,
-  NodesFailed,
-  OperationTimeout,
-  ProviderUnavailable
-} from "../ProviderError.ts"
-import type { BackendError } from "../Reason.ts"
-import type { OperationReport } from "../Report.ts"
+import { NodeCreator, type NodeCreatorService, Provider, type ProviderService } from "../Provider.ts"
+import type { BackendFailure, InvalidSpec } from "../ProviderError.ts"
 
-export type { PlanStep } from "../hetzner/Judge.ts"
 export type { CustomOwnership, OwnershipChoice } from "../hetzner/Labels.ts"
 export type { Quota } from "../hetzner/Quota.ts"
-export type { AddNodes } from "../hetzner/Scale.ts"
 export type {
+  AddNodes,
   FirewallRule,
   HetznerClusterSpec,
   NetworkSpec,
   NodeDefaults,
+  PoolSpec,
   ServerSpec,
   VolumeSpec
 } from "../hetzner/Spec.ts"
-export type { Orphan } from "../hetzner/Sweep.ts"
 
 // -----------------------------------------------------------------------------
 // Options
@@ -84,59 +58,61 @@ export type { Orphan } from "../hetzner/Sweep.ts"
  */
 export interface Options extends ConnectionOptions, NodeDefaults {
   /**
-   * How a cluster's servers are marked; `kubelayer`, our own labels, by default. `ksail`: those of KSail's clusters. Or a
-   * scheme of your own, given as functions.
+   * The labels that say which cluster owns a thing. `kubelayer` by default; `ksail` for the labels of KSail's clusters; or
+   * a scheme of your own, given as functions.
    */
   readonly ownership?: OwnershipChoice
-  /** How long a machine may take to obey a stop before its power is taken; 90 seconds by default. */
+  /** How long a server may take to shut down before it is powered off; 90 seconds by default. */
   readonly grace?: Duration.Input
   /** Overrides of the policy for this layer. */
   readonly policy?: Policy.Overrides
+  /** The name of this instance in errors and spans; `hetzner` where it is left out. */
+  readonly name?: string
 }
 
 // -----------------------------------------------------------------------------
 // Service
 // -----------------------------------------------------------------------------
 
+type Creator = NodeCreatorService<HetznerClusterSpec, AddNodes>
+
 /**
- * What only Hetzner can do.
+ * The methods of `Hetzner`. Those of `NodeCreator` take the whole spec of Hetzner.
  *
  * @category models
  * @since 0.1.0
  */
 export interface HetznerService {
   readonly provider: ProviderService
-  readonly creator: NodeCreatorService
-  /** Makes servers from the full description; see `HetznerClusterSpec`. Otherwise as `NodeCreator.createNodes`. */
-  readonly createNodes: (spec: HetznerClusterSpec) => Effect.Effect<OperationReport, CreateFailure>
+  readonly creator: Creator
+  /** The steps from what the Project has to what the spec requests, with prices and deprecations. It writes nothing. */
+  readonly plan: Creator["plan"]
+  /** Creates servers from the whole spec; otherwise as `NodeCreator.createNodes`. */
+  readonly createNodes: Creator["createNodes"]
   /** `createNodes`, and `deleteNodes` when the scope closes. */
-  readonly createNodesScoped: (
-    spec: HetznerClusterSpec
-  ) => Effect.Effect<OperationReport, CreateFailure, Scope.Scope>
-  /** What `createNodes` would do with the same spec, line by line. It writes nothing. */
-  readonly plan: (spec: HetznerClusterSpec) => Effect.Effect<ReadonlyArray<PlanStep>, InvalidSpec | BackendFailure>
-  /** Adds nodes to a cluster that is there. Their names are the first that are free. */
-  readonly addNodes: (
-    cluster: string,
-    nodes: AddNodes
-  ) => Effect.Effect<OperationReport, CreateFailure | ClusterNotFound>
-  /** Deletes some nodes of a cluster, by name; one that is not there is `AlreadyDone`. Volumes stay with the cluster. */
-  readonly removeNodes: (
-    cluster: string,
-    names: ReadonlyArray<string>
-  ) => Effect.Effect<OperationReport, NodesFailed | OperationTimeout | ClusterNotFound | BackendFailure>
-  /** What is the cluster's own beside its servers, which `deleteNodes` would look at. */
-  readonly resources: (cluster: string) => Effect.Effect<ReadonlyArray<Subject>, BackendFailure>
-  /** How much of the Project's quota of requests is left, as far as this process knows; none before the first reply. */
-  readonly quota: Effect.Effect<Option.Option<Quota>>
+  readonly createNodesScoped: Creator["createNodesScoped"]
+  /** Carries a plan out, changes and deletions included. */
+  readonly apply: Creator["apply"]
   /**
-   * What kubelayer made and is provably nobody's: the process that made it ran here and is dead, and it was bound to a
-   * scope of that process, was left half-made, or has no server any more. Lists it; with `remove`, removes it too.
+   * Adds servers to a cluster that exists, under the first free names. They join its network, its firewall and its
+   * placement groups.
    */
-  readonly sweep: (options: {
-    readonly olderThan: Duration.Input
-    readonly remove?: boolean
-  }) => Effect.Effect<ReadonlyArray<Orphan>, ProviderUnavailable | BackendError>
+  readonly addNodes: Creator["addNodes"]
+  /** Deletes servers of a cluster by name. Volumes stay until the cluster is deleted. */
+  readonly removeNodes: Creator["removeNodes"]
+  /**
+   * Deletes servers and creates them again under their names, one wave at a time. The API does not give user data and SSH
+   * keys back, so they come from the options of the layer; it fails with `InvalidSpec` where those are other ones.
+   */
+  readonly replaceNodes: Creator["replaceNodes"]
+  /** Shuts servers down and starts them again, one wave at a time. */
+  readonly restartNodes: Creator["restartNodes"]
+  /** Lists what exited processes have left behind, and removes it with `remove`. */
+  readonly sweep: Creator["sweep"]
+  /** The resources that the cluster owns beside its servers. */
+  readonly resources: (cluster: string) => Effect.Effect<ReadonlyArray<Subject>, BackendFailure>
+  /** The quota of requests that is left, as far as this process knows; none before the first reply. */
+  readonly quota: Effect.Effect<Option.Option<Quota>>
 }
 
 /**
@@ -158,8 +134,9 @@ export interface HetznerService {
  *
  * const program = Effect.gen(function*() {
  *   const hetzner = yield* Hetzner.Hetzner
- *   for (const step of yield* hetzner.plan(spec)) console.log(step.action, step.kind, step.name)
- *   return yield* hetzner.createNodes(spec)
+ *   const plan = yield* hetzner.plan(spec)
+ *   console.log(plan.toString())
+ *   return yield* hetzner.apply(plan)
  * })
  *
  * export const main = program.pipe(Effect.provide(Hetzner.layerConfig()))
@@ -187,6 +164,30 @@ const backendPolicy: Policy.Overrides = {
   concurrency: { create: 16, start: 32, stop: 32, delete: 32 }
 }
 
+/** The resources of a cluster, by the labels of each kind. */
+const resourcesOf = (client: Client.Reading, kinds: Kinds, ownership: Ownership, cluster: ClusterName) =>
+  Effect.map(
+    Effect.forEach(
+      [
+        [kinds.networks.kind, Wire.networks],
+        [kinds.firewalls.kind, Wire.firewalls],
+        [kinds.groups.kind, Wire.placementGroups],
+        [kinds.floatingIps.kind, Wire.floatingIps],
+        [kinds.volumes.kind, Wire.volumes],
+        [kinds.sshKeys.kind, Wire.sshKeys]
+      ] as const,
+      ([kind, collection]) =>
+        Effect.map(
+          client.list<Labelled>(collection, { label_selector: ownership.selectorFor(cluster) }),
+          (found) =>
+            found.filter(({ labels }) => ownership.classify(labels)?.cluster === cluster)
+              .map(({ id, name }): Subject => ({ kind, name, id: String(id) }))
+        ),
+      { concurrency: 6 }
+    ),
+    (all) => all.flat()
+  )
+
 const makeWith = Effect.fnUntraced(function*(
   http: HttpClient,
   options: Options
@@ -194,76 +195,41 @@ const makeWith = Effect.fnUntraced(function*(
   const checked = yield* credential(options)
   const ownership = ownershipOf(options.ownership ?? "kubelayer")
   const policy = Effect.map(Policy.Current, (context) => Policy.make(backendPolicy, options.policy, context))
-  const { governor, looks } = yield* sharedBy(checked)
+  const { governor, sharedList } = yield* credentialState(checked)
   const isOwned = (labels: Readonly<Record<string, string>>) =>
     ownership.classify(labels) !== undefined || isMarked(labels)
   const client = yield* Client.make({ credential: checked, http, governor, policy, isOwned })
-  const actions = makeActions(client, governor, policy)
-  const grace = Duration.fromInputUnsafe(options.grace ?? "90 seconds")
-
-  const powering: Power.Powering = { client, actions, ownership, grace }
-  const provider = makeProvider({
-    name: "hetzner",
-    policy,
-    endpoint: Effect.succeed(client.endpoint),
-    ping: client.ping,
-    listNodes: (cluster) => Effect.map(members(client, ownership, cluster), (found) => found.map(({ node }) => node)),
-    listAllClusters: clusters(client, ownership),
-    start: Power.start(powering),
-    stop: Power.stop(powering),
-    delete: deleteCluster({ client, actions, ownership }),
-    watch: watchCluster({ client, ownership, policy, governor, looks })
-  })
-
-  const context: CreateContext = {
+  const { backend, kinds } = yield* makeBackend({
     client,
-    actions,
+    governor,
+    sharedList,
     ownership,
-    policy,
     defaults: options,
-    gate: makeGate(),
-    shortages: makeShortages()
-  }
-  const create = createCluster(context)
-  const plan = planCluster(context)
-  const add = addNodes(context)
-  const remove = removeNodes(context)
-  const createNodes = (spec: HetznerClusterSpec) => create(spec).pipe(method("hetzner", "createNodes", spec.cluster))
-
-  const adding: HetznerService["addNodes"] = (cluster, nodes) =>
-    add(cluster, nodes).pipe(method("hetzner", "addNodes", cluster))
-  const removing: HetznerService["removeNodes"] = (cluster, names) =>
-    remove(cluster, names).pipe(asDelete, method("hetzner", "removeNodes", cluster))
-  const sweeping: HetznerService["sweep"] = (options) =>
-    Effect.flatMap(policy, (current) => sweep({ client, actions, ownership }, current, options)).pipe(
-      method("hetzner", "sweep")
-    )
-
+    grace: Duration.fromInputUnsafe(options.grace ?? "90 seconds"),
+    policy,
+    overrides: Policy.make(backendPolicy, options.policy),
+    ...(options.name === undefined ? {} : { name: options.name })
+  })
+  const { creator, provider } = Backend.make(backend)
+  const { addNodes, apply, createNodes, createNodesScoped, plan, removeNodes, replaceNodes, restartNodes, sweep } =
+    creator
   return {
     provider,
-    creator: {
-      ...makeNodeCreator(createNodes, provider.deleteNodes, policy),
-      ...restOfCreator("hetzner", {
-        addNodes: adding,
-        removeNodes: removing,
-        sweep: (options) =>
-          Effect.map(
-            sweeping(options),
-            (found) => found.map(({ cluster, ...orphan }) => ({ ...orphan, clusterName: cluster }))
-          )
-      })
-    },
+    creator,
+    plan,
     createNodes,
-    createNodesScoped: scopedCreate(createNodes, provider.deleteNodes, policy),
-    plan: (spec) => plan(spec).pipe(method("hetzner", "plan", spec.cluster)),
-    addNodes: adding,
-    removeNodes: removing,
+    createNodesScoped,
+    apply,
+    addNodes,
+    removeNodes,
+    replaceNodes,
+    restartNodes,
+    sweep,
     resources: (cluster) =>
-      Effect.flatMap(checkClusterName(cluster), (name) => resources(client, ownership, name)).pipe(
+      Effect.flatMap(checkClusterName(cluster), (name) => resourcesOf(client, kinds, ownership, name)).pipe(
         method("hetzner", "resources", cluster)
       ),
-    quota: Effect.map(governor.quota, Option.fromUndefinedOr),
-    sweep: sweeping
+    quota: Effect.map(governor.quota, Option.fromUndefinedOr)
   }
 })
 

@@ -11,7 +11,7 @@ import {
   sameCidrs,
   suggestCidr
 } from "../../src/hetzner/Cidr.ts"
-import { faults } from "../../src/hetzner/Faults.ts"
+import { faults } from "../../src/hetzner/Validation.ts"
 
 describe("networks", () => {
   it("are the same in every spelling (H7)", () => {

@@ -26,7 +26,7 @@ describe("places that are sold out", () => {
         assert.isTrue(servers.every(({ placementGroup }) => placementGroup === placementGroups[0]?.id))
         const first = report.outcomes.find(({ kind }) => kind === "node")
         assert.match(first?.notes?.join("\n") ?? "", /cx23 in fsn1, dev-placement-1: CapacityUnavailable: error during/)
-        assert.match(first?.notes?.join("\n") ?? "", /cx23 in nbg1, dev-placement-1: made/)
+        assert.match(first?.notes?.join("\n") ?? "", /cx23 in nbg1, dev-placement-1: created/)
       })))
 
   it.live("are tried after the others by the next create, until they have rested", () =>
@@ -168,7 +168,7 @@ describe("a reply that never came", () => {
           fault: { _tag: "CutBefore" }
         })
         const error = yield* failure(hetzner.createNodes(one))
-        assert.include(error.message, "network dev-network is held by something else")
+        assert.include(error.message, "network \"dev-network\": the name is used by a network without labels")
         assert.deepStrictEqual(yield* inventory(fake), ["network dev-network"])
       })))
 })
@@ -181,7 +181,7 @@ describe("a server whose creation fails half-way", () => {
         const report = yield* hetzner.createNodes(one)
         const { servers } = yield* fake.state
         assert.deepStrictEqual(servers.map(({ location, name }) => `${name} ${location}`), ["dev-control-plane-1 nbg1"])
-        assert.match(report.outcomes.at(-1)?.notes?.[0] ?? "", /cx23 in fsn1.*what it left is removed/)
+        assert.match(report.outcomes.at(-1)?.notes?.[0] ?? "", /cx23 in fsn1.*what is left of it is removed/)
       })))
 
   it.live("is removed, and forgotten, where nothing else carries the mark of an unfinished create", () =>
@@ -288,7 +288,7 @@ describe("a create that is interrupted", () => {
         const fiber = yield* Effect.forkChild(Effect.provide(hetzner.createNodes(one), Logger.layer([logger])))
         yield* Effect.sleep("10 seconds")
         yield* Fiber.interrupt(fiber)
-        assert.match(warnings.join("\n"), /node dev-control-plane-1: it was not removed in time/)
+        assert.match(warnings.join("\n"), /node dev-control-plane-1: the time for the clean-up was over/)
       })))
 })
 
@@ -319,10 +319,22 @@ describe("a create that does not succeed", () => {
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         yield* fake.fault(failing)
-        yield* fake.fault({ on: /DELETE \/networks/, fault: { _tag: "Refuse", code: "protected" }, times: 9 })
+        const lift = yield* fake.fault({
+          on: /DELETE \/networks/,
+          fault: { _tag: "Refuse", code: "protected" },
+          times: 9
+        })
         const error = yield* failure(hetzner.createNodes(spec))
-        assert.deepStrictEqual(yield* inventory(fake), ["network dev-network"])
-        assert.match(error.message, /left behind: network dev-network: .*Protected/)
+        const left = yield* inventory(fake)
+        // The record that it is to be removed stays as long as it does.
+        assert.deepStrictEqual(left.map((each) => each.replace(/-fate-.*/, "-fate")), [
+          "group kubelayer-fate",
+          "network dev-network"
+        ])
+        assert.match(error.message, /left behind: network dev-network: .*protected/i)
+        yield* lift
+        yield* hetzner.provider.deleteNodes("dev")
+        yield* expectNothing(fake)
       })))
 
   it.live("removes what was to be made by its own call only, not what was there", () =>
@@ -335,13 +347,14 @@ describe("a create that does not succeed", () => {
         assert.deepStrictEqual(yield* inventory(fake), before)
       })))
 
-  it.live("takes the subnet away again that it gave to a network", () =>
+  it.live("leaves the subnet in place that it added to a network: repairs are not undone", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         yield* fake.seed.network({ name: "dev-network", labels: ours(), subnets: [] })
         yield* fake.fault({ ...failing, after: 0 })
         yield* failure(hetzner.createNodes(one))
-        assert.deepStrictEqual((yield* fake.state).networks.map(({ json }) => json["subnets"]), [[]])
+        const [network] = (yield* fake.state).networks
+        assert.lengthOf(network?.json["subnets"] as ReadonlyArray<unknown>, 1)
       })))
 
   it.live("sends nothing that writes where it could not look", () =>

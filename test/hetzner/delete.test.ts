@@ -169,7 +169,7 @@ describe("what stays", () => {
           reasonOf(report, "pvc-1"),
           /user data \(of the claim data-db-0\); it goes on being billed: 2\.\d\d EUR/
         )
-        assert.match(reasonOf(report, "theirs"), /not the cluster's.*billed: \d+\.\d\d EUR net a month/)
+        assert.match(reasonOf(report, "theirs"), /not owned by this cluster.*billed: \d+\.\d\d EUR net a month/)
         assert.match(reasonOf(report, "stranger"), /labelled team=other.*billed: \d+\.\d\d EUR net a month/)
         assert.match(reasonOf(report, "dev-network"), /used by server stranger; used by load balancer theirs/)
         assert.deepStrictEqual(yield* inventory(fake), [
@@ -193,7 +193,10 @@ describe("what stays", () => {
         yield* fake.seed.primaryIp({ name: "kept", server, autoDelete: false })
         const report = yield* hetzner.provider.deleteNodes("dev")
         assert.include(told(report), "primary-ip kept Skipped")
-        assert.match(reasonOf(report, "kept"), /kept when its server goes; it goes on being billed: \d+\.\d\d EUR/)
+        assert.match(
+          reasonOf(report, "kept"),
+          /kept when its server is deleted; it goes on being billed: \d+\.\d\d EUR/
+        )
       })))
 
   it.live("is what was made to be kept", () =>
@@ -202,8 +205,8 @@ describe("what stays", () => {
         const kept = { ...everything.volumes[0], keep: true }
         yield* hetzner.createNodes({ ...everything, volumes: [kept], floatingIp: { keep: true } })
         const report = yield* hetzner.provider.deleteNodes("dev")
-        assert.match(reasonOf(report, "dev-worker-1-data"), /to be kept.*billed/)
-        assert.match(reasonOf(report, "dev-ip"), /to be kept.*billed/)
+        assert.match(reasonOf(report, "dev-worker-1-data"), /to keep it.*billed/)
+        assert.match(reasonOf(report, "dev-ip"), /to keep it.*billed/)
         assert.deepStrictEqual(yield* inventory(fake), [
           "floating IP dev-ip",
           "volume dev-worker-1-data",
@@ -237,6 +240,7 @@ describe("what stays", () => {
           "floating-ip dev-ip Skipped",
           "network dev-network Skipped",
           "node dev-worker-1 Done",
+          "node dev-worker-9 Skipped",
           "placement-group dev-placement-1 Skipped"
         ])
         assert.deepStrictEqual(yield* inventory(fake), before.filter((each) => each !== "server dev-worker-1"))

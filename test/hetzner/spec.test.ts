@@ -1,8 +1,8 @@
 /** Every fault that a wish for servers can have by itself, told at once and by its path. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Redacted from "effect/Redacted"
-import { faults } from "../../src/hetzner/Faults.ts"
 import type { FirewallRule, HetznerClusterSpec, NodeDefaults } from "../../src/hetzner/Spec.ts"
+import { faults } from "../../src/hetzner/Validation.ts"
 
 const nodes = { image: "debian-13", serverTypes: ["cx23"], locations: ["fsn1"] }
 const good: HetznerClusterSpec = { cluster: "dev", controlPlanes: 1, workers: 2, nodes }

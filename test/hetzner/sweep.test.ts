@@ -21,7 +21,10 @@ const sessions = Effect.promise(async () => {
 })
 
 const pending = { "kubelayer.pending": "true" }
-const of = (operation: string) => ({ "kubelayer.operation": operation })
+const of = (operation: string, pendingOn?: string) => ({
+  "kubelayer.operation": operation,
+  ...(pendingOn === undefined ? {} : { "kubelayer.pending-on": pendingOn })
+})
 const always = { olderThan: "0 seconds" } as const
 const worker = ours("dev", "worker")
 
@@ -39,11 +42,14 @@ describe("sweep", () => {
           name: "dev-placement-1",
           labels: { ...ours(), ...dead, ...of("half"), ...pending }
         })
-        yield* fake.seed.server({ name: "dev-worker-2", labels: { ...worker, ...dead, ...of("half") } })
+        yield* fake.seed.server({
+          name: "dev-worker-2",
+          labels: { ...worker, ...dead, ...of("half", "dev-placement-1") }
+        })
         yield* fake.clearCalls
         assert.deepStrictEqual(named(yield* hetzner.sweep(always)), [
-          "node dev-worker-2: the create that made it did not end",
-          "placement-group dev-placement-1: the create that made it did not end"
+          "node dev-worker-2: its creation did not end",
+          "placement-group dev-placement-1: its creation did not end"
         ])
         assert.deepStrictEqual(yield* writes(fake), [])
         const removed = yield* hetzner.sweep({ ...always, remove: true })
@@ -59,8 +65,8 @@ describe("sweep", () => {
         yield* fake.seed.firewall({ name: "old-firewall", labels: { ...ours("old"), ...dead } })
         yield* fake.seed.volume({ name: "old-data", labels: { ...ours("old"), ...dead, "kubelayer.keep": "true" } })
         assert.deepStrictEqual(named(yield* hetzner.sweep(always)), [
-          "node dev-worker-1: it was made for a scope",
-          "firewall old-firewall: its cluster has no server"
+          "node dev-worker-1: it was created for a scope",
+          "firewall old-firewall: its cluster has no node"
         ])
       })))
 

@@ -7,7 +7,8 @@ import * as TestClock from "effect/testing/TestClock"
 import * as Policy from "kubelayer/Policy"
 import { makeActions } from "../../src/hetzner/Actions.ts"
 import type { Client } from "../../src/hetzner/Client.ts"
-import { asDelete, CurrentUrgency, makeGovernor, type Urgency } from "../../src/hetzner/Quota.ts"
+import { asDelete, makeGovernor } from "../../src/hetzner/Quota.ts"
+import { CurrentUrgency, type Urgency } from "../../src/internal/Urgency.ts"
 import { onFake, ours, type Rig } from "./support/rig.ts"
 
 const seeded = (fake: Rig["fake"], cluster: string, count: number, status: "off" | "running") =>

@@ -7,6 +7,7 @@ import type * as Layer from "effect/Layer"
 import type * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Hetzner from "kubelayer/layers/Hetzner"
+import type { Plan } from "kubelayer/Plan"
 import { type CreateFailure, type NodeCreator, Provider } from "kubelayer/Provider"
 import type {
   BackendFailure,
@@ -37,9 +38,7 @@ expectTypeOf(hetzner.createNodes).returns.toEqualTypeOf<Effect.Effect<OperationR
 expectTypeOf(hetzner.createNodesScoped).returns.toEqualTypeOf<
   Effect.Effect<OperationReport, CreateFailure, Scope.Scope>
 >()
-expectTypeOf(hetzner.plan).returns.toEqualTypeOf<
-  Effect.Effect<ReadonlyArray<Hetzner.PlanStep>, InvalidSpec | BackendFailure>
->()
+expectTypeOf(hetzner.plan).returns.toEqualTypeOf<Effect.Effect<Plan, InvalidSpec | BackendFailure>>()
 expectTypeOf(hetzner.addNodes).returns.toEqualTypeOf<Effect.Effect<OperationReport, CreateFailure | ClusterNotFound>>()
 expectTypeOf(hetzner.removeNodes).returns.toEqualTypeOf<
   Effect.Effect<OperationReport, NodesFailed | OperationTimeout | ClusterNotFound | BackendFailure>

@@ -308,7 +308,9 @@ export const finalCheck = <Read, Write extends Read>(
         isNodeItem(context, item) && item.step.action === "start" && item.actual !== undefined &&
         ["creating", "starting"].includes(infoOf(context, item.actual).state)
       )
-      if ((isStale && round < staleRounds) || (isStarting && round < staleRounds)) {
+      // A backend may carry out some seconds later what it has accepted.
+      const isSettling = now.some(({ step }) => step.action === "repair")
+      if ((isStale || isStarting || isSettling) && round < staleRounds) {
         const delay = yield* pace
         if (Option.isSome(delay)) {
           yield* Effect.sleep(delay.value)

@@ -223,6 +223,31 @@ const adoptedPlan = <Read, Write extends Read>(
     }
   })
 
+/**
+ * Removes the records of fates that are not needed any more: that of this operation, which has succeeded, and those of
+ * operations whose things this one has finished. Their things say so themselves, where the backend knows it.
+ */
+const forgetFinished = <Read, Write extends Read>(
+  { engine: { backend }, fates: decided, run }: CreateContext<Read, Write>
+): Effect.Effect<void> => {
+  const { fates, write } = backend
+  const known = fates?.known?.(run.world)
+  if (fates === undefined || known === undefined) return Effect.void
+  const isFinished = (operation: string) =>
+    kindsOf<Read, Write>(backend).every((resource) =>
+      run.world.of<unknown>(resource).every((actual) => {
+        const owner = resource.owner(actual, run.world)
+        return owner?.operation !== operation || owner.isFinished !== undefined
+      })
+    )
+  const operations = [run.mark.operation, ...[...decided.keys()].filter(isFinished)]
+  return Effect.forEach(
+    operations.filter((operation) => known.has(operation)),
+    (operation) => Effect.ignore(guarded("fates.forget", () => fates.forget(write, operation))),
+    { discard: true }
+  )
+}
+
 const warnOfLeftovers = (cluster: ClusterName, leftovers: ReadonlyArray<Leftover>): Effect.Effect<void> =>
   leftovers.length === 0
     ? Effect.void
@@ -340,6 +365,7 @@ const carryOutAll = <Read, Write extends Read>(
     if (!run.hasSent) return
     const world = yield* finalCheck<Read, Write>(context, all, { ...options.diff, cluster: options.cluster })
     if ((yield* run.operation.report).isFailure) return
+    run.isFinishing = true
     yield* finish(context, world)
   })
 
@@ -460,6 +486,7 @@ const unlessUndone = <Read, Write extends Read>(
       const report = yield* operation.report
       if (report.isFailure) return yield* new NodesNotCreated({ report, leftovers: [] })
       setFinished(run.mark.operation)
+      yield* forgetFinished(context)
       if (options.afterwards !== undefined) yield* options.afterwards(run, planned.items)
       return yield* operation.report
     })

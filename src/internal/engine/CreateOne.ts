@@ -15,7 +15,7 @@ import { type Created, hasNoReply } from "./Created.ts"
 import { diff, type Item, refusalOf } from "./Diff.ts"
 import type { Engine } from "./Engine.ts"
 import { guarded, guardedList } from "./Guard.ts"
-import { keyOf, type Look, look, readLimit } from "./Look.ts"
+import { keyOf, type Look, look, readLimit, withFresh } from "./Look.ts"
 import { ignoringGone } from "./Remove.ts"
 import type { Run } from "./Run.ts"
 
@@ -145,7 +145,8 @@ export const createOne = <Read, Write extends Read>(
 
   const resolve = (error: CallFailure): Effect.Effect<Creation, CallFailure | UnlistedHolder> =>
     Effect.gen(function*() {
-      const world = yield* look<Read, Write>(backend, run.policy, [resource], undefined, run.world)
+      const fresh = yield* look<Read, Write>(backend, run.policy, [resource], undefined, run.world)
+      const world = withFresh(fresh, run.world)
       const found = world.of<unknown>(resource).find((actual) =>
         resource.matches?.(wanted, actual) ?? resource.identity(actual).name === subject.name
       )

@@ -14,9 +14,11 @@ import { byName, byRoleThenName } from "../Operation.ts"
 import type { Engine } from "./Engine.ts"
 import { guarded, guardedRead } from "./Guard.ts"
 import {
+  type AnyBackend,
   kindsOf,
   type Look,
   look,
+  lookTolerant,
   type Member,
   members,
   ofCluster,
@@ -64,24 +66,49 @@ const removals = <Read, Write extends Read>(
                 readLimit(policy),
                 () => resource.keep?.(backend.read, own, world) ?? Effect.succeed(new Map<unknown, string>())
               )
-            return own.map((actual): Found<Read, Write> => {
+            const removed = own.map((actual): Found<Read, Write> => {
               const why = kept?.get(actual)
               if (why !== undefined) world.stay(resource, actual)
               return { resource, actual, why }
             })
+            return [...removed, ...yield* mentioned(backend, policy, resource, cluster, world)]
           })),
         (found) => found.flat()
       ))
   })
 
-/** The waves of a node deletion. */
+/** Things of a kind that the cluster does not own and that a delete names. */
+const mentioned = <Read, Write extends Read>(
+  backend: Reader<Read, Write>,
+  policy: Policy,
+  resource: AnyResource<Read, Write>,
+  cluster: ClusterName,
+  world: Look
+): Effect.Effect<ReadonlyArray<Found<Read, Write>>, CallFailure> =>
+  resource.mention === undefined ? Effect.succeed([]) : Effect.map(
+    guardedRead(
+      "mention",
+      readLimit(policy),
+      () => resource.mention?.(backend.read, cluster, world) ?? Effect.succeed(new Map<unknown, string>())
+    ),
+    (found) => [...found].map(([actual, why]): Found<Read, Write> => ({ resource, actual, why }))
+  )
+
+/**
+ * The waves of a node deletion. Where waves overlap, the requests of control planes go first, so that no controller in the
+ * cluster creates nodes again; it costs no time.
+ */
 const nodeWaves = <Read, Write extends Read>(
-  backend: Pick<Reader<Read, Write>, "deletesControlPlanesLast">,
+  backend: Pick<AnyBackend<Read, Write>, "deletesControlPlanesLast" | "power">,
   nodes: ReadonlyArray<Member>
 ): ReadonlyArray<ReadonlyArray<Member>> => {
-  const isLast = ({ info }: Member) => info.role === "control-plane"
+  const isControlPlane = ({ info }: Member) => info.role === "control-plane"
+  const controlPlanes = nodes.filter(isControlPlane)
+  const others = nodes.filter((node) => !isControlPlane(node))
   return backend.deletesControlPlanesLast?.(nodes.map(({ actual }) => actual)) === true
-    ? [nodes.filter((node) => !isLast(node)), nodes.filter(isLast)]
+    ? [others, controlPlanes]
+    : backend.power.waitsOverlap === true
+    ? [controlPlanes, others]
     : [nodes]
 }
 
@@ -110,6 +137,14 @@ export const removeMembers = <Read, Write extends Read>(
 /** A cluster to which something goes on adding nodes is not followed for ever. */
 const rounds = 10
 
+/** Adds the lists of one look to another one. */
+const addAll = (world: Look, added: Look): void => {
+  for (const kind of added.kinds) {
+    const resource = kind as AnyResource<unknown>
+    for (const actual of added.of<unknown>(resource)) world.add(resource, actual)
+  }
+}
+
 const isGone = (run: Run, member: Member): boolean => {
   const tag = run.operation.outcomeOf(subjectOfMember(member))?._tag
   return tag === "Done" || tag === "AlreadyDone"
@@ -136,8 +171,14 @@ export const remove = <Read, Write extends Read>(
     const { backend } = engine
     const { cluster, operation, policy } = run
     const kinds = kindsOf<Read, Write>(backend)
+    const conditional = kinds.filter(({ concerns }) => concerns !== undefined)
     let nodes = yield* listMembers<Read, Write>(engine, run)
     const first = run.world
+    const early = conditional.filter((kind) =>
+      kind.isListedBeforeNodes === true && kind.concerns?.(cluster, first) === true
+    )
+    const before = yield* lookTolerant<Read, Write>(backend, policy, early, cluster)
+    addAll(first, before.world)
     const seen = new Map(nodes.map((member) => [member.info.id, member]))
     if (backend.deleteCluster !== undefined) {
       const left = yield* onServer<Read, Write>(engine, run, nodes)
@@ -146,12 +187,19 @@ export const remove = <Read, Write extends Read>(
     }
     const rest = Effect.gen(function*() {
       // Nodes that the operation could not delete keep what they use.
-      const world = yield* look<Read, Write>(backend, policy, kinds, cluster, first)
+      const always = kinds.filter((kind) => !conditional.includes(kind))
+      const { errors, world } = yield* lookTolerant<Read, Write>(backend, policy, always, cluster, first)
+      addAll(world, before.world)
+      const late = conditional.filter((kind) => !early.includes(kind) && kind.concerns?.(cluster, world) === true)
+      const last = yield* lookTolerant<Read, Write>(backend, policy, late, cluster)
+      addAll(world, last.world)
+      unlisted = [...errors, ...last.errors]
       for (const member of seen.values()) if (isGone(run, member)) world.leave(backend.node, member.actual)
       run.world = world
       return world
     })
     let world = first
+    let unlisted: ReadonlyArray<CallFailure> = []
     for (let round = 0; round < rounds; round++) {
       for (const { actual } of nodes) run.world.leave(backend.node, actual)
       yield* removeMembers<Read, Write>(engine, run, nodes)
@@ -178,6 +226,17 @@ export const remove = <Read, Write extends Read>(
             ? removeOne<Read, Write>(backend, resource, actual, task)
             : Effect.succeed(new Skipped({ reason: why }))
       )
+    }
+    const strangers = yield* Effect.result(mentioned(backend, policy, backend.node, cluster, world))
+    if (strangers._tag === "Failure") yield* operation.fail(asOperationError(run, strangers.failure))
+    else {
+      for (const { actual, resource, why } of strangers.success) {
+        yield* operation.record(subjectOf(resource, actual), new Skipped({ reason: why ?? "" }))
+      }
+    }
+    // Everything else was removed all the same.
+    for (const error of [...before.errors, ...unlisted]) {
+      yield* operation.fail(asOperationError(run, error))
     }
     yield* forgetFates(engine, run, [first, world])
   })
@@ -258,8 +317,12 @@ export const planDelete = <Read, Write extends Read>(
   cluster: ClusterName
 ): Effect.Effect<Plan, CallFailure> =>
   Effect.gen(function*() {
-    const world = yield* look<Read, Write>(backend, policy, kindsOf<Read, Write>(backend), cluster)
+    const kinds = kindsOf<Read, Write>(backend)
+    const always = kinds.filter(({ concerns }) => concerns === undefined)
+    const world = yield* look<Read, Write>(backend, policy, always, cluster)
     yield* refuseAmbiguous<Read, Write>(backend, cluster, world)
+    const concerned = kinds.filter((kind) => kind.concerns?.(cluster, world) === true)
+    addAll(world, yield* look<Read, Write>(backend, policy, concerned, cluster))
     const waves = removalWaves<Read, Write>(backend)
     const found = yield* removals<Read, Write>(backend, policy, cluster, world, waves)
     const roleOf = ({ actual, resource }: Found<Read, Write>) => {

@@ -73,6 +73,19 @@ const makeLook = (lists: ReadonlyMap<unknown, ReadonlyArray<unknown>>, earlier: 
   return look
 }
 
+/** A world with the fresh lists of some kinds, and the lists of another one for all other kinds. */
+export const withFresh = (fresh: Look, base: Look): Look => {
+  const worldOf = (resource: unknown) => fresh.kinds.has(resource) ? fresh : base
+  return {
+    ...fresh,
+    get earlier() {
+      return fresh.earlier
+    },
+    of: (resource) => worldOf(resource).of(resource),
+    named: (resource, name) => worldOf(resource).named(resource, name)
+  }
+}
+
 /** When a read of a backend counts as hanging: later than its own client gives up. */
 export const readLimit = ({ readTimeout, requestTimeout }: Policy): Duration.Duration =>
   Duration.sum(readTimeout, requestTimeout)
@@ -97,6 +110,34 @@ export const look = <Read, Write extends Read>(
     ),
     (lists) => makeLook(new Map(lists), earlier)
   )
+
+/** Lists kinds of a backend, and goes on where the list of one fails. Nodes have to be listed. */
+export const lookTolerant = <Read, Write extends Read>(
+  backend: Reader<Read, Write>,
+  policy: Policy,
+  kinds: ReadonlyArray<AnyResource<Read, Write>>,
+  cluster: ClusterName | undefined,
+  earlier?: Look
+): Effect.Effect<{ readonly world: Look; readonly errors: ReadonlyArray<CallFailure> }, CallFailure> =>
+  Effect.gen(function*() {
+    const listed = yield* Effect.forEach(
+      kinds,
+      (resource) =>
+        Effect.map(
+          Effect.result(guardedList("list", readLimit(policy), () => resource.list(backend.read, cluster))),
+          (result) => [resource, result] as const
+        ),
+      { concurrency: "unbounded" }
+    )
+    const lists = new Map<unknown, ReadonlyArray<unknown>>()
+    const errors: Array<CallFailure> = []
+    for (const [resource, result] of listed) {
+      if (result._tag === "Success") lists.set(resource, result.success)
+      else if (resource === backend.node) return yield* Effect.fail(result.failure)
+      else errors.push(result.failure)
+    }
+    return { world: makeLook(lists, earlier), errors }
+  })
 
 /** All kinds of a backend, nodes first. */
 export const kindsOf = <Read, Write extends Read>(

@@ -236,8 +236,33 @@ export const start = <Read, Write extends Read>(
       const error = run.operation.error(new NotFoundError({ detail: `the cluster has no node ${name}` }), subject)
       yield* run.operation.record(subject, new Failed({ error }))
     }
-    yield* startMembers<Read, Write>(engine, run, nodes)
+    const known = new Set(nodes.map(({ info }) => info.id))
+    let round = nodes
+    for (let number = 1; number <= rounds && round.length > 0; number++) {
+      yield* startMembers<Read, Write>(engine, run, round)
+      if (selection !== undefined) return
+      round = yield* appeared(engine, run, known, run.world.of<unknown>(engine.backend.node))
+    }
   })
+
+/** A cluster to which something goes on adding nodes is not followed for ever. */
+const rounds = 3
+
+/** The nodes of the cluster in a list that were not known before. They are known from now on. */
+const appeared = <Read, Write extends Read>(
+  { backend }: Engine<Read, Write>,
+  run: Run,
+  known: Set<string>,
+  nodes: ReadonlyArray<unknown>
+): Effect.Effect<ReadonlyArray<Member>, CallFailure> =>
+  Effect.map(
+    members(backend.node, run.cluster, { ...run.world, of: () => nodes as ReadonlyArray<never> }),
+    (found) => {
+      const added = found.filter(({ info }) => !known.has(info.id))
+      for (const { info } of added) known.add(info.id)
+      return added.sort((a, b) => byRoleThenName(a.info, b.info))
+    }
+  )
 
 // -----------------------------------------------------------------------------
 // Stop
@@ -299,5 +324,13 @@ export const stop = <Read, Write extends Read>(
     const { nodes, unknown } = yield* selected<Read, Write>(engine, run, selection)
     yield* run.operation.schedule(nodes.map(subjectOfMember))
     for (const name of unknown) yield* run.operation.record({ kind: "node", name }, alreadyDone)
-    yield* stopMembers<Read, Write>(engine, run, nodes)
+    const { latest } = engine.backend.power
+    const known = new Set(nodes.map(({ info }) => info.id))
+    let round = nodes
+    for (let number = 1; number <= rounds && round.length > 0; number++) {
+      yield* stopMembers<Read, Write>(engine, run, round)
+      if (selection !== undefined || latest === undefined) return
+      const task = run.task({ kind: "cluster", name: run.cluster })
+      round = yield* appeared(engine, run, known, (yield* guarded("power.latest", () => latest(task))) ?? [])
+    }
   })

@@ -32,6 +32,8 @@ export interface Run {
   sender: Sender
   /** Whether anything was sent. */
   hasSent: boolean
+  /** Everything exists, and is being marked as finished. */
+  isFinishing: boolean
   /** Names of nodes that carry the mark of an added node. */
   readonly addedNames: Set<string>
   readonly task: (subject: Subject, slot?: Slot) => Task
@@ -203,6 +205,7 @@ export const makeRun = Effect.fnUntraced(function*(options: {
     world: options.world,
     sender: (_, request) => request,
     hasSent: false,
+    isFinishing: false,
     addedNames,
     task,
     wave: (kind, first, subjectOf, work, { overlap = false, later = [], timeout, width } = {}) =>

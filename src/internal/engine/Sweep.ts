@@ -39,7 +39,7 @@ const why = <Read, Write extends Read>(
   if (owner?.session === undefined) return undefined
   const what = owner.bound === true
     ? "it was created for a scope"
-    : resource.isUnfinished?.(actual) === true || resource.needsFinish?.(actual) === true
+    : owner.isFinished === false || resource.isUnfinished?.(actual) === true || resource.needsFinish?.(actual) === true
     ? "its creation did not end"
     : resource !== backend.node && !inhabited.has(owner.cluster)
     ? "its cluster has no node"
@@ -106,7 +106,6 @@ export const sweep = <Read, Write extends Read>(
     const { backend } = engine
     const [world, orphans] = yield* find<Read, Write>(engine, policy, options.olderThan)
     if (options.remove !== true) return orphans.map(orphanOf)
-    yield* forgetFates<Read, Write>(backend, backend.fates?.known?.(world).keys() ?? [], world)
     const swept: Array<Orphan> = []
     for (const kinds of removalWaves<Read, Write>(backend)) {
       swept.push(
@@ -123,10 +122,11 @@ export const sweep = <Read, Write extends Read>(
               })
               const task = run.task(subjectOf(found.resource, found.actual))
               return yield* removeOne<Read, Write>(backend, found.resource, found.actual, task).pipe(
-                Effect.map((outcome): Orphan => ({
-                  ...orphanOf(found),
-                  ...(outcome._tag === "Skipped" ? {} : { removed: true })
-                })),
+                Effect.map((outcome): Orphan => {
+                  if (outcome._tag === "Skipped") return orphanOf(found)
+                  world.remove(found.resource, found.actual)
+                  return { ...orphanOf(found), removed: true }
+                }),
                 Effect.catchTag(
                   "BackendError",
                   (error) => Effect.succeed<Orphan>({ ...orphanOf(found), removed: error })
@@ -137,5 +137,6 @@ export const sweep = <Read, Write extends Read>(
         )
       )
     }
+    yield* forgetFates<Read, Write>(backend, backend.fates?.known?.(world).keys() ?? [], world)
     return swept
   }).pipe(Effect.provideService(CurrentUrgency, "delete"))

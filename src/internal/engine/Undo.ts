@@ -29,6 +29,8 @@ const lateRounds = 6
 interface Found<Read, Write extends Read> {
   readonly resource: AnyResource<Read, Write>
   readonly actual: unknown
+  /** Another create has adopted and finished it, since this operation has not. */
+  readonly isFinished: boolean
 }
 
 const wordsOf = (error: CallFailure): string => error._tag === "BackendError" ? error.reason.detail : error.detail
@@ -65,7 +67,11 @@ const find = <Read, Write extends Read>(
       world.of<unknown>(resource).filter((actual) => {
         const owner = resource.owner(actual, world)
         return owner?.operation === run.mark.operation && owner.cluster === run.cluster
-      }).map((actual) => ({ resource, actual }))
+      }).map((actual) => ({
+        resource,
+        actual,
+        isFinished: !run.isFinishing && resource.owner(actual, world)?.isFinished === true
+      }))
     )
     for (const { actual, resource } of found) {
       if (resource.isCreatedAgain !== true) created.seen(subjectOf(resource, actual))
@@ -129,8 +135,14 @@ export const undo = <Read, Write extends Read>(
     if (decided === "adopted") {
       return yield* whatRemains<Read, Write>(backend, run, created, "another create uses it")
     }
+    let kept: ReadonlyArray<Leftover> = []
     for (let round = 0; round < rounds; round++) {
-      const found = yield* findAll<Read, Write>(backend, run, created, (some) => some.length > 0)
+      const all = yield* findAll<Read, Write>(backend, run, created, (some) => some.length > 0)
+      kept = all.filter(({ isFinished }) => isFinished).map(({ actual, resource }) => ({
+        ...subjectOf(resource, actual),
+        why: "another create uses it"
+      }))
+      const found = all.filter(({ isFinished }) => !isFinished)
       left.clear()
       if (found.length === 0) break
       for (const { actual, resource } of found) {
@@ -166,7 +178,7 @@ export const undo = <Read, Write extends Read>(
       )
     }
     yield* operation.report
-    return [...left.values(), ...created.pending().map((subject) => ({ ...subject, why: mayStillAppear }))]
+    return [...kept, ...left.values(), ...created.pending().map((subject) => ({ ...subject, why: mayStillAppear }))]
   }).pipe(
     Effect.catch((error) =>
       Effect.succeed(
