@@ -5,7 +5,7 @@
  * comments above it.
  */
 import * as Effect from "effect/Effect"
-import type { ClusterDocument } from "../Document.ts"
+import { type ClusterDocument, resolve } from "../Document.ts"
 import * as DockerClient from "../layers/DockerClient.ts"
 import type { NodeInfo } from "../Model.ts"
 import type { Plan } from "../Plan.ts"
@@ -88,7 +88,7 @@ const readDocker = Effect.fnUntraced(
         ...(scheme === undefined ? {} : { scheme }),
         ...byRole(nodes, ({ id }) => images.get(id), (image) => ({ image }))
       },
-      missing: ["nodes.env, nodes.ports, nodes.volumes and nodes.command are not read; add what differs from the image"]
+      missing: ["env, command, volumes and labels of nodes"]
     }
     return read
   }
@@ -118,8 +118,8 @@ const readHetzner = Effect.fnUntraced(function*(
       locations.length === 0 ? {} : { nodes: { locations } }
     ]),
     missing: [
-      "userData: Hetzner does not give it back; add it with { env: NAME } or { file: path }",
-      "firewall, volumes, sshKeys and floatingIp are not read"
+      "userData, which Hetzner does not give back; add it with { env: NAME } or { file: path }",
+      "firewall, volumes, sshKeys and floatingIp"
     ]
   }
   return read
@@ -127,7 +127,7 @@ const readHetzner = Effect.fnUntraced(function*(
 
 const readOthers = (backend: BackendName): Read => ({
   fields: {},
-  missing: backend === "omni" ? ["machineClass, versions and patches are not read"] : []
+  missing: backend === "omni" ? ["machineClass, versions and patches"] : []
 })
 
 // -----------------------------------------------------------------------------
@@ -158,12 +158,46 @@ const planComments = (plan: Plan): ReadonlyArray<string> =>
       .map((line) => `  ${line.trim()}`)
   ]
 
-/** The document of a cluster that has these nodes. */
-export const exportCluster = Effect.fnUntraced(function*(
+const planOfDocument = (connection: Connection, document: ClusterDocument) =>
+  Effect.flatMap(resolve(document), (spec) => connection.creator.plan(spec))
+
+const differing = (plan: Plan, field: string): number =>
+  plan.steps.filter(({ differences }) => differences.some((difference) => difference.field === field)).length
+
+/**
+ * The published ports of each role. A port of the host is part of it where the role has one node; more nodes have got
+ * theirs from the engine.
+ */
+const withPorts = Effect.fnUntraced(function*(
+  docker: NonNullable<Connection["docker"]>,
+  document: ClusterDocument,
+  cluster: string,
+  nodes: ReadonlyArray<NodeInfo>
+) {
+  const published = yield* docker.portMappings(cluster)
+  const portsOf = (role: Role) => {
+    const names = nodes.filter((node) => node.role === role).map(({ name }) => name)
+    return published.filter(({ node }) => node === names[0]).map(({ address, container, host, protocol }) => ({
+      container,
+      ...(names.length === 1 ? { host } : {}),
+      ...(protocol === "tcp" ? {} : { protocol }),
+      ...(address === "0.0.0.0" ? {} : { address })
+    }))
+  }
+  const fields = document as unknown as Readonly<Record<string, object | undefined>>
+  return (["control-plane", "worker"] as const).reduce((result, role) => {
+    const ports = portsOf(role)
+    return ports.length === 0 ? result : { ...result, [fieldOf[role]]: { ...fields[fieldOf[role]], ports } }
+  }, document)
+})
+
+/** The document of a cluster that has these nodes. `open` connects to the scheme that the cluster has. */
+export const exportCluster = Effect.fnUntraced(function*<E, R>(
   connection: Connection,
   address: { readonly backend: BackendName; readonly instance?: string },
   cluster: string,
-  nodes: ReadonlyArray<NodeInfo>
+  nodes: ReadonlyArray<NodeInfo>,
+  open: (scheme: string) => Effect.Effect<Connection, E, R>
 ) {
   const { backend, instance } = address
   const { fields, missing } = connection.docker !== undefined
@@ -172,7 +206,7 @@ export const exportCluster = Effect.fnUntraced(function*(
     ? yield* readHetzner(connection.request, nodes)
     : readOthers(backend)
   const { loadBalancers, ...counts } = countsOf(nodes)
-  const document = {
+  const first = {
     apiVersion: "kubelayer/v1",
     kind: "Cluster",
     backend,
@@ -182,16 +216,22 @@ export const exportCluster = Effect.fnUntraced(function*(
     ...(backend === "memory" && loadBalancers > 0 ? { loadBalancers } : {}),
     ...fields
   } as unknown as ClusterDocument
-  const { name: _, ...spec } = document as unknown as Readonly<Record<string, unknown>>
-  const planned = yield* Effect.result(
-    connection.creator.plan({ controlPlanes: 0, ...spec, workers: counts.workers, cluster })
-  )
+  const scheme = typeof fields["scheme"] === "string" ? fields["scheme"] : undefined
+  const owner = connection.docker?.scheme === "auto" && scheme !== undefined ? yield* open(scheme) : connection
+  const planned = yield* Effect.result(planOfDocument(owner, first))
+  const result = { document: first, planned }
+  if (planned._tag === "Success" && owner.docker !== undefined && differing(planned.success, "ports") > 0) {
+    const document = yield* withPorts(owner.docker, first, cluster, nodes)
+    const again = yield* Effect.result(planOfDocument(owner, document))
+    const isBetter = again._tag === "Success" && differing(again.success, "ports") < differing(planned.success, "ports")
+    if (isBetter) Object.assign(result, { document, planned: again })
+  }
   const comments = [
     `Cluster "${cluster}" on ${backend}, written by \`kubelayer get\`.`,
     ...missing.map((line) => `Not read: ${line}`),
-    ...(planned._tag === "Success"
-      ? planComments(planned.success)
-      : [`It was not planned: ${planned.failure.message.split("\n")[0]}`])
+    ...(result.planned._tag === "Success"
+      ? planComments(result.planned.success)
+      : [`It was not planned: ${result.planned.failure.message.replace(/\s*\n\s*/g, " ")}`])
   ]
-  return { document, comments } satisfies Exported
+  return { document: result.document, comments } satisfies Exported
 })

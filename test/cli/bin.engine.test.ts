@@ -64,6 +64,34 @@ describe("the bin on a Docker engine", () => {
       yield* kubelayer("delete", cluster, "-y")
     }))
 
+  it.live("applies a document, plans empty, and writes a document that plans empty", () =>
+    Effect.gen(function*() {
+      const cluster = yield* newCluster()
+      const document = [
+        "apiVersion: kubelayer/v1",
+        "kind: Cluster",
+        "backend: docker",
+        "scheme: kind",
+        `name: ${cluster}`,
+        `nodes: { image: "${image()}" }`,
+        "controlPlane: { ports: [{ container: 6443, host: 24443, address: 127.0.0.1 }] }",
+        "pools: [{ name: extra, role: worker, count: 1 }]",
+        "controlPlanes: 1",
+        ""
+      ].join("\n")
+      const withInput = (input: string, ...args: ReadonlyArray<string>) =>
+        end(process.execPath, [bin, ...args, "-f", "-"], { env: { DOCKER_HOST: engineHost }, input })
+      const planned = yield* withInput(document, "plan", "--exit-code")
+      assert.strictEqual(planned.code, 8, planned.stderr)
+      assert.include(planned.stdout, `+ create node ${cluster}-extra-1`)
+      assert.strictEqual((yield* withInput(document, "apply")).code, 0)
+      assert.strictEqual((yield* withInput(document, "plan", "--exit-code")).code, 0)
+      const { stdout } = yield* kubelayer("get", cluster)
+      const again = yield* withInput(stdout, "plan", "--exit-code")
+      assert.strictEqual(again.code, 0, stdout + again.stdout)
+      assert.strictEqual((yield* withInput(document, "delete", "-y")).code, 0)
+    }))
+
   it.live("doctor names the engine and its version", () =>
     Effect.gen(function*() {
       const { code, stdout } = yield* kubelayer("doctor", "-o", "json")

@@ -104,6 +104,14 @@ describe("doctor on Docker", () => {
       assert.strictEqual(named("clusters")?.detail, "0 clusters")
     }))
 
+  it.live("clusters sends one list beside the negotiation", () =>
+    Effect.gen(function*() {
+      const { host, told } = yield* converse(engine)
+      const { code, stderr } = yield* command(["clusters"], { env: { DOCKER_HOST: host } })
+      assert.strictEqual(code, 0, stderr)
+      assert.deepStrictEqual(told().filter((call) => !/_ping|version/.test(call)), ["GET /containers/json"])
+    }))
+
   it.live("exits with 3 and names every place that was tried where no engine answers", () =>
     Effect.gen(function*() {
       const { checks, code, named } = yield* doctor([], { DOCKER_HOST: "unix:///does/not/exist.sock" })

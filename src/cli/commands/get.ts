@@ -6,10 +6,11 @@
 import * as Effect from "effect/Effect"
 import { format as formatDocuments } from "../../Document.ts"
 import { ClusterNotFound } from "../../ProviderError.ts"
+import { Backends } from "../Backends.ts"
 import { exportCluster } from "../Export.ts"
 import { renderValue } from "../Render.ts"
 import { Screen } from "../Screen.ts"
-import { connect, withDeadline } from "../Session.ts"
+import { addressFor, connect, withDeadline } from "../Session.ts"
 import { Settings } from "../Settings.ts"
 import { clusters } from "./clusters.ts"
 import { nodes } from "./nodes.ts"
@@ -17,6 +18,7 @@ import { nodes } from "./nodes.ts"
 const documents = Effect.fnUntraced(function*(names: ReadonlyArray<string>) {
   const screen = yield* Screen
   const settings = yield* Settings
+  const backends = yield* Backends
   const connection = yield* connect
   const { backend, instance } = settings
   const exported = yield* withDeadline(Effect.forEach(names, (cluster) =>
@@ -29,7 +31,8 @@ const documents = Effect.fnUntraced(function*(names: ReadonlyArray<string>) {
         connection,
         { backend, ...(instance === undefined ? {} : { instance }) },
         cluster,
-        found
+        found,
+        (scheme) => Effect.flatMap(addressFor({ backend, scheme }), backends.open)
       )
     })))
   if (settings.format === "json") {
