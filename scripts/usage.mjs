@@ -18,6 +18,12 @@ Usage: npm run verify -- [--engine found|private|podman|none] [--only <step>,<st
   soak: `Runs many small clusters through a proxy that injects faults, each decided by a seed.
 
 Usage: npm run soak -- [--seeds <n>] [--from <seed>] [--parallel <n>] [--engine found|private|podman|none] [--verbose]`,
+  simulate: `Runs simulated programs against the fakes; each seed is one run, and gives the same run again.
+
+Usage: npm run simulate -- [--seeds <n>] [--from <seed>] [--backend memory|docker|hetzner|omni] [--workers <n>] [--digests]
+  --backend  one backend alone; by default a mix of all
+  --digests  prints the digest of each run
+A seed that breaks an invariant is made smaller and printed as a test.`,
   bench: `Measures what kubelayer promises to cost.
 
 Usage: npm run bench -- [--only <id>,<id>] [--json <file>] [--engine found|private|podman|none]`,

@@ -12,6 +12,7 @@ import { makeDockerWorld } from "./simulation/DockerWorld.ts"
 import { makeMemoryWorld } from "./simulation/MemoryWorld.ts"
 import { type Outcome, runScript } from "./simulation/Run.ts"
 import { type BackendName, generate, type Script } from "./simulation/Script.ts"
+import * as Shrink from "./simulation/Shrink.ts"
 import type { MakeWorld } from "./simulation/SimulatedWorld.ts"
 
 export type { Outcome } from "./simulation/Run.ts"
@@ -50,3 +51,19 @@ export const replay = (script: Script): Promise<Outcome> => runScript(script, wo
  * @since 0.2.0
  */
 export const run = (seed: number, backend: BackendName = "memory"): Promise<Outcome> => replay(generate(seed, backend))
+
+/**
+ * Runs smaller and smaller scripts that break the same invariant, and returns the smallest outcome.
+ *
+ * @category running
+ * @since 0.2.0
+ */
+export const shrink = (outcome: Outcome): Promise<Outcome> => Shrink.shrink(outcome, replay)
+
+/**
+ * The run of an outcome as the text of a test, with its script.
+ *
+ * @category printing
+ * @since 0.2.0
+ */
+export const toTest: (outcome: Outcome) => string = Shrink.printTest

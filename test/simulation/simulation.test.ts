@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Simulation } from "kubelayer/testing"
 
-const backends = ["memory"] as const
+const backends = ["memory", "docker"] as const
 
 describe.each(backends)("a simulated run over %s", (backend) => {
   it("takes the same steps again for the same seed", async () => {
