@@ -9,6 +9,7 @@
  * @since 0.2.0
  */
 import { makeDockerWorld } from "./simulation/DockerWorld.ts"
+import { makeHetznerWorld } from "./simulation/HetznerWorld.ts"
 import { makeMemoryWorld } from "./simulation/MemoryWorld.ts"
 import { type Outcome, runScript } from "./simulation/Run.ts"
 import { type BackendName, generate, type Script } from "./simulation/Script.ts"
@@ -32,7 +33,7 @@ export {
 const worlds: { readonly [B in BackendName]: MakeWorld } = {
   memory: makeMemoryWorld,
   docker: makeDockerWorld,
-  hetzner: makeMemoryWorld,
+  hetzner: makeHetznerWorld,
   omni: makeMemoryWorld
 }
 
