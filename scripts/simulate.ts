@@ -79,7 +79,9 @@ const inWorker = (range: Range, digests: boolean): Effect.Effect<Summary, Plain>
       "--max-semi-space-size=64",
       fileURLToPath(import.meta.url),
       "--worker",
-      ...["--backend", range.backend, "--from", String(range.from), "--seeds", String(range.seeds)],
+      `--backend=${range.backend}`,
+      `--from=${range.from}`,
+      `--seeds=${range.seeds}`,
       ...(digests ? ["--digests"] : [])
     ], { stdio: ["ignore", "pipe", "inherit"] })
     let output = ""
