@@ -498,12 +498,14 @@ export interface Backend<
   readonly clusterNames?: (read: Read) => Effect.Effect<ReadonlyArray<string>, CallFailure>
   /**
    * Deletes a cluster on the server, where the server removes its parts itself, and waits until it is gone. It returns
-   * nothing where the cluster does not exist. The engine lists afterwards, and removes what is left.
+   * nothing where the cluster does not exist. `settled` gets nodes as they leave it. The engine lists afterwards, and
+   * removes what is left.
    */
   readonly deleteCluster?: (
     write: Write,
     nodes: ReadonlyArray<Node>,
-    task: Task
+    task: Task,
+    settled: (node: Node, outcome: Outcome) => Effect.Effect<void>
   ) => Effect.Effect<Outcome | void, CallFailure>
   /**
    * Waits until a cluster is ready, where the backend itself decides that. It runs after everything of a create exists,

@@ -8,43 +8,41 @@
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
-import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
+import * as Backend from "../Backend.ts"
 import { checkUnicodeClusterName } from "../internal/ClusterNames.ts"
 import { everything, makeLayers } from "../internal/Layers.ts"
 import { method } from "../internal/Method.ts"
-import { restOfCreator } from "../internal/NotPorted.ts"
-import { makeProvider } from "../internal/ProviderBuilder.ts"
-import { makeNodeCreator, scopedCreate } from "../internal/ScopedCreate.ts"
+import { scopedCreate } from "../internal/ScopedCreate.ts"
 import type { ClusterName } from "../Model.ts"
+import type { PowerOff } from "../omni/Access.ts"
+import { makeBackend } from "../omni/Backend.ts"
 import { type Blocker, blockersOf } from "../omni/Blockers.ts"
 import * as Client from "../omni/Client.ts"
-import { clusters, getStatus, listNodes } from "../omni/ClusterNodes.ts"
 import { type Kubeconfig, kubeconfig, type KubeconfigOptions, talosconfig } from "../omni/Configs.ts"
 import type { ConnectionOptions, GrpcChannel } from "../omni/ConnectionOptions.ts"
-import { type ClusterDefaults, createCluster } from "../omni/Create.ts"
-import { deleteCluster } from "../omni/Delete.ts"
-import { type AvailableMachine, availableMachines } from "../omni/Machines.ts"
+import { makeLiveStatuses } from "../omni/LiveStatuses.ts"
+import { type AvailableMachine, availableMachines, makeChoices } from "../omni/Machines.ts"
 import * as Management from "../omni/Management.ts"
 import { ping } from "../omni/Ping.ts"
-import * as Power from "../omni/Power.ts"
 import { makeServerVersion } from "../omni/ServerVersion.ts"
 import { makeSharedStatuses } from "../omni/SharedWatch.ts"
 import type { Credential } from "../omni/Signing.ts"
+import type { ClusterDefaults } from "../omni/Spec.ts"
 import * as State from "../omni/State.ts"
-import { type Orphan, sweep } from "../omni/Sweep.ts"
+import { type GivenTemplate, isOfTemplate, makeTemplates } from "../omni/template/Apply.ts"
 import type { Template } from "../omni/template/Model.ts"
-import { plan, type SyncOptions, type TemplateChanges } from "../omni/template/Plan.ts"
+import type { SyncOptions } from "../omni/template/Plan.ts"
 import { talosVersions } from "../omni/template/Preflight.ts"
-import { sync } from "../omni/template/Sync.ts"
 import type { KnownTalos } from "../omni/template/Versions.ts"
 import { awaitReady, awaitRunning, awaitUpgrade, type UpgradeOptions, type WaitOptions } from "../omni/Waits.ts"
-import { watchCluster } from "../omni/Watch.ts"
 import { loadProtos } from "../omni/Wire.ts"
+import type { Plan } from "../Plan.ts"
 import * as Policy from "../Policy.ts"
 import {
+  type ApplyFailure,
   type ClusterSpec,
   type CreateFailure,
   NodeCreator,
@@ -52,18 +50,25 @@ import {
   Provider,
   type ProviderService
 } from "../Provider.ts"
-import type { BackendFailure, ClusterNotFound, InvalidSpec, ProviderUnavailable } from "../ProviderError.ts"
+import type {
+  BackendFailure,
+  ClusterNotFound,
+  InvalidSpec,
+  NodesFailed,
+  OperationTimeout,
+  ProviderUnavailable
+} from "../ProviderError.ts"
 import type { BackendError } from "../Reason.ts"
 import type { OperationReport } from "../Report.ts"
 
+export type { PowerOff } from "../omni/Access.ts"
 export type { Blocker } from "../omni/Blockers.ts"
 export type { Kubeconfig, KubeconfigOptions } from "../omni/Configs.ts"
 export type { ConnectionOptions, GrpcChannel } from "../omni/ConnectionOptions.ts"
-export type { ClusterDefaults } from "../omni/Create.ts"
 export type { AvailableMachine, MachineSelection } from "../omni/Machines.ts"
-export type { PowerOff } from "../omni/Power.ts"
 export type { Credential } from "../omni/Signing.ts"
-export type { Orphan } from "../omni/Sweep.ts"
+export type { ClusterDefaults } from "../omni/Spec.ts"
+export type { GivenTemplate } from "../omni/template/Apply.ts"
 export type {
   Patch,
   Strategy,
@@ -75,7 +80,7 @@ export type {
   TemplateManifests,
   TemplateWorkers
 } from "../omni/template/Model.ts"
-export type { SyncOptions, TemplateChange, TemplateChanges } from "../omni/template/Plan.ts"
+export type { SyncOptions } from "../omni/template/Plan.ts"
 export type { KnownTalos } from "../omni/template/Versions.ts"
 export type { UpgradeOptions, WaitOptions } from "../omni/Waits.ts"
 
@@ -92,7 +97,7 @@ export interface Options extends ConnectionOptions, ClusterDefaults {
    * Which machines `stopNodes` powers off. `reversible` (the default): machines with the label of a static infra provider,
    * which Omni can power on again; the others are `Unsupported`. `always`: all machines; some need a person to power on.
    */
-  readonly powerOff?: Power.PowerOff
+  readonly powerOff?: PowerOff
   /**
    * `deleteNodes` takes machines that have no connection out of Omni, instead of waiting for them. They have to be
    * registered again before they can be used.
@@ -100,6 +105,8 @@ export interface Options extends ConnectionOptions, ClusterDefaults {
   readonly destroyDisconnectedMachines?: boolean
   /** Overrides of the policy for this layer. */
   readonly policy?: Policy.Overrides
+  /** The name of this instance in errors and spans; `omni` where it is left out. */
+  readonly name?: string
 }
 
 // -----------------------------------------------------------------------------
@@ -117,24 +124,38 @@ export interface OmniService {
   readonly creator: NodeCreatorService
   /** Whose key signs the calls, and until when it holds. */
   readonly credential: Credential
-  /** As `NodeCreator.createNodes`: it ends when all machines run and Omni calls the cluster ready. */
+  /** What `createNodes` would do. Machines that it would choose are in the plan. */
+  readonly plan: NodeCreatorService["plan"]
+  /** As `NodeCreator.createNodes`: it ends when all machines run and Omni reports the cluster as ready. */
   readonly createNodes: (spec: ClusterSpec) => Effect.Effect<OperationReport, CreateFailure>
   /** `createNodes`, and `deleteNodes` when the scope closes. */
   readonly createNodesScoped: (spec: ClusterSpec) => Effect.Effect<OperationReport, CreateFailure, Scope.Scope>
   /**
-   * Makes a cluster what a template says, as `omnictl cluster template sync` does: a text of YAML documents, or a value.
-   * What the template does not speak of any more is destroyed; `plan` shows it first. It can be run again after whatever
-   * it was interrupted at. It waits for nothing to run: see `awaitReady`.
+   * Carries out a plan of `plan`, `planTemplate` or `planDelete`. A saved plan of a template with patches, manifests or
+   * health checks has digests of them only: give the template again. `NodeCreator.apply` takes plans of templates, too.
+   */
+  readonly apply: (
+    plan: Plan,
+    options?: { readonly spec?: ClusterSpec } | GivenTemplate
+  ) => Effect.Effect<OperationReport, ApplyFailure>
+  /**
+   * Changes a cluster to what a template says, as `omnictl cluster template sync` does: a text of YAML documents, or a
+   * value. What the template does not have is destroyed; `planTemplate` shows it first. It can be run again after whatever
+   * it was interrupted at, and undoes nothing. It waits for nothing to run: see `awaitReady`. Errors before the first write
+   * are the failure itself; later ones are in the report of `NodesFailed`.
    */
   readonly sync: (
     template: string | Template,
     options?: SyncOptions
-  ) => Effect.Effect<TemplateChanges, InvalidSpec | ProviderUnavailable | BackendError>
-  /** What `sync` would change. Writes nothing. */
-  readonly plan: (
+  ) => Effect.Effect<
+    OperationReport,
+    InvalidSpec | NodesFailed | OperationTimeout | ProviderUnavailable | BackendError
+  >
+  /** What `sync` would change. Writes nothing. `apply` carries it out. */
+  readonly planTemplate: (
     template: string | Template,
     options?: SyncOptions
-  ) => Effect.Effect<TemplateChanges, InvalidSpec | ProviderUnavailable | BackendError>
+  ) => Effect.Effect<Plan, InvalidSpec | ProviderUnavailable | BackendError>
   /** A kubeconfig of a Kubernetes user of its own, with a token that ends. */
   readonly kubeconfig: (
     cluster: string,
@@ -169,14 +190,8 @@ export interface OmniService {
   ) => Effect.Effect<void, ClusterNotFound | BackendFailure>
   /** What keeps a cluster from becoming ready, or from going. Empty where nothing does, or where it is not there. */
   readonly whyBlocked: (cluster: string) => Effect.Effect<ReadonlyArray<Blocker>, BackendFailure>
-  /**
-   * What is nobody's any more: machines assigned to clusters that are gone, clusters that a process made which is dead.
-   * Lists it; with `remove`, tears it down too.
-   */
-  readonly sweep: (options: {
-    readonly olderThan: Duration.Input
-    readonly remove?: boolean
-  }) => Effect.Effect<ReadonlyArray<Orphan>, ProviderUnavailable | BackendError>
+  /** As `NodeCreator.sweep`. */
+  readonly sweep: NodeCreatorService["sweep"]
 }
 
 /**
@@ -234,7 +249,8 @@ const makeOn = Effect.fnUntraced(function*(
   options: Options,
   transport: Transport["Service"] | undefined
 ): Effect.fn.Return<OmniService, InvalidSpec, Scope.Scope> {
-  const policy = Effect.map(Policy.Current, (context) => Policy.make(backendPolicy, options.policy, context))
+  const overrides = Policy.merge(backendPolicy, options.policy)
+  const policy = Effect.map(Policy.Current, (context) => Policy.make(overrides, context))
   const client = transport !== undefined && "calls" in transport
     ? Client.makeOn(transport.calls, policy)
     : yield* Client.make(options, policy, transport?.channel)
@@ -243,62 +259,57 @@ const makeOn = Effect.fnUntraced(function*(
   const management = Management.make(client, protos)
   const statuses = yield* makeSharedStatuses(state)
   const waits = { state, statuses, blockers: blockersOf(state) }
-  const power = { state, management, powerOff: options.powerOff ?? "reversible" }
+  const endpoint = client.address
+  const choices = makeChoices()
 
-  const provider = makeProvider({
-    name: "omni",
-    checkName: checkUnicodeClusterName,
-    policy,
-    endpoint: Effect.succeed(client.address),
-    ping: ping(client, state),
-    listNodes: listNodes(state),
-    listAllClusters: clusters(state),
-    status: getStatus(state, client.address),
-    start: Power.start(power),
-    stop: Power.stop(power),
-    delete: deleteCluster({ state, destroyDisconnectedMachines: options.destroyDisconnectedMachines === true }),
-    watch: watchCluster({ state, statuses, endpoint: client.address })
-  })
-
-  const create = createCluster({
+  const { creator: engine, provider } = Backend.make(makeBackend({
     state,
+    management,
     waits,
-    policy,
+    live: makeLiveStatuses(state, endpoint),
+    endpoint,
     defaults: options,
-    validate: management.validateConfig
-  })
-  const createNodes = (spec: ClusterSpec) => create(spec).pipe(method("omni", "createNodes", spec.cluster))
+    validate: management.validateConfig,
+    names: new Map(),
+    choices,
+    powerOff: options.powerOff ?? "reversible",
+    destroyDisconnectedMachines: options.destroyDisconnectedMachines === true
+  }, { policy: overrides, ping: ping(client, state), name: options.name }))
+
+  const server = { validate: management.validateConfig, version: makeServerVersion(state) }
+  const templates = makeTemplates({ state, policy, endpoint, server })
+  const configOf = kubeconfig(state, management)
 
   const of = <A, E>(operation: string, cluster: string, f: (cluster: ClusterName) => Effect.Effect<A, E>) =>
     Effect.flatMap(checkUnicodeClusterName(cluster), f).pipe(method("omni", operation, cluster))
 
-  const server = { validate: management.validateConfig, version: makeServerVersion(state) }
-  const configOf = kubeconfig(state, management)
-
-  const sweeping: OmniService["sweep"] = (options) => sweep({ state, policy }, options).pipe(method("omni", "sweep"))
+  const apply: OmniService["apply"] = (plan, applying) =>
+    isOfTemplate(plan)
+      ? templates.apply(plan, applying !== undefined && "template" in applying ? applying : undefined).pipe(
+        method("omni", "apply", plan.clusterName)
+      )
+      : choices.during(plan.clusterName)(
+        engine.apply(plan, applying !== undefined && "spec" in applying ? applying : undefined)
+      )
+  const createNodes: OmniService["createNodes"] = (spec) => choices.during(spec.cluster)(engine.createNodes(spec))
+  const creator: NodeCreatorService = {
+    ...engine,
+    createNodes,
+    createNodesScoped: scopedCreate(createNodes, provider.deleteNodes, policy),
+    apply,
+    addNodes: (cluster, nodes) => choices.during(cluster)(engine.addNodes(cluster, nodes))
+  }
 
   return {
     provider,
-    creator: {
-      ...makeNodeCreator(createNodes, provider.deleteNodes, policy),
-      ...restOfCreator("omni", {
-        sweep: (options) =>
-          Effect.map(sweeping(options), (found) =>
-            found.map(({ id, kind, owner, ...orphan }) => ({
-              ...orphan,
-              kind: kind === "Cluster" ? "cluster" : "node",
-              name: id,
-              id,
-              clusterName: owner
-            })))
-      })
-    },
+    creator,
     credential: client.credential,
+    plan: creator.plan,
     createNodes,
-    createNodesScoped: scopedCreate(createNodes, provider.deleteNodes, policy),
-    sync: (template, syncing) =>
-      sync({ state, policy }, template, { ...syncing, ...server }).pipe(method("omni", "sync")),
-    plan: (template, syncing) => plan(state, template, { ...syncing, ...server }).pipe(method("omni", "plan")),
+    createNodesScoped: creator.createNodesScoped,
+    apply,
+    sync: (template, syncing) => templates.sync(template, syncing).pipe(method("omni", "sync")),
+    planTemplate: (template, syncing) => templates.plan(template, syncing).pipe(method("omni", "planTemplate")),
     kubeconfig: (cluster, config) => of("kubeconfig", cluster, (name) => configOf(name, config)),
     talosconfig: (cluster) => of("talosconfig", cluster, talosconfig(state, management)),
     talosVersions: talosVersions(state).pipe(method("omni", "talosVersions")),
@@ -307,7 +318,7 @@ const makeOn = Effect.fnUntraced(function*(
     awaitReady: (cluster, waiting) => of("awaitReady", cluster, (name) => awaitReady(waits)(name, waiting)),
     awaitUpgrade: (cluster, waiting) => of("awaitUpgrade", cluster, (name) => awaitUpgrade(waits)(name, waiting)),
     whyBlocked: (cluster) => of("whyBlocked", cluster, blockersOf(state)),
-    sweep: sweeping
+    sweep: creator.sweep
   }
 })
 

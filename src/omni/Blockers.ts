@@ -6,10 +6,8 @@
  */
 import * as Effect from "effect/Effect"
 import type { ClusterName } from "../Model.ts"
-import type { Policy } from "../Policy.ts"
-import { BackendError, RequestTimeout } from "../Reason.ts"
 import * as Labels from "./Labels.ts"
-import { type CallFailure, type Kind, Kinds, type State } from "./State.ts"
+import { type CallFailure, type Kind, Kinds, type StateReader as State } from "./State.ts"
 import { isReady, nameOf, phaseOf, runningStage, setPhaseOf, stageOf } from "./Translate.ts"
 
 /**
@@ -158,25 +156,3 @@ export const blockersOf =
       }
       return found
     })
-
-/** What keeps the cluster, in the error of an operation that took too long. */
-export const withBlockers = (
-  state: State,
-  policy: Policy,
-  cluster: ClusterName,
-  error: BackendError
-): Effect.Effect<BackendError> => {
-  const { reason } = error
-  if (reason._tag !== "RequestTimeout") return Effect.succeed(error)
-  return blockersOf(state)(cluster).pipe(
-    Effect.timeoutOrElse({ duration: policy.requestTimeout, orElse: () => Effect.succeed([]) }),
-    // That it could not be asked says less than the error that there is.
-    Effect.orElseSucceed((): ReadonlyArray<Blocker> => []),
-    Effect.map((blockers) =>
-      new BackendError({
-        ...error,
-        reason: new RequestTimeout({ ...reason, detail: `${reason.detail}${describe(blockers)}` })
-      })
-    )
-  )
-}

@@ -7,14 +7,11 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { byRoleThenName } from "../internal/Operation.ts"
-import { type ClusterName, type ClusterStatus, isClusterName, type NodeInfo } from "../Model.ts"
-import type { Subject } from "../Progress.ts"
+import type { ClusterName, ClusterStatus, NodeInfo } from "../Model.ts"
 import * as Labels from "./Labels.ts"
 import type { ClusterMachineStatusSpec } from "./proto/specs_pb.ts"
-import { type CallFailure, Kinds, type Resource, type State } from "./State.ts"
+import { type CallFailure, Kinds, type Resource, type StateReader as State } from "./State.ts"
 import { toNode, toStatus } from "./Translate.ts"
-
-export const subjectOf = (node: NodeInfo): Subject => ({ kind: "node", name: node.name, id: node.id })
 
 /** The machines of a cluster, in the order of `listNodes`. */
 export const toNodes = (
@@ -43,23 +40,3 @@ export const getStatus =
         ? Option.none()
         : Option.some(toStatus(cluster, resource, status, nodes, endpoint))
     })
-
-/** The names of all clusters. A name that cannot be referred to is left out, with one warning for each layer. */
-export const clusters = (state: State): Effect.Effect<ReadonlyArray<ClusterName>, CallFailure> => {
-  const warned = new Set<string>()
-  return Effect.gen(function*() {
-    const names: Array<ClusterName> = []
-    for (const { metadata: { id } } of yield* state.list(Kinds.Cluster)) {
-      if (isClusterName(id)) {
-        names.push(id)
-        continue
-      }
-      if (warned.has(id)) continue
-      warned.add(id)
-      yield* Effect.logWarning(
-        `left out of the list of clusters: ${JSON.stringify(id.slice(0, 80))} cannot be referred to`
-      )
-    }
-    return names.sort()
-  })
-}

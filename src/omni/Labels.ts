@@ -6,6 +6,7 @@
  * that has an owner is a controller's of Omni, and is never written to.
  */
 import type { ClusterName } from "../Model.ts"
+import type { Mark, Owner } from "../Resource.ts"
 
 /** What Omni keeps for itself: no label of a caller's may begin with it. */
 const prefix = "omni.sidero.dev/"
@@ -44,20 +45,35 @@ export const operation = "kubelayer.operation"
 /** Annotation, `true`: it goes when a scope of the process that made it closes. */
 export const bound = "kubelayer.bound"
 
+/** Annotation, `true`: `addNodes` created it. */
+export const added = "kubelayer.added"
+/** Annotations of a cluster: what became of the things of an operation, which the rest of the key names. */
+export const fate = "kubelayer.fate-"
+
 /** Keys of these prefixes are not for a caller's own labels. */
 export const reserved: ReadonlyArray<string> = [ownPrefix, prefix]
 
 export type Labels = Readonly<Record<string, string>>
 
-/** The annotations of one create call. */
-export const ownership = (
-  clusterName: ClusterName,
-  made: { readonly session: string; readonly operation: string; readonly bound: boolean }
-): Record<string, string> => ({
+/** The annotations of what an operation creates. */
+export const ownership = (clusterName: ClusterName, mark: Mark): Record<string, string> => ({
   [owned]: clusterName,
-  [session]: made.session,
-  [operation]: made.operation,
-  ...(made.bound ? { [bound]: "true" } : {})
+  [session]: mark.session,
+  [operation]: mark.operation,
+  ...(mark.bound ? { [bound]: "true" } : {}),
+  ...(mark.added ? { [added]: "true" } : {})
+})
+
+/** Who owns a resource that is of a cluster: a user, and kubelayer where it has its annotations. */
+export const ownerOf = (
+  { annotations }: { readonly annotations: Labels },
+  clusterName: string
+): Owner => ({
+  cluster: clusterName,
+  ...(annotations[operation] === undefined ? {} : { operation: annotations[operation] }),
+  ...(annotations[session] === undefined ? {} : { session: annotations[session] }),
+  ...(annotations[bound] === "true" ? { bound: true } : {}),
+  ...(annotations[added] === "true" ? { added: true } : {})
 })
 
 /** Whether a resource is a user's, and so may be changed; else a controller's of Omni. */

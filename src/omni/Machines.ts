@@ -5,12 +5,13 @@
  * among them: the longest known first, so that two runs choose the same.
  */
 import * as Effect from "effect/Effect"
+import * as Semaphore from "effect/Semaphore"
 import { failWith } from "../internal/Method.ts"
 import { byName } from "../internal/Operation.ts"
 import { type BackendError, CapacityUnavailable } from "../Reason.ts"
 import * as Labels from "./Labels.ts"
 import type { MachineStatusSpec } from "./proto/specs_pb.ts"
-import { type CallFailure, Kinds, type Resource, type State } from "./State.ts"
+import { type CallFailure, Kinds, type Resource, type StateReader as State } from "./State.ts"
 import { freeInWords, type KnownMachine, knownMachine, whyNotFree } from "./template/Machines.ts"
 import { fitsOneOf } from "./template/Selector.ts"
 import type { KnownTalos } from "./template/Versions.ts"
@@ -110,3 +111,41 @@ export const newestFitting = (
   releases.find(({ version }) =>
     machines.filter((machine) => whyNotFree(machine, version) === undefined).length >= count
   ) ?? releases[0]
+
+/** The machines that running creates of a layer have chosen, so that no two choose the same. */
+export interface Choices {
+  /** What the creates of other clusters have chosen. */
+  readonly ofOthers: (cluster: string) => ReadonlySet<string>
+  readonly take: (cluster: string, ids: ReadonlyArray<string>) => void
+  /** Keeps the choices of a cluster while an operation runs. */
+  readonly during: (cluster: string) => <A, E, R>(operation: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  /** Runs one choice at a time. */
+  readonly oneAtATime: <A, E, R>(choice: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+}
+
+export const makeChoices = (): Choices => {
+  const gate = Semaphore.makeUnsafe(1)
+  const running = new Map<string, { operations: number; readonly ids: Set<string> }>()
+  return {
+    ofOthers: (cluster) => new Set([...running].flatMap(([name, { ids }]) => name === cluster ? [] : [...ids])),
+    take: (cluster, ids) => {
+      for (const id of ids) running.get(cluster)?.ids.add(id)
+    },
+    during: (cluster) => (operation) =>
+      Effect.acquireUseRelease(
+        Effect.sync(() => {
+          const mine = running.get(cluster) ?? { operations: 0, ids: new Set<string>() }
+          mine.operations++
+          running.set(cluster, mine)
+          return mine
+        }),
+        () => operation,
+        (mine) =>
+          Effect.sync(() => {
+            mine.operations--
+            if (mine.operations === 0) running.delete(cluster)
+          })
+      ),
+    oneAtATime: gate.withPermits(1)
+  }
+}

@@ -7,7 +7,7 @@
 import * as Effect from "effect/Effect"
 import { ProviderUnavailable } from "../ProviderError.ts"
 import type { Client } from "./Client.ts"
-import { Kinds, type State } from "./State.ts"
+import { Kinds, type StateReader as State } from "./State.ts"
 
 export const ping = (client: Client, state: State): Effect.Effect<void, ProviderUnavailable> =>
   // A question once asked is answered within one request's deadline; its retries are nobody's here.

@@ -4,7 +4,7 @@
  * A server that does not report its release, or does not let this account read it, has none here.
  */
 import * as Effect from "effect/Effect"
-import { type CallFailure, Kinds, type State } from "./State.ts"
+import { type CallFailure, Kinds, type StateReader as State } from "./State.ts"
 import { bare, parseVersion } from "./template/Versions.ts"
 
 /** The release without `v`; undefined if the server does not report it. */

@@ -12,7 +12,14 @@ import * as Stream from "effect/Stream"
 import { failWith } from "../internal/Method.ts"
 import type { ClusterName } from "../Model.ts"
 import type { ClusterStatusSpec } from "./proto/specs_pb.ts"
-import { type CallFailure, type Kind, Kinds, type LabelQuery, type Resource, type State } from "./State.ts"
+import {
+  type CallFailure,
+  type Kind,
+  Kinds,
+  type LabelQuery,
+  type Resource,
+  type StateReader as State
+} from "./State.ts"
 
 /** The resources of a kind whose labels match, by id: all that exist first, then all of them after each change. */
 export const picture = <S extends Message>(

@@ -97,6 +97,9 @@ export interface State {
   readonly isSame: <S extends Message>(kind: Kind<S>, a: Wire.SpecInit<S>, b: Wire.SpecInit<S>) => boolean
 }
 
+/** The part of `State` that only reads. */
+export type StateReader = Pick<State, "get" | "getOnce" | "list" | "knows" | "watch" | "isSame">
+
 /** Whether an error is a backend's, for this reason. */
 export const isReason = (error: CallFailure, tag: ReasonTag): boolean =>
   error instanceof BackendError && error.reason._tag === tag

@@ -70,8 +70,8 @@ const setPhases = [
 
 export const setPhaseOf = (phase: number): string => setPhases[phase] ?? String(phase)
 
-/** The role that the labels of a machine tell. */
-const roleOf = (labels: Labels.Labels) =>
+/** The role that the labels of a machine say. */
+export const roleOf = (labels: Labels.Labels) =>
   Object.hasOwn(labels, Labels.controlPlaneRole)
     ? { role: "control-plane", rawRole: "controlplane" } as const
     : { role: "worker", rawRole: "worker" } as const
@@ -85,11 +85,12 @@ export const nameOf = (id: string, labels: Labels.Labels): string => {
 /** A machine of a cluster, as a node. */
 export const toNode = (
   cluster: ClusterName,
-  { metadata, spec }: Resource<ClusterMachineStatusSpec>
+  { metadata, spec }: Resource<ClusterMachineStatusSpec>,
+  name = nameOf(metadata.id, metadata.labels)
 ): NodeInfo => {
   const stage = stageOf(spec.stage)
   return new NodeInfo({
-    name: nameOf(metadata.id, metadata.labels),
+    name,
     clusterName: cluster,
     ...roleOf(metadata.labels),
     state: metadata.phase === "tearingDown" ? "deleting" : stage.ours,

@@ -18,7 +18,7 @@ import { type Blocker, describe } from "./Blockers.ts"
 import * as Labels from "./Labels.ts"
 import type { ClusterMachineStatusSpec, ClusterStatusSpec, MachineStatusSpec } from "./proto/specs_pb.ts"
 import { one, picture, type SharedStatuses } from "./SharedWatch.ts"
-import { type CallFailure, Kinds, type Resource, type State } from "./State.ts"
+import { type CallFailure, Kinds, type Resource, type StateReader as State } from "./State.ts"
 import { isReady, nameOf, runningPhase, runningStage } from "./Translate.ts"
 
 type WaitFailure = ClusterNotFound | CallFailure

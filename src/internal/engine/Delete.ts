@@ -257,9 +257,13 @@ const onServer = <Read, Write extends Read>(
       policy.nodeTimeout.delete,
       Effect.map(
         guarded("deleteCluster", () =>
-          deleteCluster?.(write, nodes.map(({ actual }) => actual), run.task(subject)) ?? Effect.void),
-        (done) =>
-          done ?? undefined
+          deleteCluster?.(
+            write,
+            nodes.map(({ actual }) => actual),
+            run.task(subject),
+            (node, settled) => operation.record(subjectOf(engine.backend.node, node), settled)
+          ) ?? Effect.void),
+        (done) => done ?? undefined
       )
     )
     if (outcome?._tag === "Failed") {
@@ -278,7 +282,8 @@ const onServer = <Read, Write extends Read>(
     }
     const still = new Set(left.success.map(({ info }) => info.id))
     for (const member of nodes) {
-      if (!still.has(member.info.id)) yield* operation.record(subjectOfMember(member), new Done({}))
+      const isSettled = operation.outcomeOf(subjectOfMember(member)) !== undefined
+      if (!isSettled && !still.has(member.info.id)) yield* operation.record(subjectOfMember(member), new Done({}))
     }
     return left.success
   })

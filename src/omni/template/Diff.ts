@@ -76,7 +76,16 @@ export const annotationsFor = (expected: Labels.Labels, actual: Labels.Labels): 
   ...expected
 })
 
-/** A value for people; the content of a patch may be secret, and is not shown. */
+/** One field in which a resource differs. A content may be secret, so its values are not in it. */
+export interface FieldDifference {
+  /** Such as `talosVersion`, `label team`, or `content machine.env.A`. */
+  readonly field: string
+  readonly isContent: boolean
+  readonly actual: unknown
+  readonly requested: unknown
+}
+
+/** A value for people. */
 const brief = (value: unknown): string =>
   value === undefined ? "nothing" : visible(typeof value === "string" ? value : JSON.stringify(value) ?? "", 60)
 
@@ -98,13 +107,18 @@ const comparable = (spec: object): object => {
   return { ...rest, content: documents }
 }
 
-const specDifferences = (expected: Expected, actual: Actual): ReadonlyArray<string> => {
+const specDifferences = (expected: Expected, actual: Actual): ReadonlyArray<FieldDifference> => {
   const [old, next] = [comparable(actual.spec), comparable(expected.spec)]
   return differing(old, next, []).map((path) =>
     path[0] === "content"
-      // The content may be secret. A single document has no number.
-      ? `content ${dotted(path.length > 2 ? path.slice(2) : path.slice(1))}`.trim()
-      : `${dotted(path)}: ${brief(valueAt(old, path))} → ${brief(valueAt(next, path))}`
+      // A single document has no number.
+      ? {
+        field: `content ${dotted(path.length > 2 ? path.slice(2) : path.slice(1))}`.trim(),
+        isContent: true,
+        actual: undefined,
+        requested: undefined
+      }
+      : { field: dotted(path), isContent: false, actual: valueAt(old, path), requested: valueAt(next, path) }
   )
 }
 
@@ -112,14 +126,16 @@ const textDifferences = (
   name: string,
   expected: Labels.Labels,
   actual: Labels.Labels
-): ReadonlyArray<string> =>
-  differing(actual, expected, []).map((path) => {
-    const [key] = path
-    return `${name} ${visible(String(key))}: ${brief(valueAt(actual, path))} → ${brief(valueAt(expected, path))}`
-  })
+): ReadonlyArray<FieldDifference> =>
+  differing(actual, expected, []).map((path) => ({
+    field: `${name} ${visible(String(path[0]))}`,
+    isContent: false,
+    actual: valueAt(actual, path),
+    requested: valueAt(expected, path)
+  }))
 
-/** What differs between a resource and what it should be, one line each; nothing where it is as it should be. */
-export const differences = (expected: Expected, actual: Actual): ReadonlyArray<string> => [
+/** The fields in which a resource differs from what it should be; none where it is as it should be. */
+export const fieldDifferences = (expected: Expected, actual: Actual): ReadonlyArray<FieldDifference> => [
   ...specDifferences(expected, actual),
   ...textDifferences("label", expected.labels, actual.labels),
   ...textDifferences(
@@ -128,6 +144,12 @@ export const differences = (expected: Expected, actual: Actual): ReadonlyArray<s
     actual.annotations
   )
 ]
+
+/** The same, one line each. */
+export const differences = (expected: Expected, actual: Actual): ReadonlyArray<string> =>
+  fieldDifferences(expected, actual).map(({ actual: old, field, isContent, requested }) =>
+    isContent ? field : `${field}: ${brief(old)} → ${brief(requested)}`
+  )
 
 // -----------------------------------------------------------------------------
 // Changes

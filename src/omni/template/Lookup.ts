@@ -3,7 +3,7 @@
  */
 import type { Message } from "@bufbuild/protobuf"
 import * as Effect from "effect/Effect"
-import type { CallFailure, Kind, Resource, State } from "../State.ts"
+import type { CallFailure, Kind, Resource, StateReader as State } from "../State.ts"
 
 /** From so many on, one list is less than the single reads are together. */
 const many = 20

@@ -7,15 +7,15 @@
 import * as Effect from "effect/Effect"
 import type { InvalidSpec } from "../../ProviderError.ts"
 import type { ServerVersion } from "../ServerVersion.ts"
-import type { CallFailure, State } from "../State.ts"
-import { type Change, diff } from "./Diff.ts"
+import type { CallFailure, StateReader as State } from "../State.ts"
+import { type Actual, type Change, diff } from "./Diff.ts"
 import { invalid } from "./Issue.ts"
 import { load, type Loaded, type LoadOptions } from "./Load.ts"
 import type { Template } from "./Model.ts"
 import { loadYaml } from "./Parse.ts"
 import { abilities, abilityIssues, preflight } from "./Preflight.ts"
 import { read } from "./Read.ts"
-import { clashes, translate } from "./Translate.ts"
+import { clashes, type Expected, translate } from "./Translate.ts"
 import { bare } from "./Versions.ts"
 
 /**
@@ -91,6 +91,9 @@ export const inPlanOrder = <A extends { readonly action: Change["action"] }>(
 export interface Prepared {
   readonly cluster: string
   readonly changes: ReadonlyArray<Change>
+  /** Everything that the template has. */
+  readonly expected: ReadonlyArray<Expected>
+  readonly actual: ReadonlyArray<Actual>
 }
 
 /** Compares a template with the server, and makes sure that the server can take the changes. */
@@ -119,7 +122,7 @@ export const prepare = Effect.fnUntraced(function*(
   const issues = [...early, ...found.issues, ...checked.issues]
   if (issues.length > 0) return yield* invalid(issues, loaded.place)
   yield* checked.capacity
-  return { cluster, changes }
+  return { cluster, changes, expected, actual: found.actual }
 })
 
 /** What a sync of this template would do. Writes nothing. */

@@ -7,7 +7,14 @@
 import * as Effect from "effect/Effect"
 import type * as Yaml from "yaml"
 import * as Labels from "../Labels.ts"
-import { type CallFailure, type Kind, Kinds, type Metadata, type Resource, type State } from "../State.ts"
+import {
+  type CallFailure,
+  type Kind,
+  Kinds,
+  type Metadata,
+  type Resource,
+  type StateReader as State
+} from "../State.ts"
 import type { Actual } from "./Diff.ts"
 import { type Issue, visible } from "./Issue.ts"
 import { lookUp } from "./Lookup.ts"

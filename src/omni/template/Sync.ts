@@ -8,7 +8,6 @@
 import type { Message } from "@bufbuild/protobuf"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Schedule from "effect/Schedule"
 import type * as Yaml from "yaml"
 import { failWith } from "../../internal/Method.ts"
 import { retrying, within } from "../../internal/Retry.ts"
@@ -17,22 +16,24 @@ import type { InvalidSpec } from "../../ProviderError.ts"
 import type * as Reasons from "../../Reason.ts"
 import { BackendError, Conflict, RequestTimeout } from "../../Reason.ts"
 import * as Labels from "../Labels.ts"
-import { type CallFailure, isReason, type Kind, type Resource, type State } from "../State.ts"
+import { plainOf, whileThrottled, wire } from "../Resources.ts"
+import { type CallFailure, isReason, type Resource, type State } from "../State.ts"
 import { annotationsFor, type Change, differences } from "./Diff.ts"
 import type { Place } from "./Issue.ts"
-import { load } from "./Load.ts"
+import { load, type Loaded } from "./Load.ts"
 import type { Template } from "./Model.ts"
 import { loadYaml } from "./Parse.ts"
 import {
   inPlanOrder,
   type LayerOptions,
   prepare,
+  type Prepared,
   type TemplateChange,
   type TemplateChanges,
   toTemplateChange
 } from "./Plan.ts"
 import { holderOf } from "./Read.ts"
-import { actualOf, kindOf, messageOf } from "./Specs.ts"
+import { messageOf } from "./Specs.ts"
 import { type Expected, type KindName, writeOrder } from "./Translate.ts"
 
 /** How often resources that others change are read and compared again. */
@@ -51,12 +52,6 @@ interface Context {
   readonly place: Place
 }
 
-// The kinds of a template differ in their specs only; what is read and written here are their common parts.
-const wire = (name: KindName): Kind<Message> => kindOf(name) as unknown as Kind<Message>
-
-const plainOf = ({ yaml }: Context, name: KindName, resource: Resource<Message>) =>
-  actualOf(name, resource as unknown as Resource<never>, yaml)
-
 // -----------------------------------------------------------------------------
 // One resource
 // -----------------------------------------------------------------------------
@@ -65,7 +60,7 @@ const plainOf = ({ yaml }: Context, name: KindName, resource: Resource<Message>)
 const isAsExpected = (context: Context, expected: Expected, resource: Resource<Message>): boolean =>
   holderOf(expected.kind, resource.metadata, context.cluster) === undefined &&
   resource.metadata.phase === "running" &&
-  differences(expected, plainOf(context, expected.kind, resource)).length === 0
+  differences(expected, plainOf(expected.kind, resource, context.yaml)).length === 0
 
 const create = (context: Context, expected: Expected): Effect.Effect<Step, CallFailure> => {
   const { marks, policy, state } = context
@@ -108,7 +103,7 @@ const update = (context: Context, expected: Expected): Effect.Effect<Step, CallF
       step = "moved"
       return undefined
     }
-    const current = plainOf(context, expected.kind, resource)
+    const current = plainOf(expected.kind, resource, context.yaml)
     if (differences(expected, current).length === 0) return undefined
     step = "done"
     return {
@@ -168,7 +163,23 @@ const remove = (context: Context, kind: KindName, id: string): Effect.Effect<voi
 // All of them
 // -----------------------------------------------------------------------------
 
-type Journal = (change: Change, step: Step) => void
+type Journal = (change: Change, step: Step) => Effect.Effect<void>
+
+/** Follows a sync. */
+export interface Observer<E> {
+  /** What is going to be done, before anything is written. A failure ends the sync. */
+  readonly planned: (prepared: Prepared, round: number) => Effect.Effect<void, E>
+  /** A write is sent. */
+  readonly sent: (change: Change) => Effect.Effect<void>
+  /** A step has ended: something was changed or not, or it failed. */
+  readonly settled: (change: Change, result: "done" | "nothing" | CallFailure) => Effect.Effect<void>
+}
+
+const silent: Observer<never> = {
+  planned: () => Effect.void,
+  sent: () => Effect.void,
+  settled: () => Effect.void
+}
 
 /** Runs what is of one kind at once, kind after kind. */
 const inOrder = <E>(
@@ -201,17 +212,9 @@ const write = (context: Context, change: Change): Effect.Effect<Step, CallFailur
 const logged = (change: Change, step: Effect.Effect<Step, CallFailure>) =>
   Effect.andThen(Effect.logDebug(`${change.action} ${change.kind} ${change.id}`), step)
 
-/** Sends a write again while the server limits its writes, for as long as one resource may take. */
-const whileThrottled =
-  ({ policy }: Context) => <A>(step: Effect.Effect<A, CallFailure>): Effect.Effect<A, CallFailure> =>
-    Effect.retry(step, {
-      while: (error) => isReason(error, "RateLimited"),
-      schedule: policy.poll.pipe(Schedule.upTo({ duration: policy.nodeTimeout.create }))
-    })
-
 /** Adds the place of the template to an error of a write. */
 const located = <A>(
-  { place }: Context,
+  { place }: Pick<Context, "place">,
   change: Change,
   step: Effect.Effect<A, CallFailure>
 ): Effect.Effect<A, CallFailure> =>
@@ -230,15 +233,19 @@ const located = <A>(
 const execute = (
   context: Context,
   changes: ReadonlyArray<Change>,
-  journal: Journal
+  journal: Journal,
+  { sent, settled }: Pick<Observer<never>, "sent" | "settled">
 ): Effect.Effect<void, CallFailure> => {
   const { concurrency } = context.policy
+  const throttled = whileThrottled(context.policy)
   const having = (...actions: ReadonlyArray<Change["action"]>) =>
     changes.filter(({ action }) => actions.includes(action))
   const run = (change: Change) =>
-    Effect.map(
-      located(context, change, whileThrottled(context)(logged(change, write(context, change)))),
-      (step) => journal(change, step)
+    Effect.andThen(sent(change), located(context, change, throttled(logged(change, write(context, change))))).pipe(
+      Effect.tapError((error) => settled(change, error)),
+      Effect.flatMap((step) =>
+        Effect.andThen(journal(change, step), step === "moved" ? Effect.void : settled(change, step))
+      )
     )
   const isOfSets = ({ kind }: Change) => kind === "MachineSet" || kind === "MachineSetNode"
   const destroys = having("destroy")
@@ -246,7 +253,7 @@ const execute = (
     // All are torn down before the first wait: one may wait for another.
     Effect.andThen(
       inOrder(some, concurrency.delete, ({ id, kind }) =>
-        Effect.asVoid(whileThrottled(context)(context.state.teardown(wire(kind), id)))),
+        Effect.asVoid(throttled(context.state.teardown(wire(kind), id)))),
       Effect.forEach(some, run, { concurrency: concurrency.delete, discard: true })
     )
   return inOrder(having("create", "recreate"), concurrency.create, run).pipe(
@@ -262,12 +269,20 @@ export interface SyncContext {
 }
 
 /** Syncs a template; gives what was changed. */
-export const sync = Effect.fnUntraced(function*(
-  { policy, state }: SyncContext,
+export const sync = (
+  context: SyncContext,
   template: string | Template,
   options: LayerOptions & { readonly marks?: Labels.Labels } = {}
-): Effect.fn.Return<TemplateChanges, InvalidSpec | CallFailure> {
-  const loaded = yield* load(template, options)
+): Effect.Effect<TemplateChanges, InvalidSpec | CallFailure> =>
+  Effect.flatMap(load(template, options), (loaded) => syncLoaded(context, loaded, options, silent))
+
+/** Syncs a template that was loaded, and says what it does. */
+export const syncLoaded = Effect.fnUntraced(function*<E>(
+  { policy, state }: SyncContext,
+  loaded: Loaded,
+  options: LayerOptions & { readonly marks?: Labels.Labels },
+  observer: Observer<E>
+): Effect.fn.Return<TemplateChanges, E | InvalidSpec | CallFailure> {
   const cluster = loaded.template.cluster.name
   const context: Context = {
     state,
@@ -279,9 +294,16 @@ export const sync = Effect.fnUntraced(function*(
   }
   const done: Array<TemplateChange> = []
   for (let round = 0; round < rounds; round++) {
-    const { changes } = yield* prepare(state, loaded, options)
+    const prepared = yield* prepare(state, loaded, options)
+    const { changes } = prepared
+    yield* observer.planned(prepared, round)
     const steps = new Map<Change, Step>()
-    yield* execute(context, changes, (change, step) => void steps.set(change, step))
+    yield* execute(
+      context,
+      changes,
+      (change, step) => Effect.sync(() => void steps.set(change, step)),
+      observer
+    )
     // In the order of the plan, whichever ended first.
     done.push(...changes.filter((change) => steps.get(change) === "done").map(toTemplateChange))
     if (![...steps.values()].includes("moved")) return { cluster, changes: inPlanOrder(done) }
