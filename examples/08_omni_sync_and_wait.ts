@@ -27,8 +27,8 @@ const program = Effect.gen(function*() {
   const omni = yield* Omni.Omni
   const provider = yield* Provider
 
-  const { changes } = yield* omni.plan(template)
-  for (const { action, id, kind } of changes) console.log(`would ${action} ${kind} ${id}`)
+  const plan = yield* omni.planTemplate(template)
+  for (const { action, kind, name } of plan.changes) console.log(`would ${action} ${kind} ${name}`)
 
   yield* omni.sync(template)
   yield* omni.awaitReady("example", { timeout: "20 minutes" })

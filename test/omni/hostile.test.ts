@@ -117,7 +117,7 @@ const everything = (omni: Omni.OmniService) => {
         watchCluster: Stream.runDrain(Stream.take(provider.watchCluster("dev"), 1)),
         createNodes: omni.createNodes({ cluster: "dev", controlPlanes: 1, workers: 1 }),
         sync: omni.sync(byClass(1)),
-        plan: omni.plan(byClass(1)),
+        plan: omni.planTemplate(byClass(1)),
         kubeconfig: omni.kubeconfig("dev"),
         talosconfig: omni.talosconfig("dev"),
         talosVersions: omni.talosVersions,
@@ -231,7 +231,7 @@ describe("a server", () => {
         yield* fake.setSkew(0)
         assert.deepStrictEqual(yield* provider.listNodes("dev"), [])
         yield* fake.forgetAccounts
-        for (const call of [provider.listNodes("dev"), omni.plan(byClass(1)), omni.sweep({ olderThan: 0 })]) {
+        for (const call of [provider.listNodes("dev"), omni.planTemplate(byClass(1)), omni.sweep({ olderThan: 0 })]) {
           const error = yield* (call as Effect.Effect<unknown, { readonly _tag: string }>).pipe(Effect.flip)
           assert.strictEqual(tagOf(error), "Unauthorized")
         }
@@ -253,7 +253,7 @@ describe("a server", () => {
         yield* fake.setAvailable(true)
       }
       yield* omni.sync(byClass(2)).pipe(Effect.retry({ times: 20, schedule: Schedule.spaced("100 millis") }))
-      assert.deepStrictEqual((yield* omni.plan(byClass(2))).changes, [])
+      assert.deepStrictEqual((yield* omni.planTemplate(byClass(2))).changes, [])
     }), 30_000)
 })
 
@@ -370,7 +370,7 @@ describe("a caller without types", () => {
             omni.awaitUpgrade(name),
             omni.whyBlocked(name),
             omni.sync({ ...byClass(1), cluster: { ...cluster, name } }),
-            omni.plan({ ...byClass(1), cluster: { ...cluster, name } })
+            omni.planTemplate({ ...byClass(1), cluster: { ...cluster, name } })
           ] as ReadonlyArray<Effect.Effect<unknown, { readonly _tag: string; readonly message: string }>>
         ) {
           const error = yield* Effect.flip(call)

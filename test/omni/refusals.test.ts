@@ -156,9 +156,9 @@ describe("an upgrade over the wire", () => {
       yield* omni.sync(template("v1.10.7"))
       yield* omni.awaitReady("dev", { timeout: "10 seconds" })
       yield* omni.awaitUpgrade("dev", { timeout: "10 seconds" })
-      const planned = yield* omni.plan(template("v1.11.2"))
-      assert.deepStrictEqual(planned.changes.map(({ action, id, kind }) => `${action} ${kind} ${id}`), [
-        "update Cluster dev"
+      const planned = yield* omni.planTemplate(template("v1.11.2"))
+      assert.deepStrictEqual(planned.changes.map(({ action, kind, name }) => `${action} ${kind} ${name}`), [
+        "update cluster dev"
       ])
       yield* omni.sync(template("v1.11.2"))
       yield* omni.awaitUpgrade("dev", { talos: "v1.11.2", timeout: "10 seconds" })

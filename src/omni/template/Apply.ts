@@ -99,6 +99,20 @@ const why: { readonly [A in Change["action"]]?: string } = {
   release: "the template does not set it any more; it stays on the machine"
 }
 
+/** Nodes that Omni removes with their machine set, so that no request is sent for them. */
+const leavingNodes = ({ actual, changes, expected }: Omit<Prepared, "cluster">) => {
+  const sets = new Set(
+    changes.flatMap(({ action, id, kind }) => action === "destroy" && kind === "MachineSet" ? [id] : [])
+  )
+  const wanted = new Set(expected.map(keyOf))
+  return actual.flatMap((each) => {
+    const set = each.labels[Labels.machineSet]
+    return each.kind === "MachineSetNode" && set !== undefined && sets.has(set) && !wanted.has(keyOf(each))
+      ? [{ id: each.id, set }]
+      : []
+  })
+}
+
 const stepsOf = ({ actual, changes, expected }: Prepared): ReadonlyArray<PlanStep> => {
   const found = new Map(actual.map((each) => [keyOf(each), each]))
   const changed = new Map(changes.map((change) => [keyOf(change), change]))
@@ -118,7 +132,16 @@ const stepsOf = ({ actual, changes, expected }: Prepared): ReadonlyArray<PlanSte
   }
   const wanted = new Set(expected.map(keyOf))
   const all = [...expected, ...changes.filter((change) => !wanted.has(keyOf(change)))]
-  return all.map(step).map((each, index) => ({ each, index })).sort((a, b) =>
+  const nodes = leavingNodes({ actual, changes, expected }).map(({ id, set }) =>
+    new PlanStep({
+      ...subjectOf({ kind: "MachineSetNode", id }),
+      action: "delete",
+      why: `it leaves the cluster with MachineSet ${set}`,
+      differences: [],
+      wave: 2 * writeOrder.length
+    })
+  )
+  return [...all.map(step), ...nodes].map((each, index) => ({ each, index })).sort((a, b) =>
     a.each.wave - b.each.wave || a.index - b.index
   ).map(({ each }) => each)
 }
@@ -231,12 +254,14 @@ export const makeTemplates = (context: TemplateContext): TemplateOperations => {
         policy
       })
       let hasSent = false
+      let leaving: ReturnType<typeof leavingNodes> = []
       const syncing = syncLoaded(context, loaded, { ...options, ...server }, {
         planned: (prepared, round) =>
           Effect.gen(function*() {
             if (round > 0) return
             yield* check(prepared)
             const changed = new Set(prepared.changes.map(keyOf))
+            leaving = leavingNodes(prepared)
             yield* operation.schedule([...prepared.expected, ...prepared.changes].map(subjectOf))
             for (const each of prepared.expected) {
               if (!changed.has(keyOf(each))) yield* operation.record(subjectOf(each), new AlreadyDone({}))
@@ -247,15 +272,18 @@ export const makeTemplates = (context: TemplateContext): TemplateOperations => {
           return operation.emit({ _tag: "Sent", subject: subjectOf(change), call: change.action })
         },
         settled: (change, result) => {
-          const subject = subjectOf(change)
-          return operation.record(
-            subject,
-            result === "done"
-              ? new Done({})
-              : result === "nothing"
-              ? new AlreadyDone({})
-              : new Failed({ error: Operation.settledError(operation, subject, result) })
-          )
+          const goes = change.action === "destroy" && change.kind === "MachineSet" && result === "done"
+            ? leaving.filter(({ set }) => set === change.id).map(({ id }) => subjectOf({ kind: "MachineSetNode", id }))
+            : []
+          return Effect.forEach([subjectOf(change), ...goes], (subject) =>
+            operation.record(
+              subject,
+              result === "done"
+                ? new Done({})
+                : result === "nothing"
+                ? new AlreadyDone({})
+                : new Failed({ error: Operation.settledError(operation, subject, result) })
+            ), { discard: true })
         }
       })
       const failure = yield* Operation.bounded(operation)(syncing).pipe(
