@@ -3,14 +3,10 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
-import type { ClusterName } from "kubelayer/Model"
-import * as Policy from "kubelayer/Policy"
 import { ProviderUnavailable } from "kubelayer/ProviderError"
-import * as Operation from "../../src/internal/Operation.ts"
 import * as Labels from "../../src/omni/Labels.ts"
-import type { Management } from "../../src/omni/Management.ts"
-import * as Power from "../../src/omni/Power.ts"
 import { Kinds } from "../../src/omni/State.ts"
+import { servicesOf } from "./support/backend.ts"
 import { makeStore } from "./support/store.ts"
 import { outcomes, world } from "./support/world.ts"
 
@@ -67,7 +63,6 @@ describe("stopNodes and startNodes", () => {
             })
           }
         }
-        const policy = Policy.make()
         const send = (id: string) =>
           Effect.sync(() => void sent.push(id)).pipe(
             Effect.andThen(Effect.fail(
@@ -79,15 +74,8 @@ describe("stopNodes and startNodes", () => {
               })
             ))
           )
-        const operation = yield* Operation.make({
-          provider: "omni",
-          name: call === "powerOff" ? "stopNodes" : "startNodes",
-          clusterName: "dev" as ClusterName,
-          policy
-        })
-        const management = { powerOff: send, powerOn: send } as unknown as Management
-        const power = call === "powerOff" ? Power.stop : Power.start
-        yield* power({ state: store.state, management, powerOff: "reversible" })(operation)
+        const { provider } = yield* servicesOf(store.state, { management: { powerOff: send, powerOn: send } })
+        yield* Effect.flip(call === "powerOff" ? provider.stopNodes("dev") : provider.startNodes("dev"))
         assert.deepStrictEqual(sent.sort(), [0, 1, 2, 3].map((state) => `managed-${state}`))
       }))
   }

@@ -7,14 +7,13 @@ import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
 import type { ClusterName, ClusterStatus } from "kubelayer/Model"
 import { getStatus, listNodes } from "../../src/omni/ClusterNodes.ts"
-import { makeSharedStatuses, picture } from "../../src/omni/SharedWatch.ts"
+import { picture } from "../../src/omni/SharedWatch.ts"
 import { Kinds } from "../../src/omni/State.ts"
-import { watchCluster } from "../../src/omni/Watch.ts"
+import { endpoint, servicesOf } from "./support/backend.ts"
 import { makeStore } from "./support/store.ts"
 
 const dev = "dev" as ClusterName
 const o = "omni.sidero.dev/"
-const endpoint = "https://omni.example"
 
 const status = (given: object = {}) => ({
   spec: {
@@ -33,8 +32,8 @@ const machine = (stage: number, cluster = "dev") => ({
 
 const world = Effect.gen(function*() {
   const store = yield* makeStore
-  const statuses = yield* makeSharedStatuses(store.state)
-  return { ...store, watch: watchCluster({ state: store.state, statuses, endpoint })(dev) }
+  const { provider } = yield* servicesOf(store.state)
+  return { ...store, provider, watch: provider.watchCluster("dev") }
 })
 
 describe("watchCluster", () => {
@@ -71,6 +70,40 @@ describe("watchCluster", () => {
       yield* Fiber.join(fiber)
     }))
 
+  it.effect("opens one stream a kind for any number of watches, and lists nothing", () =>
+    Effect.gen(function*() {
+      const { opened, provider, put, reads } = yield* world
+      for (const name of ["dev", "prod"]) {
+        yield* put(Kinds.Cluster, name)
+        yield* put(Kinds.ClusterStatus, name, status())
+      }
+      const seen: Array<string> = []
+      const watch = (name: string) =>
+        Effect.forkChild(
+          Stream.runForEach(provider.watchCluster(name), ({ clusterName }) => Effect.sync(() => seen.push(clusterName)))
+        )
+      const all = yield* Effect.forkChild(
+        Stream.runForEach(provider.watchAllClusters, (some) => Effect.sync(() => seen.push(`${some.length} clusters`)))
+      )
+      const fibers = yield* Effect.forEach(["dev", "dev", "prod"], watch)
+      const rest = Effect.repeat(TestClock.adjust("1 milli"), { times: 20 })
+      yield* rest
+      assert.deepStrictEqual(seen.toSorted(), ["2 clusters", "dev", "dev", "prod"])
+      yield* put(Kinds.ClusterStatus, "prod", status({ phase: 1 }))
+      yield* rest
+      assert.deepStrictEqual(seen.slice(4).toSorted(), ["2 clusters", "prod"])
+      assert.deepStrictEqual(
+        opened.toSorted(),
+        [
+          "Clusters.omni.sidero.dev",
+          "ClusterMachineStatuses.omni.sidero.dev",
+          "ClusterStatuses.omni.sidero.dev"
+        ].toSorted()
+      )
+      assert.deepStrictEqual(reads, [])
+      yield* Fiber.interruptAll([all, ...fibers])
+    }))
+
   it.effect("fails where there is no cluster", () =>
     Effect.gen(function*() {
       const { put, watch } = yield* world
@@ -80,6 +113,20 @@ describe("watchCluster", () => {
 })
 
 describe("a read", () => {
+  it.effect("of all statuses is two calls", () =>
+    Effect.gen(function*() {
+      const { provider, put, reads } = yield* world
+      for (const name of ["b", "a"]) {
+        yield* put(Kinds.Cluster, name)
+        yield* put(Kinds.ClusterStatus, name, status())
+        yield* put(Kinds.ClusterMachineStatus, `${name}1`, machine(4, name))
+      }
+      const statuses = yield* provider.listAllStatuses
+      assert.deepStrictEqual(statuses.map(({ clusterName, ready }) => [clusterName, ready]), [["a", true], ["b", true]])
+      assert.strictEqual(reads.length, 2)
+      assert.deepStrictEqual(yield* provider.listAllClusters, ["a", "b"] as never)
+    }))
+
   it.effect("of a status is two calls, and a third where Omni says nothing of the cluster yet", () =>
     Effect.gen(function*() {
       const { put, reads, state } = yield* world

@@ -3,6 +3,7 @@
  * a server in another fiber does not allow so exactly. A node of a machine set goes with its set, a set with its cluster.
  */
 import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
 import type { Kind, Metadata, Resource, State } from "../../../src/omni/State.ts"
 import {
   BackendError,
@@ -193,6 +194,14 @@ const heldState = (): Held => {
         return { ready: true }
       }),
     destroy: (kind: Kind<never>, id: string) => step("destroy", kind, id, true, () => destroyed(keyOf(kind, id))),
+    // A watch of one resource: as it is now, and nothing later.
+    watch: (kind: Kind<never>, { id }: { readonly id: string }) =>
+      Stream.suspend(() => {
+        const resource = resources.get(keyOf(kind, id))
+        return Stream.succeed(
+          resource === undefined ? { _tag: "Destroyed", id, last: undefined } : { _tag: "Created", resource }
+        )
+      }),
     teardownAndDestroy: (kind: Kind<never>, id: string) =>
       step("teardownAndDestroy", kind, id, true, () => destroyed(keyOf(kind, id)))
   } as unknown as State
