@@ -289,6 +289,19 @@ describe("Memory, createNodes", () => {
       assert.deepStrictEqual(yield* memory.world, { nodes: [], resources: [], unlabelled: [] })
     }).pipe(Effect.provide(Memory.layer({ latency: { create: "10 seconds" } }))))
 
+  it.effect("the cleanupTimeout of the layer ends the delete of a scoped create", () =>
+    Effect.gen(function*() {
+      const memory = yield* Memory.Memory
+      const scope = yield* Scope.make()
+      yield* Scope.provide(memory.creator.createNodesScoped(spec), scope)
+      yield* memory.setLatency({ operation: "delete", latency: "Infinity" })
+      const closing = yield* Effect.forkChild(Scope.close(scope, Exit.void))
+      yield* TestClock.adjust("4 seconds")
+      assert.isUndefined(closing.pollUnsafe())
+      yield* TestClock.adjust("2 seconds")
+      assert.isDefined(closing.pollUnsafe())
+    }).pipe(Effect.provide(Memory.layer({ policy: { cleanupTimeout: "5 seconds" } }))))
+
   it.effect("createNodesScoped deletes the cluster when its scope closes", () =>
     Effect.gen(function*() {
       const memory = yield* Memory.Memory

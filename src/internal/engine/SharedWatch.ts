@@ -24,6 +24,7 @@ import type { CallFailure } from "../../Resource.ts"
 import { count } from "../Meter.ts"
 import { CurrentMethod } from "../Method.ts"
 import { CurrentUrgency } from "../Urgency.ts"
+import { PolicyInForce } from "./Engine.ts"
 import { guarded } from "./Guard.ts"
 import { pacing } from "./Undo.ts"
 
@@ -216,9 +217,10 @@ export const makeSharedWatch = Effect.fnUntraced(function*(options: {
   readonly policy: Effect.Effect<Policy>
 }): Effect.fn.Return<SharedWatch, never, Scope.Scope> {
   const hub = yield* RcRef.make({
-    acquire: Effect.flatMap(options.policy, (policy) => makeHub({ ...options, policy })).pipe(
-      Effect.provideService(CurrentUrgency, "watch")
-    )
+    acquire: Effect.flatMap(
+      options.policy,
+      (policy) => Effect.provideService(makeHub({ ...options, policy }), PolicyInForce, policy)
+    ).pipe(Effect.provideService(CurrentUrgency, "watch"))
   })
   const watcher = Effect.map(
     Effect.flatMap(RcRef.get(hub), ({ join }) => join),

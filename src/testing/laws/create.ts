@@ -180,7 +180,6 @@ export const create: ReadonlyArray<Law> = [
             }).pipe(Effect.ignore)
         )
         yield* failsWith("createNodes", "NodesNotCreated", steer(make(specOf(world))))
-        yield* expectNothing(world)
       })
   }),
   law({

@@ -42,7 +42,19 @@ export const layerOf = (wrong: Wrong): Layer.Layer<Provider | NodeCreator | Memo
     Effect.map(Memory.make(), (memory) => {
       const right = { provider: memory.provider, creator: memory.creator, memory }
       const made = wrong.make(right)
-      return Context.make(Provider, { ...right.provider, ...made.provider }).pipe(
+      // A wrong method without options is wrong of whole clusters alone.
+      const ofWhole = (name: "startNodes" | "stopNodes"): ProviderService["startNodes"] => {
+        const method = made.provider?.[name] ?? right.provider[name]
+        return (cluster, options) =>
+          options !== undefined && method.length < 2 ? right.provider[name](cluster, options) : method(cluster, options)
+      }
+      const provider = {
+        ...right.provider,
+        ...made.provider,
+        startNodes: ofWhole("startNodes"),
+        stopNodes: ofWhole("stopNodes")
+      }
+      return Context.make(Provider, provider).pipe(
         Context.add(NodeCreator, { ...right.creator, ...made.creator }),
         Context.add(Memory.Memory, { ...memory, ...made.memory })
       )

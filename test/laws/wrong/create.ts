@@ -113,7 +113,11 @@ export const create: ReadonlyArray<Wrong> = [
     make: creating((create, { memory }) => (spec) =>
       Effect.flatMap(
         nodesOf(memory, spec.cluster),
-        (nodes) => nodes.length === spec.controlPlanes + spec.workers ? Effect.fail(locked(spec.cluster)) : create(spec)
+        (nodes) =>
+          nodes.length === spec.controlPlanes + spec.workers &&
+            nodes.every(({ isConnected, state }) => isConnected && state === "running")
+            ? Effect.fail(locked(spec.cluster))
+            : create(spec)
       )
     )
   },
@@ -193,7 +197,9 @@ export const create: ReadonlyArray<Wrong> = [
           ? create(spec)
           : Effect.onInterrupt(
             create({ ...spec, onFailure: "keep" }),
-            () => removeAll(right, spec.cluster)
+            () =>
+              Effect.flatMap(nodesOf(right.memory, spec.cluster), (made) =>
+                made.every(({ state }) => state === "running") ? Effect.void : removeAll(right, spec.cluster))
           ))
     )
   },

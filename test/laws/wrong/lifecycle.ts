@@ -57,12 +57,12 @@ export const lifecycle: ReadonlyArray<Wrong> = [
   {
     does: "starts all nodes where some are selected",
     breaks: "lifecycle.start-some",
-    make: ({ provider }) => ({ provider: { startNodes: (cluster) => provider.startNodes(cluster) } })
+    make: ({ provider }) => ({ provider: { startNodes: (cluster, _options) => provider.startNodes(cluster) } })
   },
   {
     does: "stops all nodes where some are selected",
     breaks: "lifecycle.stop-some",
-    make: ({ provider }) => ({ provider: { stopNodes: (cluster) => provider.stopNodes(cluster) } })
+    make: ({ provider }) => ({ provider: { stopNodes: (cluster, _options) => provider.stopNodes(cluster) } })
   },
   {
     does: "leaves stopped clusters out of the statuses",
