@@ -1,19 +1,22 @@
 /**
- * Keeps the documents true: their generated tables are as the code has them (or are written so), what they point at
- * exists, their examples are marked for the smoke test, which compiles and runs them, the modules of the project have the
- * headers and the order that CONTRIBUTING.md promises, and generated code is what was generated from the files of today.
+ * Checks the documents: generated tables, messages and API files are up to date, links and paths exist, and examples are
+ * marked for the smoke test. It also checks the language, the headers and imports of modules, and generated code.
+ *
+ * With `--write` it writes the generated parts.
  *
  *   node scripts/docs.ts [--write]
  */
 import * as Effect from "effect/Effect"
-import { writeFileSync } from "node:fs"
+import { existsSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { checkApi } from "./docs/api.ts"
 import { checkArrows } from "./docs/arrows.ts"
 import { allFences } from "./docs/fences.ts"
 import { filesAt } from "./docs/files.ts"
 import { checkGenerated } from "./docs/generated.ts"
 import { checkHeaders } from "./docs/headers.ts"
 import { checkLanguage } from "./docs/language.ts"
+import { MESSAGES, renderMessages } from "./docs/messages.ts"
 import { checkReferences } from "./docs/references.ts"
 import { tables } from "./docs/tables.ts"
 import { main } from "./lib/main.ts"
@@ -52,12 +55,24 @@ const checkTables = (write: boolean) => {
   return { count, faults }
 }
 
+/** Writes a generated document, or checks that it is as the code has it. */
+const checkDocument = (path: string, text: string, write: boolean): ReadonlyArray<string> => {
+  const full = join(ROOT, path)
+  if (existsSync(full) && readFileSync(full, "utf8") === text) return []
+  if (!write) return [`${path}: is stale; run "npm run docs -- --write"`]
+  writeFileSync(full, text)
+  return []
+}
+
 const docs = Effect.gen(function*() {
-  const generated = checkTables(process.argv.includes("--write"))
+  const write = process.argv.includes("--write")
+  const generated = checkTables(write)
   const examples = allFences()
   const headers = checkHeaders()
   const faults = [
     ...generated.faults,
+    ...(yield* checkApi(write)),
+    ...checkDocument(MESSAGES, renderMessages(), write),
     ...examples.faults,
     ...checkReferences(),
     ...headers.faults,
@@ -73,4 +88,4 @@ const docs = Effect.gen(function*() {
   return 0
 })
 
-main(docs)
+main(Effect.scoped(docs))

@@ -147,3 +147,36 @@ export const leftovers: Metric.Counter<number> = counter(
   "kubelayer_leftovers",
   "Things that a failed create could not remove."
 )
+
+/**
+ * Reconciles of a fleet that ended. Labels: `backend`, `phase` (`converged`, `failed`, ...).
+ *
+ * @category metrics
+ * @since 0.2.0
+ */
+export const fleetReconciles: Metric.Counter<number> = counter(
+  "kubelayer_fleet_reconciles",
+  "Reconciles of a fleet that ended, by the phase of the cluster after it."
+)
+
+/**
+ * Clusters of a fleet. Only the runner with the scheduler records it. Labels: `phase`.
+ *
+ * @category metrics
+ * @since 0.2.0
+ */
+export const fleetClusters: Metric.Gauge<number> = Metric.gauge("kubelayer_fleet_clusters", {
+  description: "Clusters of a fleet by phase."
+})
+
+/**
+ * How long it took from a change of a document, or a drift that was found, until the cluster was as requested, in
+ * seconds.
+ *
+ * @category metrics
+ * @since 0.2.0
+ */
+export const fleetLag: Metric.Histogram<number> = seconds(
+  "kubelayer_fleet_lag_seconds",
+  "Time from a change to the cluster being as requested."
+)

@@ -28,7 +28,7 @@ export type Operation = "create" | "start" | "stop" | "delete"
 export interface Policy {
   /** When and how often a call is sent again that failed with a retryable reason and is safe to repeat. */
   readonly retry: Schedule.Schedule<unknown, BackendError>
-  /** The interval of polls, where the backend sends no event. */
+  /** The interval of polls, if the backend sends no event. */
   readonly poll: Schedule.Schedule<unknown>
   /** Deadline of one call. A call that has to wait for a node, such as a stop, gets its grace on top. */
   readonly requestTimeout: Duration.Duration

@@ -99,14 +99,14 @@ export type ResourceDifferences = typeof ResourceDifferences.Type
  */
 export const reasons = {
   Unauthorized: { isRetryable: false, advice: "Check that the credential is set, complete and not revoked." },
-  ReadOnlyCredential: { isRetryable: false, advice: "Use a credential that may write." },
+  ReadOnlyCredential: { isRetryable: false, advice: "Use a credential with write permission." },
   RateLimited: { isRetryable: true, advice: "Wait until the quota refills, or lower Policy.concurrency." },
   CapacityUnavailable: { isRetryable: false, advice: "Choose another location or server type, or try again later." },
   PlacementFailed: {
     isRetryable: false,
     advice: "Spread over more locations, or use fewer nodes per placement group."
   },
-  QuotaExceeded: { isRetryable: false, advice: "Delete what is not used, or ask the backend for a higher limit." },
+  QuotaExceeded: { isRetryable: false, advice: "Delete unused resources, or request a higher limit." },
   NameTaken: {
     isRetryable: false,
     advice: "Choose another name, or remove the thing that uses it. Nothing was changed."
@@ -115,30 +115,30 @@ export const reasons = {
     isRetryable: false,
     advice: "Review the plan and apply it, or change the spec. Nothing was changed."
   },
-  AmbiguousCluster: { isRetryable: false, advice: "Name the scheme in the layer's options instead of `auto`." },
-  Locked: { isRetryable: true, advice: "Another operation holds the resource; it frees itself." },
+  AmbiguousCluster: { isRetryable: false, advice: "Set the scheme in the options of the layer instead of `auto`." },
+  Locked: { isRetryable: true, advice: "Another operation uses the resource. Repeat when it has ended." },
   Conflict: { isRetryable: true, advice: "The resource changed in the meantime. Read it again and repeat." },
-  InUse: { isRetryable: false, advice: "Remove or detach what uses the resource, then repeat." },
-  InvalidInput: { isRetryable: false, advice: "The backend refused a value; its own words say which." },
-  NotFoundError: { isRetryable: false, advice: "It is not there any more, or not yet; list again." },
-  Protected: { isRetryable: false, advice: "Lift the protection of the resource first." },
-  UnsupportedError: { isRetryable: false, advice: "This backend cannot do that; its documentation names the way." },
+  InUse: { isRetryable: false, advice: "Remove or detach the thing that uses the resource, then repeat." },
+  InvalidInput: { isRetryable: false, advice: "Correct the value that the backend names." },
+  NotFoundError: { isRetryable: false, advice: "List again: it was deleted, or does not exist yet." },
+  Protected: { isRetryable: false, advice: "Remove the protection of the resource, then repeat." },
+  UnsupportedError: { isRetryable: false, advice: "The backend does not support this. See its documentation." },
   Transport: {
     isRetryable: true,
-    advice: "The connection was cut; the backend may have done the work, so read before repeating."
+    advice: "The connection was cut, and the backend may have done the work. List before you repeat."
   },
   RequestTimeout: {
     isRetryable: true,
-    advice: "No answer came in time; the backend may still do the work. Raise Policy.requestTimeout or nodeTimeout."
+    advice: "The backend may still do the work. Raise Policy.requestTimeout or Policy.nodeTimeout."
   },
   ServerFault: { isRetryable: true, advice: "The backend reported an internal error. Read its log." },
   InvalidResponse: {
     isRetryable: false,
-    advice: "Something that is not the backend answered, or its version is too far off."
+    advice: "The response is not from a supported version of this backend. Check the endpoint and any proxy."
   },
   UnknownError: {
     isRetryable: false,
-    advice: "No error that kubelayer knows; if a backend gave it, please report it with its code."
+    advice: "kubelayer does not know this error. If a backend reported it, please report it with its code."
   }
 } as const satisfies Record<string, { readonly isRetryable: boolean; readonly advice: string }>
 
@@ -209,26 +209,56 @@ const common = {
   hint: Schema.optionalKey(Schema.String)
 }
 
-/** @category errors @since 0.1.0 */
+/**
+ * The credential is missing, wrong, expired or revoked.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class Unauthorized extends withTraits(Schema.TaggedError<Unauthorized>()("Unauthorized", common)) {}
-/** @category errors @since 0.1.0 */
+/**
+ * The credential may read, but not write.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class ReadOnlyCredential
   extends withTraits(Schema.TaggedError<ReadOnlyCredential>()("ReadOnlyCredential", common))
 {}
-/** @category errors @since 0.1.0 */
+/**
+ * The quota of requests is used up. `retryAfterMillis` is the wait that the backend requests.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class RateLimited extends withTraits(
   Schema.TaggedError<RateLimited>()("RateLimited", { ...common, retryAfterMillis: Schema.optionalKey(Schema.Int) })
 ) {}
-/** @category errors @since 0.1.0 */
+/**
+ * The backend has no machine of this kind at this place at present.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class CapacityUnavailable
   extends withTraits(Schema.TaggedError<CapacityUnavailable>()("CapacityUnavailable", common))
 {}
-/** @category errors @since 0.1.0 */
+/**
+ * The backend cannot place the node as its placement group requires.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class PlacementFailed extends withTraits(Schema.TaggedError<PlacementFailed>()("PlacementFailed", common)) {}
-/** @category errors @since 0.1.0 */
+/**
+ * A limit of the account is reached, such as the number of servers.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class QuotaExceeded extends withTraits(Schema.TaggedError<QuotaExceeded>()("QuotaExceeded", common)) {}
 /**
- * A name that a create needs is held by something else; `by` says by what. It was not touched.
+ * Something that the cluster does not own uses a name that a create needs; `by` names it. Nothing was changed.
  *
  * @category errors
  * @since 0.1.0
@@ -247,7 +277,7 @@ export class Differs extends withTraits(
   Schema.TaggedError<Differs>()("Differs", { ...common, differences: Schema.Array(ResourceDifferences) })
 ) {}
 /**
- * Clusters of more than one scheme have the name; `candidates` are `scheme/cluster`. Nothing was touched.
+ * Clusters of more than one scheme have the name; `candidates` are `scheme/cluster`. Nothing was changed.
  *
  * @category errors
  * @since 0.1.0
@@ -255,37 +285,97 @@ export class Differs extends withTraits(
 export class AmbiguousCluster extends withTraits(
   Schema.TaggedError<AmbiguousCluster>()("AmbiguousCluster", { ...common, candidates: Schema.Array(Schema.String) })
 ) {}
-/** @category errors @since 0.1.0 */
+/**
+ * Another operation of the backend uses the resource at present.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class Locked extends withTraits(Schema.TaggedError<Locked>()("Locked", common)) {}
-/** @category errors @since 0.1.0 */
+/**
+ * Another client changed the resource at the same time.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class Conflict extends withTraits(Schema.TaggedError<Conflict>()("Conflict", common)) {}
-/** @category errors @since 0.1.0 */
+/**
+ * Something else uses the resource, so that it cannot be removed or changed.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class InUse extends withTraits(Schema.TaggedError<InUse>()("InUse", common)) {}
-/** @category errors @since 0.1.0 */
+/**
+ * The backend refused a value of the request.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class InvalidInput extends withTraits(Schema.TaggedError<InvalidInput>()("InvalidInput", common)) {}
-/** @category errors @since 0.1.0 */
+/**
+ * The resource does not exist.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class NotFoundError extends withTraits(Schema.TaggedError<NotFoundError>()("NotFoundError", common)) {}
-/** @category errors @since 0.1.0 */
+/**
+ * The resource is protected against this operation.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class Protected extends withTraits(Schema.TaggedError<Protected>()("Protected", common)) {}
-/** @category errors @since 0.1.0 */
+/**
+ * The backend, or its version, does not support the operation.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class UnsupportedError extends withTraits(Schema.TaggedError<UnsupportedError>()("UnsupportedError", common)) {}
-/** @category errors @since 0.1.0 */
+/**
+ * The connection was cut before the reply.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class Transport extends withTraits(Schema.TaggedError<Transport>()("Transport", common)) {}
-/** @category errors @since 0.1.0 */
+/**
+ * The backend did not reply within `durationMillis`.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class RequestTimeout extends withTraits(
   Schema.TaggedError<RequestTimeout>()("RequestTimeout", { ...common, durationMillis: Schema.Int })
 ) {}
-/** @category errors @since 0.1.0 */
+/**
+ * The backend reported an internal error.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class ServerFault extends withTraits(
   Schema.TaggedError<ServerFault>()("ServerFault", { ...common, retryAfterMillis: Schema.optionalKey(Schema.Int) })
 ) {}
-/** @category errors @since 0.1.0 */
+/**
+ * The response is not of the expected form, such as the page of a proxy.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class InvalidResponse extends withTraits(Schema.TaggedError<InvalidResponse>()("InvalidResponse", common)) {}
-/** @category errors @since 0.1.0 */
+/**
+ * The backend reported an error that kubelayer does not know, or a callback failed with an unknown value.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class UnknownError extends withTraits(Schema.TaggedError<UnknownError>()("UnknownError", common)) {}
 
 /**
- * Why a backend did not do what was asked. Match with `Effect.catchReason("BackendError", tag, f)`.
+ * The cause of a failure, one of a fixed set. `catchNodeReason` of `kubelayer/ProviderError` matches one.
  *
  * @category errors
  * @since 0.1.0

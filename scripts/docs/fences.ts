@@ -74,6 +74,6 @@ const fencesOf = (file: File): Fences => {
 
 /** Those of all documents. */
 export const allFences = (): Fences => {
-  const found = filesAt("*.md", "src/**/*.ts").map(fencesOf)
+  const found = filesAt("*.md", "docs/**/*.md", "src/**/*.ts").map(fencesOf)
   return { fences: found.flatMap(({ fences }) => fences), faults: found.flatMap(({ faults }) => faults) }
 }

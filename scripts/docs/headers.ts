@@ -4,8 +4,7 @@
 import { faultAt, type File, filesAt } from "./files.ts"
 import { isGenerated } from "./generated.ts"
 
-/** Lines of a header in `src`, its delimiters included. */
-const LEAST = 2
+/** Lines of a header in `src`, its delimiters included, without its examples and lists. */
 const MOST = 12
 
 const sentence = /\w+\W+\w+[\s\S]*[.:?!](?:\s|$)/
@@ -21,9 +20,11 @@ const headerFault = ({ path, text }: File): string | undefined => {
   if (next !== "" && !/^(?:import\b|export (?:type )?[{*])/.test(next)) {
     return faultAt(path, line, "the first comment belongs to what stands below it; the module has no header of its own")
   }
-  const lines = header.split("\n").length
-  return path.startsWith("src/") && (lines < LEAST || lines > MOST)
-    ? faultAt(path, line, `the module's header has ${lines} lines; in src it has ${LEAST} to ${MOST}`)
+  const prose = header.replaceAll(/ \* (\*\*Example[^\n]*\n \*\n \* )?```[\s\S]*?```\n(?: \*\n)?/g, "")
+    .replaceAll(/ \* - .*\n(?: \*  .*\n)*/g, "")
+  const lines = prose.split("\n").length
+  return path.startsWith("src/") && lines > MOST
+    ? faultAt(path, line, `the header of the module has ${lines} lines; at most ${MOST} are allowed in src`)
     : undefined
 }
 

@@ -44,7 +44,7 @@ const markdownProse = (text: string, first: number, kind: "paragraph" | "comment
       fence = ticks
       continue
     }
-    if (/^\s*$/.test(raw) || /^ {4}\S/.test(raw) && open === undefined) {
+    if (/^\s*$/.test(raw) || /^ {4}/.test(raw) && open === undefined) {
       close()
       continue
     }
@@ -107,28 +107,68 @@ const wordsOf = (node: Syntax): string | undefined => {
 const isSentence = (text: string): boolean =>
   text.trim().split(/\s+/).length >= 3 && (text.match(/(?<![\w.\-/=:])[a-z]{2,}(?![\w=/])/g) ?? []).length >= 2
 
+/** Visits a node and, if `enter` returns true, its children. Modules are not imported by sentences. */
+const visitSyntax = (
+  node: Syntax,
+  enter: (node: Syntax, isTitle: boolean) => boolean,
+  source = "",
+  isTitle = false
+) => {
+  if (node.type === "ImportDeclaration" || node.type === "ImportExpression" || !enter(node, isTitle)) return
+  const titled = node.type === "CallExpression" && titleCalls.test(source.slice(node.callee.start, node.callee.end))
+  for (const key of visitorKeys[node.type] ?? []) {
+    const child = (node as unknown as Record<string, unknown>)[key]
+    for (const [index, each] of (Array.isArray(child) ? child : [child]).entries()) {
+      if (each !== null && typeof each === "object") {
+        visitSyntax(each as Syntax, enter, source, titled && key === "arguments" && index === 0)
+      }
+    }
+  }
+}
+
 const stringProse = (source: string, program: Syntax, only: "titles" | "all"): ReadonlyArray<Prose> => {
   const found: Array<Prose> = []
-  const visit = (node: Syntax, isTitle: boolean): void => {
+  visitSyntax(program, (node, isTitle) => {
     const text = wordsOf(node)
     if (text !== undefined && (isTitle || only === "all" && isSentence(text))) {
       found.push({ line: lineAt(source, node.start), text: plain(text), kind: isTitle ? "title" : "message" })
     }
-    if (node.type === "ImportDeclaration" || node.type === "ImportExpression") return
-    const titled = node.type === "CallExpression" &&
-      titleCalls.test(source.slice(node.callee.start, node.callee.end))
-    for (const key of visitorKeys[node.type] ?? []) {
-      const child = (node as unknown as Record<string, unknown>)[key]
-      const children = Array.isArray(child) ? child : [child]
-      for (const [index, each] of children.entries()) {
-        if (each !== null && typeof each === "object") {
-          visit(each as Syntax, titled && key === "arguments" && index === 0)
-        }
-      }
-    }
-  }
-  visit(program, false)
+    return true
+  }, source)
   return found
+}
+
+/** The text of strings that are joined with `+`, with `{name}` in place of each expression. */
+const messageText = (source: string, node: Syntax): string | undefined => {
+  if (node.type === "Literal") return typeof node.value === "string" ? node.value : undefined
+  if (node.type === "TemplateLiteral") {
+    return node.quasis.map(({ value }, index) => {
+      const hole = node.expressions[index]
+      return (value.cooked ?? value.raw) + (hole === undefined ? "" : `{${nameOf(source, hole)}}`)
+    }).join("")
+  }
+  if (node.type !== "BinaryExpression" || node.operator !== "+") return undefined
+  const left = messageText(source, node.left)
+  const right = messageText(source, node.right)
+  return left === undefined && right === undefined
+    ? undefined
+    : `${left ?? `{${nameOf(source, node.left)}}`}${right ?? `{${nameOf(source, node.right)}}`}`
+}
+
+const nameOf = (source: string, { end, start }: Syntax): string =>
+  /([A-Za-z]\w*)(?:\(\))?$/.exec(source.slice(start, end))?.[1] ?? "..."
+
+/** The sentences that a program can show to a person, in the order of the file. */
+export const messagesOf = ({ path, text }: File): ReadonlyArray<string> => {
+  const found: Array<string> = []
+  visitSyntax(parseSync(path, text).program, (node) => {
+    const message = messageText(text, node)
+    if (message === undefined || !isSentence(message)) return true
+    found.push(message.replaceAll(/\s+/g, " ").trim())
+    // Of a template only the expressions can have more messages.
+    return node.type === "TemplateLiteral"
+  })
+  return [...new Set(found)]
 }
 
 /** Servers and their fakes speak in words of their own; in tests only the titles are ours. */

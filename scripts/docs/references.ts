@@ -77,7 +77,7 @@ const treeFaults = (): ReadonlyArray<string> => {
 }
 
 export const checkReferences = (): ReadonlyArray<string> => [
-  ...filesAt("*.md").flatMap(referenceFaults),
+  ...filesAt("*.md", "docs/**/*.md").flatMap(referenceFaults),
   ...changelogFaults(),
   ...treeFaults()
 ]

@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Plan from "../Plan.ts"
+import type { OperationReport } from "../Report.ts"
 import { type Address, Backends, type Connection, type OpenFailure } from "./Backends.ts"
 import { UsageError } from "./Failure.ts"
 import { addressFor } from "./Session.ts"
@@ -45,18 +46,41 @@ export const planOf = Effect.fnUntraced(function*(source: Source) {
   return { plan, address, connection, source } satisfies Planned
 })
 
+/** What Omni can do with templates. */
+interface Templates {
+  readonly planTemplate?: (
+    template: string,
+    options: { readonly baseDirectory: string }
+  ) => Effect.Effect<Plan.Plan, unknown>
+  readonly apply?: (
+    plan: Plan.Plan,
+    given: { readonly template: string; readonly baseDirectory: string }
+  ) => Effect.Effect<OperationReport, unknown>
+}
+
+const templatesOf = ({ omni }: Connection): Templates => (omni ?? {}) as unknown as Templates
+
 const planTemplate = (
   connection: Connection,
   template: string,
   baseDirectory: string
 ): Effect.Effect<Plan.Plan, unknown> => {
-  const omni = connection.omni as unknown as {
-    readonly planTemplate?: (template: string, options: object) => Effect.Effect<Plan.Plan, unknown>
-  } | undefined
-  return omni?.planTemplate === undefined
+  const { planTemplate } = templatesOf(connection)
+  return planTemplate === undefined
     ? Effect.fail(new UsageError({ message: "cluster templates cannot be planned on this backend" }))
-    : omni.planTemplate(template, { baseDirectory })
+    : planTemplate(template, { baseDirectory })
 }
+
+/** Carries a plan out. Secrets of a saved plan come from its document. */
+export const applyPlanned = Effect.fnUntraced(function*({ connection, plan, source }: Planned) {
+  if (source?.document.kind === "Template") {
+    const { template } = source.document
+    const { apply } = templatesOf(connection)
+    if (apply !== undefined) return yield* apply(plan, { template, baseDirectory: source.directory })
+  }
+  const spec = source === undefined ? undefined : yield* source.spec
+  return yield* spec === undefined ? connection.creator.apply(plan) : connection.creator.apply(plan, { spec })
+})
 
 // -----------------------------------------------------------------------------
 // Showing

@@ -18,7 +18,7 @@ export type BackendName = typeof backendNames[number]
 
 export interface SettingsShape {
   readonly backend: BackendName
-  /** Which account or engine; documents name it too. */
+  /** The account or engine; documents name it too. */
   readonly instance?: string
   readonly scheme?: string
   readonly host?: string
@@ -45,7 +45,7 @@ const Backend = GlobalFlag.Setting("backend")({
   flag: Flag.Literals("backend", backendNames).pipe(
     Flag.withAlias("b"),
     Flag.withDescription(
-      "Where the clusters are; also KUBELAYER_BACKEND. `memory` is a simulation with one cluster `dev`"
+      "The backend of the clusters; also KUBELAYER_BACKEND. `memory` is a simulation with one cluster `dev`"
     ),
     Flag.withFallbackConfig(Config.Literals(backendNames, "KUBELAYER_BACKEND")),
     Flag.withDefault("docker" as const)
@@ -54,7 +54,7 @@ const Backend = GlobalFlag.Setting("backend")({
 const Instance = GlobalFlag.Setting("instance")({
   flag: text(
     "instance",
-    "Which account or engine: HCLOUD_TOKEN_<NAME>, OMNI_ENDPOINT_<NAME>, DOCKER_HOST_<NAME> or a Docker context",
+    "The account or engine: HCLOUD_TOKEN_<NAME>, OMNI_ENDPOINT_<NAME>, DOCKER_HOST_<NAME> or a Docker context",
     "KUBELAYER_INSTANCE"
   )
 })

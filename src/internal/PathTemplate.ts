@@ -1,4 +1,6 @@
 /** Turns the path of a request into a template without names and ids, for spans. */
+
+/** Paths of the Docker Engine API with a name or id. */
 const collections = /^\/(containers|networks|volumes|exec)\/(?!json$|create$|prune$)[^/]+/
 
 /** `/servers/42/actions/poweroff` is `/servers/{id}/actions/poweroff`. A query is left out. */

@@ -38,14 +38,10 @@ export const didYouMean = (word: string, known: ReadonlyArray<string>): string =
 
 const maxSuggestions = 5
 
-/** `; near are x, y`, or all known words where they are few and none is near, or nothing. */
+/** `; similar: x, y`, or all known words if they are few and none is similar, or nothing. */
 export const nearList = (word: string, known: ReadonlyArray<string>): string => {
   const near = nearWords(word, known)
+  if (near.length > 0) return `; similar: ${near.slice(0, maxSuggestions).join(", ")}`
   const names = [...new Set(known)]
-  const shown = near.length > 0
-    ? near.slice(0, maxSuggestions)
-    : names.length <= maxSuggestions
-    ? names.sort()
-    : []
-  return shown.length === 0 ? "" : `; near are ${shown.join(", ")}`
+  return names.length === 0 || names.length > maxSuggestions ? "" : `; known: ${names.sort().join(", ")}`
 }

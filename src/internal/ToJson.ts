@@ -89,7 +89,7 @@ const encode = (value: unknown): unknown => {
  *
  * const clusters = { dev: { controlPlanes: 1, workers: 1 } }
  * await Effect.runPromise(program.pipe(Effect.provide(Memory.layer({ clusters }))))
- * // => {"_tag":"NoNodes","message":"memory: cluster \"prod\" has no nodes; near are dev. Check the name: listAllClusters lists all clusters.","provider":"memory","clusterName":"prod","known":["dev"]}
+ * // => {"_tag":"NoNodes","message":"memory: cluster \"prod\" has no nodes; known: dev. Check the name: listAllClusters lists all clusters.","provider":"memory","clusterName":"prod","known":["dev"]}
  * ```
  *
  * @category converting

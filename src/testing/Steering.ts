@@ -29,6 +29,9 @@ export interface Gate {
   readonly open: Effect.Effect<void>
 }
 
+const missed = "it did not come to that. Operations report what they do as progress events (`kubelayer/Progress`); " +
+  "a backend of `Backend.make` sends each request through `task.send`"
+
 /**
  * A gate that is shut; `what` says what is expected to arrive.
  *
@@ -45,7 +48,7 @@ export const makeGate = (what: string): Effect.Effect<Gate> =>
         const { patience } = yield* Harness
         const inTime = yield* Effect.timeoutOption(arrived.await, Duration.times(patience, 4))
         if (Option.isNone(inTime)) {
-          return yield* new LawBroken({ expected: what, observed: "it did not come to that" })
+          return yield* new LawBroken({ expected: what, observed: missed })
         }
       }),
       open: Effect.asVoid(Latch.open(way))

@@ -23,10 +23,26 @@ export {
 } from "./Harness.ts"
 export * as HetznerFake from "./HetznerFake.ts"
 export * as HetznerHarness from "./HetznerHarness.ts"
-export { capabilities, type Capability, type Group, groups, type Law, law, LawBroken, type World } from "./Law.ts"
+export {
+  capabilities,
+  type Capability,
+  creator,
+  expect,
+  expectOutcomes,
+  expectSame,
+  failsWith,
+  type Group,
+  groups,
+  type Law,
+  law,
+  LawBroken,
+  succeeds,
+  type World
+} from "./Law.ts"
 export { laws } from "./laws.ts"
 export * as MemoryHarness from "./MemoryHarness.ts"
 export * as OmniFake from "./OmniFake.ts"
 export * as OmniHarness from "./OmniHarness.ts"
 export { formatReport, type LawOptions, type LawReport, type LawResult, runLaw, runLaws } from "./runLaws.ts"
 export * as Simulation from "./Simulation.ts"
+export { type Gate, isAt, makeGate, type Steering, steering } from "./Steering.ts"

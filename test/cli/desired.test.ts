@@ -1,10 +1,15 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
+import type { OmniService } from "kubelayer/layers/Omni"
+import { ClusterName } from "kubelayer/Model"
+import { makePlan, type Plan, PlanStep } from "kubelayer/Plan"
+import { OperationReport } from "kubelayer/Report"
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import type { Address } from "../../src/cli/Backends.ts"
+import type { Address, BackendsService } from "../../src/cli/Backends.ts"
 import { command, onMemory, simulator } from "./support/run.ts"
 import { makeScreen } from "./support/screen.ts"
 
@@ -223,6 +228,75 @@ describe("apply", () => {
           }
         })
     ))
+})
+
+describe("plans that cost money", () => {
+  /** A cloud whose plan is fixed; it keeps what was applied. */
+  const cloud = Effect.gen(function*() {
+    const memory = yield* simulator
+    const cluster = yield* Schema.decodeUnknownEffect(ClusterName)("new")
+    const plan = makePlan({
+      backend: "hetzner",
+      target: "https://api.example",
+      operation: "createNodes",
+      clusterName: cluster,
+      spec: {},
+      steps: [
+        new PlanStep({ kind: "network", name: "new-network", action: "create", differences: [], wave: 0 }),
+        new PlanStep({
+          kind: "node",
+          name: "new-control-plane-1",
+          action: "create",
+          differences: [],
+          wave: 1,
+          details: { price: "3.49 EUR a month net" }
+        })
+      ]
+    })
+    const applied: Array<unknown> = []
+    const report = new OperationReport({ operation: "apply", clusterName: cluster, outcomes: [], durationMillis: 1 })
+    const apply = (_: Plan, given?: unknown) =>
+      Effect.sync(() => {
+        applied.push(given)
+        return report
+      })
+    const creator = { ...memory.creator, plan: () => Effect.succeed(plan), apply }
+    const omni = { planTemplate: () => Effect.succeed(plan), apply } as unknown as OmniService
+    const backends: BackendsService = {
+      open: ({ backend }) =>
+        Effect.succeed({ provider: memory.provider, creator, ...(backend === "omni" ? { omni } : {}) })
+    }
+    return { applied, backends }
+  })
+
+  it.effect("show prices, and buy nothing without an answer", () =>
+    Effect.gen(function*() {
+      const { applied, backends } = yield* cloud
+      const input = document("new", "", "hetzner")
+      const shown = yield* command(["plan", "-f", "-"], { backends, screen: makeScreen({ input }) })
+      assert.include(shown.stdout, "+ create node new-control-plane-1 (price 3.49 EUR a month net)")
+      const silent = yield* command(["apply", "-f", "-"], { backends, screen: makeScreen({ input }) })
+      assert.strictEqual(silent.code, 2)
+      assert.include(silent.stderr, "buy 1 for cluster \"new\" on hetzner")
+      const create = yield* command(["-b", "hetzner", "create", "new"], {
+        backends,
+        screen: makeScreen({ isTerminal: true, answers: ["n"] })
+      })
+      assert.strictEqual(create.code, 1)
+      assert.lengthOf(applied, 0)
+      const screen = makeScreen({ input, isTerminal: true, answers: ["yes"] })
+      assert.strictEqual((yield* command(["apply", "-f", "-"], { backends, screen })).code, 0)
+      assert.lengthOf(applied, 1)
+    }))
+
+  it.effect("give the template again when a plan of a template is applied", () =>
+    Effect.gen(function*() {
+      const { applied, backends } = yield* cloud
+      const input = "kind: Cluster\nname: new\nkubernetes: { version: v1.34.2 }\n---\nkind: ControlPlane\n"
+      const { code, stderr } = yield* command(["apply", "-y", "-f", "-"], { backends, screen: makeScreen({ input }) })
+      assert.strictEqual(code, 0, stderr)
+      assert.deepInclude(applied[0], { template: input, baseDirectory: process.cwd() })
+    }))
 })
 
 describe("get", () => {

@@ -21,14 +21,14 @@ describe("the message of NoNodes", () => {
       assert.instanceOf(error, NoNodes)
       assert.strictEqual(
         error.message,
-        `memory: cluster "dve" has no nodes; near are dev. Check the name: listAllClusters lists all clusters.`
+        `memory: cluster "dve" has no nodes; similar: dev. Check the name: listAllClusters lists all clusters.`
       )
     }).pipe(Effect.provide(onMemory("dev", "prod"))))
 
   it.effect("names all where none is near and they are few", () =>
     Effect.gen(function*() {
       const error = yield* Effect.flip(Provider.use((provider) => provider.stopNodes("xyz")))
-      assert.include(error.message, "; near are dev, prod.")
+      assert.include(error.message, "; known: dev, prod.")
     }).pipe(Effect.provide(onMemory("dev", "prod"))))
 
   it("has advice where nothing was listed", () => {
@@ -57,7 +57,7 @@ describe("the message of ClusterNotFound", () => {
       ]
       for (const error of errors) {
         assert.instanceOf(error, ClusterNotFound)
-        assert.include(error.message, `there is no cluster "dve"; near are dev.`)
+        assert.include(error.message, `there is no cluster "dve"; similar: dev.`)
       }
     })))
 })

@@ -7,7 +7,7 @@ import { describeLaws } from "kubelayer/testing/vitest"
 import { mkdtempSync, readFileSync, renameSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { describe, it } from "vitest"
+import { assert, describe, it } from "vitest"
 import { type Content, layer, make, type Thing } from "../../examples/own_backend.ts"
 
 const path = join(mkdtempSync(join(tmpdir(), "own-backend-")), "cloud.json")
@@ -136,4 +136,19 @@ describeLaws({ describe, it }, {
     "second"
   ],
   time: "simulated"
+})
+
+it("the backend of the examples is written from public exports alone, in 250 lines (U12)", () => {
+  const source = readFileSync(new URL("../../examples/own_backend.ts", import.meta.url), "utf8")
+  const imports = [...source.matchAll(/from "([^"]+)"/g)].map(([, specifier = ""]) => specifier)
+  const { exports } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
+    readonly exports: Readonly<Record<string, string>>
+  }
+  assert.isAbove(imports.length, 10)
+  for (const specifier of imports) {
+    const isOwn = specifier.startsWith("kubelayer/")
+    assert.match(specifier, /^(?:kubelayer|effect)\/|^node:/)
+    if (isOwn) assert.property(exports, specifier.replace("kubelayer", "."))
+  }
+  assert.isAtMost(source.trimEnd().split("\n").length, 250)
 })

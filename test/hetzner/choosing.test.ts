@@ -88,7 +88,7 @@ describe("findIso", () => {
   })
 
   it("says why there is none: unknown, with similar names; other architecture; retired", () => {
-    assert.match(String(found("talos-1.12-x86.iso")), /there is no ISO talos-1.12-x86.iso; near are talos-1.11-x86.iso/)
+    assert.match(String(found("talos-1.12-x86.iso")), /there is no ISO talos-1.12-x86.iso; similar: talos-1.11-x86.iso/)
     assert.notMatch(String(found("talos-1.12-x86.iso")), /arm/)
     assert.strictEqual(found("talos-1.11-arm.iso"), "the ISO talos-1.11-arm.iso is for arm, and the server type is x86")
     assert.strictEqual(found("old.iso"), "the ISO old.iso is not available any more")

@@ -245,11 +245,11 @@ describe("a wish that cannot be", () => {
   it.live("names what is unknown, all at once, with what is near", () =>
     faulty(
       { nodes: { image: "debian-31", serverTypes: ["cx32"], locations: ["fns1"] }, sshKeys: ["latpop"] },
-      /controlPlane.image: there is no image debian-31; near are debian-1[23]/,
-      /controlPlane.serverTypes\[0\]: there is no server type cx32; near are cpx32, cx23, cx33/,
-      /controlPlane.locations\[0\]: there is no location fns1; near are fsn1/,
+      /controlPlane.image: there is no image debian-31; similar: debian-1[23]/,
+      /controlPlane.serverTypes\[0\]: there is no server type cx32; similar: cpx32, cx23, cx33/,
+      /controlPlane.locations\[0\]: there is no location fns1; similar: fsn1/,
       /worker.image/,
-      /sshKeys\[0\]: there is no key latpop; near are laptop/
+      /sshKeys\[0\]: there is no key latpop; similar: laptop/
     ))
   it.live("tells that the image is of another architecture", () =>
     onFake({}, ({ fake, hetzner }) =>

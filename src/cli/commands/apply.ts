@@ -6,7 +6,7 @@
 import * as Effect from "effect/Effect"
 import type { OperationReport } from "../../Report.ts"
 import { UsageError } from "../Failure.ts"
-import { openSaved, type Planned, planOf, planText, questionOf, readPlans } from "../Plans.ts"
+import { applyPlanned, openSaved, planOf, planText, questionOf, readPlans } from "../Plans.ts"
 import { withProgress } from "../Progress.ts"
 import { hint } from "../Render.ts"
 import { Screen } from "../Screen.ts"
@@ -35,18 +35,6 @@ const plansOf = Effect.fnUntraced(function*(input: ApplyInput) {
   return yield* Effect.forEach(read.flat(), (each) => openSaved(each, sources))
 })
 
-const carryOut = Effect.fnUntraced(function*({ connection, plan, source }: Planned) {
-  const spec = source === undefined ? undefined : yield* source.spec
-  const { omni } = connection
-  if (source?.document.kind === "Template" && omni !== undefined) {
-    const applied: Effect.Effect<OperationReport, unknown> = connection.creator.apply(plan)
-    return yield* withProgress(withOperationTimeout(applied))
-  }
-  return yield* withProgress(withOperationTimeout(
-    spec === undefined ? connection.creator.apply(plan) : connection.creator.apply(plan, { spec })
-  ))
-})
-
 export const apply = Effect.fnUntraced(function*(input: ApplyInput) {
   const screen = yield* Screen
   const { color, format, isQuiet } = yield* Settings
@@ -62,7 +50,7 @@ export const apply = Effect.fnUntraced(function*(input: ApplyInput) {
   for (const each of planned) {
     // A person reads that nothing is to do; a program gets the report all the same.
     if (each.plan.isEmpty && isText) yield* hint(`${each.plan.clusterName}: nothing to do`)
-    else reports.push(yield* carryOut(each))
+    else reports.push(yield* withProgress(withOperationTimeout(applyPlanned(each))))
   }
   if (reports.length > 0) yield* renderReports(reports)
   return 0
