@@ -391,6 +391,16 @@ export interface Fates<Write> {
 // Backends
 // -----------------------------------------------------------------------------
 
+/**
+ * Something may have changed: of one cluster where it names one, else of any. Watches of other clusters do not list.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface Change {
+  readonly cluster?: string
+}
+
 /** One validation error, with the path to it. */
 export type Issue = InvalidSpec["issues"][number]
 
@@ -488,7 +498,7 @@ export interface Backend<
    * Events that say that something may have changed, of all clusters, from one subscription. The first element comes when
    * the subscription is open. A cut is a failure or the end; the engine subscribes again. Without it the engine polls.
    */
-  readonly changes?: (read: Read) => Stream.Stream<unknown, CallFailure>
+  readonly changes?: (read: Read) => Stream.Stream<Change | void, CallFailure>
   /** The clusters as the backend itself reports them. Without it clusters are derived from the nodes. */
   readonly clusters?: {
     readonly one: (read: Read, cluster: ClusterName) => Effect.Effect<Option.Option<ClusterStatus>, CallFailure>

@@ -12,7 +12,7 @@ import { dotted, specIssues } from "../internal/SpecIssues.ts"
 import type { ClusterName } from "../Model.ts"
 import type { Overrides } from "../Policy.ts"
 import type { AddedNodes } from "../Provider.ts"
-import type { ProviderUnavailable } from "../ProviderError.ts"
+import { InvalidSpec, type ProviderUnavailable } from "../ProviderError.ts"
 import { AmbiguousCluster, type BackendError, NameTaken, NotFoundError, UnsupportedError } from "../Reason.ts"
 import type { Backend, CallFailure, Issue, Replaced, Want, World } from "../Resource.ts"
 import type { Client, Reading, Writing } from "./Client.ts"
@@ -179,7 +179,7 @@ const added = (
   nodes: AddNodes,
   world: World,
   taken: ReadonlySet<string>
-): Effect.Effect<ReadonlyArray<Want<Reading, Writing>>, CallFailure> => {
+): Effect.Effect<ReadonlyArray<Want<Reading, Writing>>, InvalidSpec | CallFailure> => {
   const present = nodesOf(kinds, cluster, world)
   const [first] = present
   const scheme = first?.member.scheme ?? kubelayer
@@ -197,6 +197,8 @@ const added = (
       ? { pools: [{ name: pool, role: controlPlanes > 0 ? "control-plane" : "worker", count: room }] }
       : {})
   }
+  const issues = faults(scheme, defaults, whole)
+  if (issues.length > 0) return Effect.fail(new InvalidSpec({ issues }))
   const desired = joined(desiredOf(scheme, defaults, whole, cluster), present)
   const balancers = desired.nodes.filter(({ place }) => place.role === "load-balancer").length
   const missing = {
@@ -279,7 +281,7 @@ export const makeBackend = (options: {
   // Of several schemes, nodes are created in kubelayer's own.
   const scheme = schemes.length === 1 ? schemes[0] ?? kubelayer : kubelayer
   const kinds = makeKinds(schemes)
-  const { concerns, filter } = nodeEvents(schemes)
+  const { changeOf, filter } = nodeEvents(schemes)
   const withMade = <A, E>(f: (made: MadeScheme) => Effect.Effect<A, E>): Effect.Effect<A, E | BackendError> =>
     isMade(scheme) ? f(scheme) : fail(new UnsupportedError({ detail: unsupported(scheme) }))
   const ping: Effect.Effect<void, ProviderUnavailable> = client.ping
@@ -327,7 +329,10 @@ export const makeBackend = (options: {
       deletesControlPlanesLast: (nodes) =>
         nodes.some((node) => isNode(node) && node.member.scheme.deletesControlPlanesLast === true),
       changes: (read) =>
-        Stream.filter(read.client.events(filter), (event) => typeof event === "string" || concerns(event)),
+        Stream.flatMap(read.client.events(filter), (event) => {
+          const change = typeof event === "string" ? {} : changeOf(event)
+          return change === undefined ? Stream.empty : Stream.succeed(change)
+        }),
       clusterNames: (read) => clusterNames(read.client, schemes)
     }
   }

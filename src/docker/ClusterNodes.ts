@@ -6,7 +6,7 @@
  */
 import * as Effect from "effect/Effect"
 import type { ClusterName } from "../Model.ts"
-import type { Owner } from "../Resource.ts"
+import type { Change, Owner } from "../Resource.ts"
 import type { Client } from "./Client.ts"
 import * as Labels from "./Labels.ts"
 import type { Filter, Membership, Scheme } from "./Scheme.ts"
@@ -101,11 +101,17 @@ export const nodeEvents = (schemes: ReadonlyArray<Scheme>) => {
   const { label } = filterOf(schemes)
   return {
     filter: { type: ["container"], ...(label === undefined ? {} : { label }) },
-    concerns: (event: Event): boolean => {
-      if (silent.test(event.Action ?? "")) return false
+    /** The cluster that an event is about, or all clusters; undefined where it is about none. */
+    changeOf: (event: Event): Change | undefined => {
+      if (silent.test(event.Action ?? "")) return undefined
       const { name = "", ...labels } = event.Actor?.Attributes ?? {}
       const facts = { name, labels }
-      return schemes.some((scheme) => scheme.mayConcern?.(facts) ?? scheme.recognise(facts, [facts]) !== undefined)
+      for (const scheme of schemes) {
+        if (scheme.mayConcern?.(facts) === true) return {}
+        const cluster = scheme.mayConcern === undefined ? scheme.recognise(facts, [facts])?.cluster : undefined
+        if (cluster !== undefined) return { cluster }
+      }
+      return undefined
     }
   }
 }

@@ -157,7 +157,7 @@ export const makeNetworks = (schemes: ReadonlyArray<Scheme>, nodes: Listed<Conta
       }),
     keep: makeKeep(nodes)(usersOfNetwork, true),
     remove: (write, network, task) =>
-      removeUnused(write, task, (containers) => usersOfNetwork(containers, network), {
+      removeUnused(write, task, nodes, (containers) => usersOfNetwork(containers, network), {
         remove: write.client.removeNetwork(network.Id),
         detach: (id) => write.client.disconnectNetwork(network.Id, id)
       }),

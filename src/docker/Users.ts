@@ -104,6 +104,7 @@ const releasedWithin = "5 seconds"
 export const removeUnused = (
   write: Writing,
   task: Task,
+  nodes: Listed<Container>,
   usersOf: (containers: ReadonlyArray<Container>) => ReadonlyArray<Container>,
   calls: {
     readonly remove: Effect.Effect<void, CallFailure>
@@ -111,6 +112,17 @@ export const removeUnused = (
   }
 ): Effect.Effect<Outcome, CallFailure> => {
   const { detach, remove } = calls
+  const spare = (users: ReadonlyArray<Container>) =>
+    Effect.forEach(
+      usersOf(users).filter((user) => servesOthers(user) !== undefined),
+      ({ container }) => detach?.(container.Id) ?? Effect.void,
+      { discard: true }
+    )
+  const known = [...task.world.of(nodes), ...task.world.earlier.of(nodes)]
+  // What stays is taken out of the network first: an engine removes a network from under a stopped container.
+  const detachSpared = detach !== undefined && known.some((node) => servesOthers(node) !== undefined)
+    ? Effect.flatMap(listContainers(write.client, write.schemes, undefined), spare)
+    : Effect.void
   const usersNow = Effect.map(listContainers(write.client, write.schemes, undefined), usersOf)
   const attempt: Effect.Effect<Outcome, CallFailure> = task.send("remove", remove).pipe(
     Effect.as<Outcome>(new Done({})),
@@ -118,20 +130,14 @@ export const removeUnused = (
       (error) => isReason(error, "InUse"),
       (error) =>
         Effect.flatMap(usersNow, (users) => {
-          const spared = detach === undefined ? [] : users.filter((user) => servesOthers(user) !== undefined)
-          if (users.length > spared.length) {
-            return Effect.succeed<Outcome>(
-              new Skipped({ reason: usedBy(users.filter((user) => !spared.includes(user))) })
-            )
-          }
-          return Effect.andThen(
-            Effect.forEach(spared, ({ container }) => detach?.(container.Id) ?? Effect.void, { discard: true }),
-            Effect.fail(error)
-          )
+          const others = detach === undefined ? users : users.filter((user) => servesOthers(user) === undefined)
+          return others.length > 0
+            ? Effect.succeed<Outcome>(new Skipped({ reason: usedBy(others) }))
+            : Effect.fail(error)
         })
     )
   )
-  return attempt.pipe(
+  return Effect.andThen(detachSpared, attempt).pipe(
     Effect.retry({
       while: (error) => isReason(error, "InUse"),
       schedule: Schedule.upTo(task.policy.poll, { duration: releasedWithin })

@@ -41,7 +41,7 @@ export const makeVolumes = (schemes: ReadonlyArray<Scheme>, nodes: Listed<Contai
     ),
   keep: makeKeep(nodes)(usersOfVolume, false),
   remove: (write, volume, task) =>
-    removeUnused(write, task, (containers) => usersOfVolume(containers, volume), {
+    removeUnused(write, task, nodes, (containers) => usersOfVolume(containers, volume), {
       remove: write.client.removeVolume(volume.Name)
     }),
   createdAt: ({ CreatedAt }) => Date.parse(CreatedAt ?? "")

@@ -282,7 +282,7 @@ describe("every scheme at once", () => {
         assert.include(error.message, `talos/${name}`)
       }
       const refused = yield* Effect.flip(service.createNodes({ cluster: name, controlPlanes: 1, workers: 0 }))
-      assert.strictEqual(refused._tag === "BackendError" && refused.reason._tag, "NameTaken")
+      assert.strictEqual(refused._tag === "BackendError" && refused.reason._tag, "AmbiguousCluster")
     }).pipe(Effect.scoped, Effect.provide(docker({ scheme: "auto" }))))
 
   it.live("what cannot be made says why", () =>

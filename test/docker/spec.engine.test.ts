@@ -172,7 +172,7 @@ describe.concurrent("what differs from the spec", () => {
         "BackendError",
         service.createNodes({ ...spec, worker: { image: image("slow"), env: { A: "1" } } })
       )
-      assert.strictEqual(error.reason._tag, "NameTaken")
+      assert.strictEqual(error.reason._tag, "Differs")
       for (const words of [`${c}-worker`, "kubelayer-node:obedient", "kubelayer-node:slow", "env"]) {
         assert.include(error.message, words)
       }

@@ -20,7 +20,7 @@ import type { ClusterName, ClusterStatus } from "../../Model.ts"
 import type { Policy } from "../../Policy.ts"
 import { ClusterNotFound } from "../../ProviderError.ts"
 import { BackendError } from "../../Reason.ts"
-import type { CallFailure } from "../../Resource.ts"
+import type { CallFailure, Change } from "../../Resource.ts"
 import { count } from "../Meter.ts"
 import { CurrentMethod } from "../Method.ts"
 import { CurrentUrgency } from "../Urgency.ts"
@@ -32,6 +32,8 @@ type Statuses = ReadonlyArray<ClusterStatus>
 
 /** One watcher's place: at most one list waits for it, however slow it is. */
 interface Watcher {
+  /** The cluster that it watches; all where it is undefined. */
+  readonly cluster: ClusterName | undefined
   readonly queue: Queue.Queue<Statuses, CallFailure>
   /** It waits for a list. */
   isWaiting: boolean
@@ -41,7 +43,9 @@ interface Watcher {
 
 interface Hub {
   /** Adds a watcher; returns its next list. The first one was read after this. */
-  readonly join: Effect.Effect<Effect.Effect<Statuses, CallFailure>, never, Scope.Scope>
+  readonly join: (
+    cluster: ClusterName | undefined
+  ) => Effect.Effect<Effect.Effect<Statuses, CallFailure>, never, Scope.Scope>
 }
 
 /** How long the first list waits for the subscription to open. It is read without it where that takes longer. */
@@ -57,9 +61,9 @@ const isAway = (error: CallFailure): boolean => error._tag === "ProviderUnavaila
  * backend refuses, or it has been away for `Policy.idleTimeout`.
  */
 const listen = (
-  changes: Stream.Stream<unknown, CallFailure>,
+  changes: Stream.Stream<Change | void, CallFailure>,
   policy: Policy,
-  onChange: Effect.Effect<void>
+  onChange: (change: Change | void) => Effect.Effect<void>
 ): Effect.Effect<CallFailure> =>
   Effect.gen(function*() {
     let isOpened = false
@@ -68,9 +72,9 @@ const listen = (
     while (true) {
       const began = yield* Clock.currentTimeMillis
       const end = yield* Effect.result(guarded("changes", () =>
-        Stream.runForEach(changes, () => {
+        Stream.runForEach(changes, (change) => {
           isOpened = true
-          return Effect.andThen(onChange, Effect.map(Clock.currentTimeMillis, (now) => void (lastSeen = now)))
+          return Effect.andThen(onChange(change), Effect.map(Clock.currentTimeMillis, (now) => void (lastSeen = now)))
         })))
       const now = yield* Clock.currentTimeMillis
       if (end._tag === "Failure") {
@@ -101,7 +105,7 @@ const poll = (policy: Policy, onTick: Effect.Effect<void>): Effect.Effect<never>
     ))
 
 const makeHub = (options: {
-  readonly changes: Stream.Stream<unknown, CallFailure> | undefined
+  readonly changes: Stream.Stream<Change | void, CallFailure> | undefined
   readonly list: Effect.Effect<Statuses, CallFailure>
   readonly policy: Policy
 }): Effect.Effect<Hub, never, Scope.Scope> =>
@@ -115,16 +119,21 @@ const makeHub = (options: {
     let isOpen = false
     let isListing = false
     let hasListed = false
-    const onChange = Effect.suspend(() => {
-      // The list that waits for the subscription sees what it has to say at first.
-      if (!isOpen && !isListing) {
-        isOpen = true
-        opened.openUnsafe()
-        return Effect.void
-      }
-      changes++
-      return Effect.asVoid(Queue.offer(wake, undefined))
-    })
+    const isWatched = (cluster: string | undefined): boolean =>
+      cluster === undefined || [...watchers].some((watcher) => (watcher.cluster ?? cluster) === cluster)
+    const onChange = (change: Change | void) =>
+      Effect.suspend(() => {
+        const cluster = change?.cluster
+        // The list that waits for the subscription sees what it has to say at first.
+        if (!isOpen && !isListing) {
+          isOpen = true
+          opened.openUnsafe()
+          return Effect.void
+        }
+        if (!isWatched(cluster)) return Effect.void
+        changes++
+        return Effect.asVoid(Queue.offer(wake, undefined))
+      })
     const fail = (some: Iterable<Watcher>, error: CallFailure) =>
       Effect.forEach([...some], (watcher) => {
         watchers.delete(watcher)
@@ -168,28 +177,34 @@ const makeHub = (options: {
     yield* Effect.forkScoped(lists)
     yield* Effect.forkScoped(
       options.changes === undefined
-        ? poll(policy, onChange)
+        ? poll(policy, onChange({}))
         : Effect.flatMap(listen(options.changes, policy, onChange), (error) => {
           failure = error
           return fail(watchers, error)
         })
     )
     return {
-      join: Effect.acquireRelease(
-        Effect.gen(function*() {
-          const watcher: Watcher = { queue: yield* Queue.sliding<Statuses, CallFailure>(1), isWaiting: false, seen: -1 }
-          if (failure === undefined) watchers.add(watcher)
-          else yield* Queue.fail(watcher.queue, failure)
-          return watcher
-        }),
-        (watcher) => Effect.sync(() => void watchers.delete(watcher))
-      ).pipe(Effect.map((watcher) =>
-        Effect.suspend(() => {
-          if (Queue.sizeUnsafe(watcher.queue) === 0) watcher.isWaiting = true
-          Queue.offerUnsafe(wake, undefined)
-          return Queue.take(watcher.queue)
-        })
-      ))
+      join: (cluster) =>
+        Effect.acquireRelease(
+          Effect.gen(function*() {
+            const watcher: Watcher = {
+              cluster,
+              queue: yield* Queue.sliding<Statuses, CallFailure>(1),
+              isWaiting: false,
+              seen: -1
+            }
+            if (failure === undefined) watchers.add(watcher)
+            else yield* Queue.fail(watcher.queue, failure)
+            return watcher
+          }),
+          (watcher) => Effect.sync(() => void watchers.delete(watcher))
+        ).pipe(Effect.map((watcher) =>
+          Effect.suspend(() => {
+            if (Queue.sizeUnsafe(watcher.queue) === 0) watcher.isWaiting = true
+            Queue.offerUnsafe(wake, undefined)
+            return Queue.take(watcher.queue)
+          })
+        ))
     }
   })
 
@@ -212,7 +227,7 @@ const isSame = (a: ClusterStatus, b: ClusterStatus | undefined): boolean => JSON
 
 export const makeSharedWatch = Effect.fnUntraced(function*(options: {
   readonly backend: string
-  readonly changes: Stream.Stream<unknown, CallFailure> | undefined
+  readonly changes: Stream.Stream<Change | void, CallFailure> | undefined
   readonly list: Effect.Effect<Statuses, CallFailure>
   readonly policy: Effect.Effect<Policy>
 }): Effect.fn.Return<SharedWatch, never, Scope.Scope> {
@@ -222,18 +237,22 @@ export const makeSharedWatch = Effect.fnUntraced(function*(options: {
       (policy) => Effect.provideService(makeHub({ ...options, policy }), PolicyInForce, policy)
     ).pipe(Effect.provideService(CurrentUrgency, "watch"))
   })
-  const watcher = Effect.map(
-    Effect.flatMap(RcRef.get(hub), ({ join }) => join),
-    (next) => Effect.catch(next, asOwn)
-  )
+  const watcher = (cluster: ClusterName | undefined) =>
+    Effect.map(
+      Effect.flatMap(RcRef.get(hub), ({ join }) => join(cluster)),
+      (next) => Effect.catch(next, asOwn)
+    )
 
   const all: SharedWatch["all"] = Stream.unwrap(
-    Effect.map(watcher, (next) => Stream.fromPull(Effect.succeed(Effect.map(next, (statuses) => [statuses] as const))))
+    Effect.map(
+      watcher(undefined),
+      (next) => Stream.fromPull(Effect.succeed(Effect.map(next, (statuses) => [statuses] as const)))
+    )
   ).pipe(
     Stream.changesWith((a, b) => a.length === b.length && a.every((status, index) => isSame(status, b[index])))
   )
   const one: SharedWatch["one"] = (cluster) =>
-    Stream.unwrap(Effect.map(watcher, (list) => {
+    Stream.unwrap(Effect.map(watcher(cluster), (list) => {
       let isKnown = false
       const next: Effect.Effect<ClusterStatus, ClusterNotFound | CallFailure | Cause.Done> = Effect.gen(function*() {
         const statuses = yield* list
