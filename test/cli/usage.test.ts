@@ -93,4 +93,31 @@ describe("the backend", () => {
       assert.strictEqual(omni.code, 5)
       assert.include(omni.stderr, "OMNI_SERVICE_ACCOUNT_KEY: is not set")
     }))
+
+  it.effect("reaches the Docker engine of --host, of --context and of an instance in the place of DOCKER_HOST", () =>
+    Effect.gen(function*() {
+      const env = { DOCKER_HOST: "unix:///env.sock", DOCKER_HOST_CI: "unix:///ci.sock" }
+      const places: ReadonlyArray<readonly [args: ReadonlyArray<string>, place: string]> = [
+        [[], "unix:///env.sock"],
+        [["--host", "unix:///flag.sock"], "unix:///flag.sock"],
+        [["--instance", "ci"], "unix:///ci.sock"],
+        [["--context", "far"], "context far"],
+        [["--instance", "far"], "context far"]
+      ]
+      for (const [args, place] of places) {
+        const { code, stderr } = yield* command(["clusters", ...args], { env })
+        assert.strictEqual(code, 3)
+        assert.include(stderr, `not available at ${place}`)
+      }
+    }))
+
+  it.effect("has to be docker for logs and exec", () =>
+    Effect.gen(function*() {
+      const backends = onMemory(yield* simulator)
+      for (const args of [["logs", "dev-worker"], ["exec", "dev", "dev-worker", "--", "ls"]]) {
+        const { code, stderr } = yield* command(["-b", "memory", ...args], { backends })
+        assert.strictEqual(code, 2)
+        assert.include(stderr, "is available with --backend docker only")
+      }
+    }))
 })
