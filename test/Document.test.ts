@@ -4,7 +4,7 @@ import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Document from "kubelayer/Document"
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 
@@ -185,6 +185,16 @@ describe("resolve", () => {
         assert.notInclude(error.message, "secret\n")
       })
     ).pipe(Effect.provide(ConfigProvider.layer(ConfigProvider.fromUnknown({})))))
+})
+
+describe("docs/cli.md", () => {
+  it.effect("shows documents that are valid", () =>
+    Effect.gen(function*() {
+      const page = readFileSync(join(import.meta.dirname, "../docs/cli.md"), "utf8")
+      const fences = [...page.matchAll(/```yaml\n([\s\S]*?)```/g)].map(([, text = ""]) => text)
+      assert.isNotEmpty(fences)
+      for (const text of fences) assert.isNotEmpty(yield* Document.parse(text))
+    }))
 })
 
 describe("format", () => {
