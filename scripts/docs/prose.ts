@@ -103,8 +103,9 @@ const wordsOf = (node: Syntax): string | undefined => {
   return undefined
 }
 
-/** At least three words, two of them in lower case: no name, no header, no path. */
+/** At least three words, two of them in lower case: no name, no header, no path, no script of several lines. */
 const isSentence = (text: string): boolean =>
+  text.split("\n").length < 4 &&
   text.trim().split(/\s+/).length >= 3 && (text.match(/(?<![\w.\-/=:])[a-z]{2,}(?![\w=/])/g) ?? []).length >= 2
 
 /** Visits a node and, if `enter` returns true, its children. Modules are not imported by sentences. */

@@ -19,7 +19,7 @@ import { InvalidSpec, ProviderUnavailable, type UnknownLabelScheme } from "../Pr
 import type { BackendError } from "../Reason.ts"
 import type { BackendName } from "./Settings.ts"
 
-/** Which backend, and how it is reached. */
+/** The backend, and how it is reached. */
 export interface Address {
   readonly backend: BackendName
   readonly instance?: string
@@ -112,7 +112,7 @@ const openDocker = Effect.fnUntraced(function*(address: Address) {
   return { provider: docker.provider, creator: docker.creator, docker, engine: engineOf(docker) }
 })
 
-/** What dockerode needs for a request of one's own. */
+/** The options of dockerode for a request of the command. */
 interface Modem {
   readonly dial: (options: object, done: (error: unknown, body: unknown) => void) => void
   readonly socketPath?: string

@@ -16,7 +16,7 @@ interface Candidate {
   readonly description?: string | undefined
 }
 
-/** What is offered at the cursor. Names are read from the backend. */
+/** The completions at the cursor. Names are read from the backend. */
 type Offer =
   | { readonly _tag: "Words"; readonly words: ReadonlyArray<Candidate> }
   | { readonly _tag: "Files" }
@@ -41,7 +41,7 @@ const spellings = (flag: FlagNode): ReadonlyArray<string> => [
 
 const takesValue = (flag: FlagNode): boolean => flag.type._tag !== "Boolean"
 
-/** What the words before the cursor say. */
+/** The meaning of the words before the cursor. */
 interface Line {
   readonly command: CommandNode | undefined
   /** Words that are no flags, after the command. */
@@ -111,7 +111,7 @@ const operandOffer = (line: Line): Offer => {
   return argument.name === "cluster" ? { _tag: "Clusters", except: operands } : nothing
 }
 
-/** What is offered for the last word, which may be empty. Pure. */
+/** The completions of the last word, which may be empty. Pure. */
 export const offerFor = (
   line: ReadonlyArray<string>
 ): { readonly offer: Offer; readonly prefix: string; readonly line: Line } => {

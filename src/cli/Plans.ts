@@ -46,7 +46,7 @@ export const planOf = Effect.fnUntraced(function*(source: Source) {
   return { plan, address, connection, source } satisfies Planned
 })
 
-/** What Omni can do with templates. */
+/** The methods of Omni for templates. */
 interface Templates {
   readonly planTemplate?: (
     template: string,

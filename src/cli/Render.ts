@@ -54,7 +54,7 @@ export const renderList = Effect.fnUntraced(function*<A>(
   const lines = table(options.columns, rows, {
     color: screen.outHasColor && settings.color,
     wide: settings.format === "wide",
-    // What goes into a pipe or a file is whole.
+    // Output into a pipe or a file is not cut.
     ...(screen.outIsLive ? { columns: screen.size().columns } : {})
   })
   yield* screen.out(lines.join("\n"))

@@ -1,5 +1,5 @@
 /**
- * Where the command reads and writes: results on stdout, everything else on stderr.
+ * The input and output of the command: results on stdout, everything else on stderr.
  *
  * Tests give their own screen. `nodeScreen` is that of the process: a closed pipe is `OutputClosed`, and a disk that is
  * full is `OutputFailed`.

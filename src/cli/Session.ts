@@ -1,5 +1,5 @@
 /**
- * What commands share: the backend of the flags, deadlines, questions and reports.
+ * The parts that commands share: the backend of the flags, deadlines, questions and reports.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"

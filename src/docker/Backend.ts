@@ -104,7 +104,7 @@ const wantsOf = (
   ...nodes.map((node) => want(kinds.nodes, node))
 ]
 
-/** The nodes of a cluster in a look. */
+/** The listed nodes of a cluster. */
 const nodesOf = ({ nodes }: Kinds, cluster: ClusterName, world: World): ReadonlyArray<NodeContainer> =>
   world.of(nodes).filter(isNode).filter(({ member }) => member.membership.cluster === cluster)
 
@@ -156,7 +156,7 @@ const joined = (desired: Desired, nodes: ReadonlyArray<NodeContainer>): Desired 
   }
 }
 
-/** What some of the desired nodes need. */
+/** The values that some of the desired nodes need. */
 const partOf = (desired: Desired, nodes: ReadonlyArray<WantedNode>): Desired => {
   const networks = new Set(nodes.flatMap(networksOfNode))
   const volumes = new Set([

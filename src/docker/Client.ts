@@ -57,7 +57,7 @@ export interface CreateBody {
 export interface Client {
   /** The engine's address once it has answered. */
   readonly address: Effect.Effect<string | undefined>
-  /** Which engine it is, once it has answered. */
+  /** The kind of engine, once it has answered. */
   readonly engine: Effect.Effect<EngineKind | undefined>
   readonly ping: Effect.Effect<void, ProviderUnavailable>
   /**
@@ -127,14 +127,14 @@ type ReadingClient = Pick<
   | "events"
 >
 
-/** What lists, plans and watches get of an engine. */
+/** The calls of an engine for lists, plans and watches. */
 export interface Reading {
   readonly client: ReadingClient
   /** The schemes in force. */
   readonly schemes: ReadonlyArray<Scheme>
 }
 
-/** What operations get of an engine. */
+/** The calls of an engine for operations. */
 export interface Writing extends Reading {
   readonly client: Client
 }
@@ -223,7 +223,7 @@ export const make = Effect.fnUntraced(function*(options: {
     return Effect.flatMap(Clock.currentTimeMillis, (asked) =>
       gate.withPermits(1)(Effect.gen(function*() {
         if (connected !== undefined) return connected
-        // Who waited while another one tried in vain is not to wait for the same again.
+        // A call that waited while another one tried in vain must not wait for the same again.
         if (failed !== undefined && failed.at > asked) return yield* failed.error
         const { requestTimeout } = yield* options.policy
         const result = yield* Effect.result(connect(options.connection, options.environment, requestTimeout))
@@ -236,7 +236,7 @@ export const make = Effect.fnUntraced(function*(options: {
       })))
   })
 
-  /** An engine that is gone may come back elsewhere, so the next call looks again. */
+  /** An engine that is gone may come back at another address, so the next call searches again. */
   const forgetting = <A, E, R>(self: Effect.Effect<A, E, R>) =>
     Effect.tapError(self, (error) =>
       Effect.sync(() => {
@@ -245,7 +245,7 @@ export const make = Effect.fnUntraced(function*(options: {
 
   const what = (request: Request) => `${request.method} ${request.path}`
 
-  /** One call: connect, send, wait within the deadline, judge the status. `repeatable` ones are retried. */
+  /** One call: connect, send, wait within the deadline, check the status. Calls that are `repeatable` are retried. */
   const call = (
     request: Request,
     settings: { readonly ok: ReadonlyArray<number>; readonly repeatable: boolean; readonly extra?: Duration.Duration }
@@ -253,7 +253,7 @@ export const make = Effect.fnUntraced(function*(options: {
     Effect.flatMap(options.policy, (policy) => {
       const limit = Duration.sum(policy.requestTimeout, settings.extra ?? Duration.zero)
       const once = engine.pipe(
-        // Connecting has a deadline of its own: who cannot connect is told so, and not that a request took too long.
+        // Connecting has its own deadline, so that the error is about the connection and not about a slow request.
         Effect.flatMap((connection) => deadline(limit, what(request))(connection.exchange(request))),
         Effect.flatMap((answer) =>
           settings.ok.includes(answer.status)
@@ -287,7 +287,7 @@ export const make = Effect.fnUntraced(function*(options: {
         ...(extra === undefined ? {} : { extra })
       }),
       ({ status, text }) =>
-        // An engine says nothing here, or JSON. What a proxy or a portal says with a success changed nothing.
+        // An engine replies with nothing here, or with JSON. The page of a proxy with a success status changed nothing.
         isPage(text)
           ? failWith(new InvalidResponse({ detail: `${what(request)}: ${pageSentence(text)}`, status }))
           : Effect.succeed<Effected>(status === 304 ? "Already" : "Effected")
@@ -349,7 +349,7 @@ export const make = Effect.fnUntraced(function*(options: {
               provider: "docker",
               ...(connected === undefined ? {} : { address: connected.address }),
               detail: error.reason.detail,
-              advice: "Something listens there but does not answer as a Docker engine; look at its log."
+              advice: "Something listens there but does not answer as a Docker engine. Read its log."
             })
           )),
         Effect.asVoid,
@@ -533,7 +533,7 @@ const bodyOf = (error: unknown): string => {
     : JSON.stringify(body ?? { message: error instanceof Error ? error.message : String(error) })
 }
 
-/** What dockerode itself rejects with: an answer with a status, or a failed connection. */
+/** The rejection of dockerode itself: an answer with a status, or a failed connection. */
 const foreignFailure = (connection: Connection, error: unknown): Effect.Effect<never, CallFailure> => {
   const status = typeof error === "object" && error !== null && "statusCode" in error ? Number(error.statusCode) : 0
   return status > 0

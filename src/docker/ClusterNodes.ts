@@ -1,5 +1,5 @@
 /**
- * Which containers are nodes of which cluster: the list behind every read, and the check behind every change.
+ * Finds the containers that are nodes of a cluster: the list behind every read, and the check behind every change.
  *
  * The engine filters by the labels of the scheme where there is one scheme. Every container of the reply is recognised
  * again here, so that a filter that an engine misreads selects nothing of another owner.
@@ -18,7 +18,7 @@ export interface Container {
   readonly name: string
   readonly labels: Readonly<Record<string, string>>
   readonly container: ContainerSummary
-  /** Which node of which cluster it is; none where no scheme in force recognises it. */
+  /** The node of a container, with its cluster; none if no scheme in force recognises it. */
   readonly member: { readonly scheme: Scheme; readonly membership: Membership } | undefined
 }
 

@@ -11,7 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { ProviderUnavailable } from "../ProviderError.ts"
 
-/** Where `ssh` connects to. */
+/** The destination of `ssh`. */
 export interface SshTarget {
   readonly host: string
   readonly user?: string
@@ -20,7 +20,7 @@ export interface SshTarget {
   readonly socketPath?: string
 }
 
-/** Where an engine listens, as dockerode wants it. `address` is for people and never has credentials. */
+/** The address of an engine, as dockerode takes it. `address` is for people and never has credentials. */
 export interface Endpoint {
   readonly address: string
   /** Whether the engine's certificate is accepted without a check. */
@@ -40,7 +40,7 @@ export interface Endpoint {
   }
 }
 
-/** What a user can say about the connection. */
+/** The options of the connection. */
 export interface ConnectionOptions {
   /**
    * `unix:///path`, `npipe:////./pipe/name`, `tcp://host:port`, `https://host:port` or `ssh://user@host`. It is used
@@ -78,7 +78,7 @@ const readable = Config.all({
   home: Config.option(Config.NonEmptyString("HOME"))
 })
 
-/** The variables of the environment that the docker CLI looks at. */
+/** The variables of the environment that the docker CLI reads. */
 export interface Environment {
   readonly host?: string
   readonly context?: string
@@ -189,7 +189,7 @@ interface Files {
   readonly sha256: (text: string) => string
 }
 
-/** Node's modules, loaded when a connection is made and not with the module. */
+/** Node's modules, loaded with the first connection and not with the module. */
 const files: Effect.Effect<Files> = Effect.promise(async () => {
   const [fs, path, crypto] = await Promise.all([
     import("node:fs/promises"),
@@ -232,7 +232,7 @@ const jsonField = (text: string, ...path: ReadonlyArray<string>): unknown => {
   return value
 }
 
-/** What a docker context names: `contexts/meta/<sha256 of its name>/meta.json`. */
+/** A docker context: `contexts/meta/<sha256 of its name>/meta.json`. */
 const fromContext = Effect.fnUntraced(function*(fs: Files, configDir: string, name: string) {
   const id = fs.sha256(name)
   const meta = yield* Effect.option(fs.read(fs.join(configDir, "contexts", "meta", id, "meta.json")))

@@ -40,7 +40,7 @@ export interface WantedNode {
   readonly pool?: string
   readonly spec: NodeSpec & { readonly image: string }
   readonly ports: ReadonlyArray<PortMapping>
-  /** What was requested, field by field, as the label keeps it. */
+  /** The requested values, field by field, as the label keeps them. */
   readonly digest: string
   /** The fixed address, once it is allocated. */
   readonly address?: string
@@ -49,7 +49,7 @@ export interface WantedNode {
   readonly design: Design
 }
 
-/** What the parts of one cluster have in common. */
+/** The values that the parts of one cluster have in common. */
 export interface Design {
   readonly cluster: ClusterName
   readonly scheme: MadeScheme
@@ -83,7 +83,7 @@ const digest = (spec: NodeSpec): string =>
       .map(([field, value]) => [field, field === "image" ? value : digestOf(JSON.stringify(value))])
   ))
 
-/** What a person reads of a field whose value is known by its digest only. */
+/** The text of a field whose value is known by its digest only. */
 const shown = (field: string, value: unknown, text: string) =>
   value === undefined ? null : field === "image" && typeof value === "string" ? value : text
 
@@ -164,7 +164,7 @@ const nodesOf = (
 /** The name of the n-th node of a pool, counted from 1. */
 export const poolNodeName = (cluster: string, pool: string, n: number): string => `${cluster}-${pool}-${n}`
 
-/** What a spec requests. */
+/** The things that a spec requests. */
 export const desiredOf = (
   scheme: MadeScheme,
   defaults: NodeDefaults,

@@ -228,8 +228,8 @@ export const reasonOf = (refusal: Refusal): Reasons.Reason => {
 // -----------------------------------------------------------------------------
 
 /**
- * What a registry reports through the engine, as the refusal of a pull or as a line of its reply. The first match wins.
- * Exported for its tests.
+ * The texts of registries, in the refusal of a pull or in a line of its reply. The first match wins. Exported for its
+ * tests.
  */
 export const pullRules: ReadonlyArray<{
   readonly fragment: RegExp
@@ -325,7 +325,7 @@ const codeOf = (error: unknown): string | undefined =>
     ? error.code
     : undefined
 
-/** What a failed connection means, and what to do about it. */
+/** The meaning of a failed connection, with advice. */
 export const connectionFailure = (
   error: unknown
 ): { readonly _tag: "Cut"; readonly reason: Reasons.Reason } | {

@@ -7,7 +7,7 @@
  */
 import * as Stream from "effect/Stream"
 
-/** Where bytes came from. */
+/** The source of bytes. */
 export interface Piece {
   readonly source: "stdout" | "stderr"
   readonly bytes: Uint8Array
@@ -62,7 +62,7 @@ export class LineCutter {
     return parts.map((line) => line.endsWith("\r") ? line.slice(0, -1) : line)
   }
 
-  /** What came without an end. */
+  /** The bytes after the last line end. */
   end(): ReadonlyArray<string> {
     const last = this.rest + this.decoder.decode()
     this.rest = ""

@@ -1,6 +1,6 @@
 /**
- * Free ports of this host, chosen before a container is made so that they stay the same over stop and start: a port
- * that the engine chooses is another one after each start.
+ * Chooses free ports of this host before a container is created, so that they stay the same over stop and start. A port
+ * that the engine chooses changes with each start.
  *
  * The engine may run elsewhere, and another program may be faster; then the start says that the port is taken, and
  * `Create.ts` chooses again.
@@ -49,6 +49,6 @@ export const chooseHostPorts = (
         held.add(key)
         return { ...port, host: chosen }
       }
-      // The engine then chooses one by itself: better than none.
+      // The engine then chooses one, which is better than none.
       return port
     }))

@@ -12,7 +12,7 @@ import type { Writing } from "./Client.ts"
 import type { Container } from "./ClusterNodes.ts"
 import type { Design, WantedNode } from "./Desired.ts"
 
-/** Pulls an image where its policy says so. Images that were pulled stay, also when the create fails. */
+/** Pulls an image if its pull policy requires it. Pulled images stay, also when the create fails. */
 const ensureImage = Effect.fnUntraced(function*(
   { client }: Writing,
   { image, pull = "missing" }: WantedNode["spec"],

@@ -21,7 +21,7 @@ export const added = "kubelayer.added"
 export const pool = "kubelayer.pool"
 /** The decision about an operation, on a volume of its own; see `Fates.ts`. */
 export const fate = "kubelayer.fate"
-/** What was requested, field by field, so that a later create can name a difference. */
+/** The requested values, field by field, so that a later create can name a difference. */
 export const spec = "kubelayer.spec"
 
 /** Keys of these prefixes are not for a caller's own labels. */

@@ -1,9 +1,9 @@
 /**
  * The log of a node, line by line, over restarts of its container.
  *
- * The engine ends a followed log when the container stops. Then the next start is waited for by the engine's events, and
- * the log is opened again from the time of the last line; lines of that very time that were given already are left out,
- * so that none is lost and none is doubled. Source: Docker Engine API reference, `ContainerLogs`.
+ * The engine ends a followed log when the container stops. The stream then waits for the start event, and opens the log
+ * again from the time of the last line. It leaves out the lines of that time that it has already emitted, so that no
+ * line is lost or doubled. Source: Docker Engine API reference, `ContainerLogs`.
  */
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
@@ -34,13 +34,13 @@ export interface LogOptions {
   readonly tail?: number
 }
 
-/** What the engine takes as `since`: seconds and nanoseconds, since a time of its own would be cut to milliseconds. */
+/** The value of `since`: seconds and nanoseconds, because a date would be cut to milliseconds. */
 const since = (time: string): string => {
   const [, seconds = "", fraction = ""] = /^(.*?)(?:\.(\d+))?Z$/.exec(time) ?? []
   return `${Math.floor(Date.parse(`${seconds}Z`) / 1000)}.${fraction.padEnd(9, "0")}`
 }
 
-/** Cuts pieces into lines, each source by itself. */
+/** Cuts pieces into lines, separately for each source. */
 const toLines = <E, R>(pieces: Stream.Stream<Piece, E, R>): Stream.Stream<LogLine, E, R> =>
   Stream.suspend(() => {
     const cutters = { stdout: new LineCutter(), stderr: new LineCutter() }
@@ -91,7 +91,7 @@ class Position {
 /** Ends when the container is started, and fails with `NotFoundError` where it is gone. */
 const nextStart = (client: Client, id: string): Effect.Effect<void, CallFailure> =>
   client.events({ type: ["container"], container: [id] }).pipe(
-    // The state is asked for when the stream is open, so that a start in between is seen either way.
+    // The state is read after the stream is open, so that a start in between is seen either way.
     Stream.mapEffect((event) =>
       event === "Opened" || event === "Undecodable" || event.Action === "start" || event.Action === "destroy" ||
         event.Action === "remove"

@@ -139,7 +139,7 @@ const createContainer = (
     return created(wanted, id, body["Labels"] as Readonly<Record<string, string>>)
   })
 
-/** Starts a new node. Where something else has taken a chosen port, the container is created again with another one. */
+/** Starts a new node. If something else has taken a chosen port, the container is created again with another one. */
 const startNew = (
   write: Writing,
   wanted: WantedNode,

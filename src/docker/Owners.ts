@@ -1,5 +1,5 @@
 /**
- * Who owns a network or volume: by the owner label of kubelayer, or by the marks of the tool that created it.
+ * Finds the owner of a network or volume: by the owner label of kubelayer, or by the marks of the tool that created it.
  */
 import { type ClusterName, isClusterName } from "../Model.ts"
 import type { Listed, Owner, World } from "../Resource.ts"
@@ -14,7 +14,7 @@ const allNodes = (nodes: Listed<Container>, world: World): ReadonlyArray<NodeCon
   return (earlier === now ? now : [...now, ...earlier]).filter(isNode)
 }
 
-/** What a scheme says of a network or volume of its own tool. */
+/** The owner of a network or volume according to the scheme of its tool. */
 type Owns = "ownsNetwork" | "ownsVolume"
 
 /**

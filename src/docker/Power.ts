@@ -131,7 +131,7 @@ const mayRestart = (actual: Container): boolean => {
   return "RestartPolicy" in template.hostConfig({ ...place, cluster: actual.member.membership.cluster as never })
 }
 
-/** What the engine knows of the runs of a young container that it may restart; none of another one. */
+/** The runs of a young container that the engine may restart, as the engine counts them; none of another container. */
 const restartable = (read: Reading, actual: Container): Effect.Effect<ContainerInspect | undefined> =>
   isYoung(actual) && mayRestart(actual)
     ? read.client.inspectContainer(actual.container.Id).pipe(
@@ -255,7 +255,7 @@ const planStop = (
     }
   })
 
-/** The plan of a stop, made once for the deadline and the stop itself. */
+/** The plan of a stop, created once for the deadline and the stop itself. */
 const stopPlan = (read: Reading, actual: Container, task: Task) =>
   task.once(`stop ${actual.container.Id}`, planStop(read, actual))
 

@@ -85,7 +85,7 @@ const fromAuths = (
 /** Longer than a helper that unlocks a key ring takes. */
 const helperTimeout = "30 seconds"
 
-/** What a helper program answers; none where it knows no login. It fails with one sentence. */
+/** The answer of a helper program; none if it knows no login. It fails with one sentence. */
 const fromHelper = (helper: string, key: string): Effect.Effect<RegistryLogin | undefined, string> =>
   Effect.promise(() => import("node:child_process")).pipe(
     Effect.flatMap(({ spawn }) =>

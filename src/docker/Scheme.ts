@@ -1,19 +1,19 @@
 /**
- * What a label scheme is: how a tool marks its nodes, and what follows from it.
+ * The interface of a label scheme: how a tool marks its nodes.
  *
- * A scheme says how a container is recognised (on the engine by a filter, and again here), in which order its nodes
- * start, how long they may take to stop, which networks and volumes are a cluster's own, and what a node that we make
- * has to look like for the scheme's tool to know it. The schemes are in `schemes/`, their table in `Schemes.ts`.
+ * A scheme recognises containers (on the engine by a filter, and again here). It defines the start order of nodes,
+ * their grace at a stop, and the networks and volumes of a cluster. It also defines the form of new nodes, so that the
+ * tool of the scheme recognises them. The schemes are in `schemes/`, their table in `Schemes.ts`.
  */
 import type { ClusterName, NodeRole } from "../Model.ts"
 
-/** What a scheme looks at in a container. */
+/** The fields of a container that a scheme reads. */
 export interface ContainerFacts {
   readonly name: string
   readonly labels: Readonly<Record<string, string>>
 }
 
-/** Whose node a container is. `cluster` is as the label has it, and may be no valid name. */
+/** The cluster and role of a container. `cluster` is the text of the label, and may be no valid name. */
 export interface Membership {
   readonly cluster: string
   readonly role: NodeRole
@@ -23,7 +23,7 @@ export interface Membership {
 /** A node, network or volume, as far as ownership goes. */
 export type Labelled = { readonly name: string; readonly labels: Readonly<Record<string, string>> }
 
-/** The nodes of a new cluster that a template is asked for. */
+/** The request for a new node of a cluster. */
 export interface NewNode {
   readonly cluster: ClusterName
   readonly role: "control-plane" | "worker" | "load-balancer"
@@ -32,7 +32,7 @@ export interface NewNode {
   readonly counts: { readonly controlPlanes: number; readonly workers: number; readonly loadBalancers: number }
 }
 
-/** A port that is published. Without `host`, a free one is chosen when the node is made, so that it survives a stop. */
+/** A published port. Without `host`, a free port is chosen when the node is created, so that it survives a stop. */
 export interface PortMapping {
   readonly container: number
   readonly host?: number
@@ -44,7 +44,7 @@ export interface PortMapping {
 /** The network that the nodes of a new cluster are in. */
 export interface NetworkTemplate {
   readonly name: string
-  /** Shared with clusters that others made: made where it is missing, never deleted. */
+  /** Shared with clusters of other tools: created if it is missing, never deleted. */
   readonly shared: boolean
   readonly labels: Readonly<Record<string, string>>
   readonly options: Readonly<Record<string, string>>
@@ -58,18 +58,18 @@ export type Filter = Readonly<Record<string, ReadonlyArray<string>>>
 
 export interface Scheme {
   readonly name: SchemeName
-  /** What the engine filters by; the containers of every cluster where none is named, perhaps among others. */
+  /** The filter of the engine. Without a cluster it selects the containers of every cluster, and possibly others. */
   readonly filter: (cluster?: ClusterName) => Filter
-  /** Whose a container is. `world` is everything that was listed with it. */
+  /** The owner of a container. `world` is everything that was listed with it. */
   readonly recognise: (
     container: ContainerFacts,
     world: ReadonlyArray<ContainerFacts>
   ) => Membership | undefined
-  /** Whether an event may concern some cluster, where a container alone does not tell whose it is. */
+  /** Whether an event may concern some cluster, if a container alone does not show its owner. */
   readonly mayConcern?: (container: ContainerFacts) => boolean
   /** Waves of control planes, one after the other; the rest follows as one wave. */
   readonly controlPlaneWaves: <A extends Labelled>(controlPlanes: ReadonlyArray<A>) => ReadonlyArray<ReadonlyArray<A>>
-  /** Without its control plane the rest of a cluster is nobody's, so it goes last. */
+  /** Without its control plane the rest of a cluster has no owner, so the control plane is deleted last. */
   readonly deletesControlPlanesLast?: boolean
   /** Its networks and volumes are known by their names alone. */
   readonly knownByName?: boolean
@@ -80,11 +80,11 @@ export interface Scheme {
   readonly ownsVolume: (cluster: ClusterName, volume: Labelled, nodes: ReadonlyArray<Labelled>) => boolean
   /** The clusters that the name and the labels of a network or volume mention. They may not own it. */
   readonly mentions?: (resource: Labelled) => ReadonlyArray<string | undefined>
-  /** How a node is made, or why none is. */
+  /** How a node is created, or why the scheme creates none. */
   readonly template: Template | { readonly unsupported: string }
 }
 
-/** How the nodes of a scheme are made. */
+/** How the nodes of a scheme are created. */
 interface Template {
   /** The longest cluster name that the tool takes. */
   readonly maxNameLength: number

@@ -14,11 +14,11 @@ export const schemes = { kubelayer, kind, k3d, talos, vcluster, kwok } as const 
   readonly [Name in SchemeName]: Scheme
 }
 
-/** What a layer can be configured with. */
+/** The values of the option `scheme`. */
 export const schemeChoices: ReadonlyArray<string> = [...Object.keys(schemes), "auto"]
 
 const isSchemeName = (name: string): name is SchemeName => Object.hasOwn(schemes, name)
 
-/** The schemes that a choice stands for; undefined where it is not one. */
+/** The schemes of a choice; undefined if it is no choice. */
 export const chosenSchemes = (choice: string): ReadonlyArray<Scheme> | undefined =>
   choice === "auto" ? Object.values(schemes) : isSchemeName(choice) ? [schemes[choice]] : undefined

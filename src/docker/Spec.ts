@@ -1,8 +1,8 @@
 /**
- * What a caller can ask for when nodes are made as containers, and every fault that such a wish can have.
+ * The spec of nodes in containers, and its validation.
  *
- * Checking needs no engine: all faults are found at once, each with its path, before any call. `Plan.ts` turns a spec
- * without faults into what is to be made.
+ * Validation needs no engine: it finds all issues at once, each with its path, before any call. `Desired.ts` turns a
+ * valid spec into the desired things.
  */
 import * as IpNetwork from "effect/net/IpNetwork"
 import * as NetAddress from "effect/net/NetAddress"
@@ -13,7 +13,8 @@ import { reserved } from "./Labels.ts"
 import type { MadeScheme, NewNode, PortMapping } from "./Scheme.ts"
 
 /**
- * One kind of node. What a role leaves open comes from `nodes`, then from the layer's options, then from the scheme.
+ * The container of a role. A field that a role leaves open comes from `nodes`, then from the options of the layer, then
+ * from the scheme.
  *
  * @category models
  * @since 0.1.0
@@ -29,8 +30,8 @@ export interface NodeSpec {
   readonly labels?: Readonly<Record<string, string>>
   readonly ports?: ReadonlyArray<PortMapping>
   /**
-   * Volumes to mount. With a `name` of the cluster's `volumes`, all nodes of the role share it; `perNode` makes one for
-   * each; without a name it is anonymous and goes with its node.
+   * Volumes to mount. With a `name` of the cluster's `volumes`, all nodes of the role share it; `perNode` creates one
+   * for each. Without a name it is anonymous and deleted with its node.
    */
   readonly volumes?: ReadonlyArray<{
     readonly name?: string
@@ -51,7 +52,7 @@ export interface NodeSpec {
 }
 
 /**
- * How nodes are made where a spec does not say otherwise.
+ * The defaults of nodes, which a spec can replace.
  *
  * @category models
  * @since 0.1.0
@@ -62,8 +63,8 @@ export interface NodeDefaults {
   readonly controlPlane?: NodeSpec
   readonly worker?: NodeSpec
   /**
-   * Where the scheme leaves it open, a load balancer is made if this is given. kind makes one with more than one control
-   * plane, and then needs its image.
+   * The load balancer, created if this is given and the scheme leaves it open. kind creates one with more than one
+   * control plane, and then needs its image.
    */
   readonly loadBalancer?: NodeSpec
   readonly network?: {
@@ -74,7 +75,7 @@ export interface NodeDefaults {
   readonly networks?: ReadonlyArray<{ readonly name: string; readonly subnet?: string; readonly external?: boolean }>
   /**
    * Named volumes. They are called `<cluster>-<name>`, or `<node>-<name>` with `perNode`; they outlive their nodes and
-   * go with the cluster.
+   * are deleted with the cluster.
    */
   readonly volumes?: ReadonlyArray<{ readonly name: string; readonly perNode?: boolean }>
 }
@@ -139,14 +140,14 @@ export const merged = (
   }), {})
 }
 
-/** What a spec and the layer's options say of the cluster as a whole. */
+/** The values of a spec and of the options of the layer that concern the cluster as a whole. */
 export const clusterWide = (defaults: NodeDefaults, spec: DockerClusterSpec) => ({
   subnet: spec.network?.subnet ?? defaults.network?.subnet,
   networks: spec.networks ?? defaults.networks ?? [],
   volumes: spec.volumes ?? defaults.volumes ?? []
 })
 
-/** How many nodes of each role a spec asks for. */
+/** The number of nodes of each role in a spec. */
 export const counts = (scheme: MadeScheme, defaults: NodeDefaults, spec: DockerClusterSpec): NewNode["counts"] => {
   const inPools = (role: Role) =>
     (spec.pools ?? []).filter((pool) => pool.role === role).reduce((sum, { count }) => sum + count, 0)
@@ -168,7 +169,7 @@ export const countOf = (role: Role, spec: DockerClusterSpec, all: NewNode["count
 
 /** A bound that no engine reaches, so that a slip of the keyboard makes no million of containers. */
 const mostNodes = 1000
-/** What the engine itself takes as the least. */
+/** The minimum of the engine itself. */
 const leastMemory = 6 * 1024 * 1024
 
 const resourceName = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/
@@ -227,7 +228,7 @@ const checkMounts = (path: string, node: NodeSpec, declared: ReadonlySet<string>
 
 const checkEnv = (path: string, env: NodeSpec["env"], add: Add) => {
   for (const [name, value] of Object.entries(env ?? {})) {
-    // What was meant to be a value may have slipped into the name.
+    // The name may contain a value by mistake.
     const shown = name.replace(/[=\0].*$/s, "…")
     if (name === "" || shown !== name) add(path, `${JSON.stringify(shown)} is not a variable's name`)
     if (typeof value !== "string" || value.includes("\0")) add(`${path}.${shown}`, "is not a text without NUL")
@@ -299,7 +300,7 @@ const checkSubnet = (path: string, subnet: string | undefined, nodes: number, ad
   if (network === undefined) return add(path, `${JSON.stringify(subnet)} is not an IPv4 network such as 10.89.0.0/24`)
   // Network, gateway and broadcast addresses are not for nodes.
   const room = Number(IpNetwork.addressCount(network)) - 3
-  if (nodes > room) add(path, `${subnet} has room for ${Math.max(0, room)} nodes, ${nodes} are asked for`)
+  if (nodes > room) add(path, `${subnet} has room for ${Math.max(0, room)} nodes, ${nodes} are requested`)
 }
 
 /** Two ports on one address and number cannot both be published, whichever nodes they are of. */
@@ -346,7 +347,7 @@ export const faults = (scheme: MadeScheme, defaults: NodeDefaults, spec: DockerC
     const value = spec[path]
     if (Number.isInteger(value) && value >= least && value <= mostNodes) return value
     add(path, `${value} is not a whole number from ${least} to ${mostNodes}`)
-    // One of the role is looked at all the same, so that its other faults are told too.
+    // One node of the role is checked all the same, so that its other issues are reported too.
     return 1
   }
   const pools = spec.pools ?? []
@@ -373,7 +374,7 @@ export const faults = (scheme: MadeScheme, defaults: NodeDefaults, spec: DockerC
       role,
       count: countOf(role, asked, all),
       path: specField[role] as string,
-      // The labels of every node have been looked at.
+      // The labels of every node have been checked.
       node: merged(role, defaults, { ...asked, labels: {} })
     }))
     .filter(({ count }) => count > 0)

@@ -1,9 +1,9 @@
 /**
  * The Schema of a Docker cluster's spec: its type, its validation and its JSON Schema.
  *
- * It checks each field on its own. What concerns several fields, such as a volume that is mounted but not declared, is
- * checked when a plan is created. `text` is the Schema of a value that may be secret: text in a program, text or a reference
- * in a document.
+ * It checks each field on its own. Rules about several fields, such as a volume that is mounted but not declared, are
+ * checked when a plan is created. `text` is the Schema of a value that may be secret: text in a program, text or a
+ * reference in a document.
  */
 import * as Schema from "effect/Schema"
 import { clusterFields, field, Labels, poolFields, TextOrReference, wholeNumber, Word } from "../internal/SpecFields.ts"

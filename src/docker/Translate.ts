@@ -9,8 +9,8 @@ import { pool as poolLabel } from "./Labels.ts"
 import { type ContainerSummary, nameOf } from "./Wire.ts"
 
 /**
- * Docker's container states, and Podman's. `created` was never started, or could not be; nothing is on its way by
- * itself, so it counts as stopped. A paused container does no work, and start wakes it, so it counts as stopped too.
+ * Docker's container states, and Podman's. `created` was never started, or could not be; nothing will start it, so it
+ * counts as stopped. A paused container does no work, and start wakes it, so it counts as stopped too.
  */
 const states: ReadonlyMap<string, NodeState> = new Map([
   ["created", "stopped"],

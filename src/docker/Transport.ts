@@ -1,10 +1,10 @@
 /**
  * Bytes to and from a Docker engine: requests, whole answers, lines, and the connection they go over.
  *
- * dockerode's modem carries the requests. It is loaded with the first connection and reads no environment.
- * Every answer is read here as a stream, because dockerode never settles where an engine dies in the middle of a body.
- * Interruption aborts a request at once; what the engine has begun by then, it completes. Statuses are judged in
- * `Client.ts`; where the engine is, `Connection.ts` says.
+ * dockerode's modem carries the requests. It is loaded with the first connection and reads no environment. Every answer
+ * is read here as a stream, because dockerode never settles where an engine dies in the middle of a body. Interruption
+ * aborts a request at once; what the engine has begun by then, it completes. `Client.ts` checks statuses;
+ * `Connection.ts` finds the engine.
  */
 import type Dockerode from "dockerode"
 import * as Clock from "effect/Clock"
@@ -130,7 +130,7 @@ export const modemFields = ({ options, prefix }: Endpoint, agent: unknown) => ({
   protocol: options.protocol ?? "http"
 })
 
-/** The error of a connection that was not made, or was cut, or led elsewhere. */
+/** The error of a connection that was not opened, or was cut, or led to something else. */
 export const failure = (address: string, error: unknown): Effect.Effect<never, CallFailure> => {
   if (error instanceof Error && error.message.startsWith("Max redirects exceeded")) {
     return failWith(new InvalidResponse({ detail: "it answered with a redirect, which no engine does" }))
@@ -153,7 +153,7 @@ const open = (connected: Connected, request: Request): Effect.Effect<IncomingMes
         method: request.method,
         isStream: true,
         abortSignal: controller.signal,
-        // Every status is an answer here; `Errors.ts` tells them apart.
+        // Every status is an answer here; `Errors.ts` distinguishes them.
         statusCodes: new Proxy({}, { get: () => true }),
         options: { _query: request.query ?? {}, _body: request.body ?? {} },
         ...(request.body === undefined ? {} : { allowEmpty: true }),
@@ -163,7 +163,7 @@ const open = (connected: Connected, request: Request): Effect.Effect<IncomingMes
       }, (error, response) => {
         if (response === null || error !== null && error !== undefined) {
           resume(failure(connected.address, error))
-          // What was not read would keep the connection open.
+          // A body that is not read would keep the connection open.
           controller.abort()
         } else {
           // Without a listener an abort after the headers would end the process.
@@ -319,7 +319,7 @@ const version = (text: string | undefined): readonly [number, number] | undefine
 const less = (a: readonly [number, number], b: readonly [number, number]): boolean =>
   a[0] === b[0] ? a[1] < b[1] : a[0] < b[0]
 
-/** What the headers of `/_ping` report: the newest API version, and the engine. */
+/** The headers of `/_ping`: the newest API version, and the engine. */
 const pinged = ({ headers = {}, status }: Answer) => {
   const header = (name: string): string => String(headers[name] ?? "")
   const newest = status === 200 ? version(header("api-version")) : undefined
@@ -328,8 +328,8 @@ const pinged = ({ headers = {}, status }: Answer) => {
 }
 
 /**
- * Reads the API versions of an engine, and fixes the one to speak. `/version` of Podman takes 0.5 to 2 s, so it is only
- * requested where the headers of `/_ping` are missing, or report an API whose oldest version may be newer than ours.
+ * Reads the API versions of an engine, and fixes the one to speak. `/version` of Podman takes 0.5 to 2 s. It is only
+ * requested if the headers of `/_ping` are missing, or if the oldest version of the API may be newer than ours.
  */
 const negotiate = Effect.fnUntraced(function*(
   endpoint: Endpoint,
@@ -371,7 +371,7 @@ const negotiate = Effect.fnUntraced(function*(
   if (answer.status !== 200 || Option.isNone(body) || newest === undefined) {
     const words = isPage(answer.text) ? pageSentence(answer.text) : oneLine(messageIn(answer.text)).slice(0, 80)
     return yield* refuse(
-      `what listens there is not a Docker engine (status ${answer.status}: ${words})`,
+      `the server at this address is not a Docker engine (status ${answer.status}: ${words})`,
       "Name the engine's address by DOCKER_HOST or the layer's `host` option."
     )
   }
@@ -382,7 +382,7 @@ const negotiate = Effect.fnUntraced(function*(
   return speak(ping?.engine ?? (podman ? "podman" : "docker"), less(ours, floor) ? floor : ours)
 })
 
-/** What to check when an engine ends a connection before the first byte of an answer. */
+/** The advice for an engine that ends a connection before the first byte of an answer. */
 const cutAdvice = ({ options: { cert, protocol, socketPath }, ssh }: Endpoint): string =>
   socketPath !== undefined || ssh !== undefined
     ? "Check the log of the engine: it closes connections without an answer."
@@ -425,7 +425,7 @@ const connect = Effect.fnUntraced(function*(
     if (result._tag === "Success") return connectionOf(result.success)
     failures.push(result.failure)
   }
-  // The most telling failure is that of a socket that exists.
+  // The failure of a socket that exists says most.
   const telling = failures.find((error) => error.detail !== "there is no such socket") ?? failures[0]
   const candidates = [
     ...passedOver,

@@ -61,7 +61,7 @@ const usedBy = (users: ReadonlyArray<Container>): string =>
 
 type AllContainers = Effect.Effect<ReadonlyArray<Container>, CallFailure>
 
-/** All containers of the engine, read once for each look. */
+/** All containers of the engine, read once for each list. */
 const containersOf = (known: WeakMap<World, ReadonlyArray<Container>>, read: Reading, world: World): AllContainers =>
   Effect.suspend(() => {
     const containers = known.get(world)
@@ -98,8 +98,8 @@ export const makeKeep = (nodes: Listed<Container>) => {
 const releasedWithin = "5 seconds"
 
 /**
- * Removes a network or volume. Where the engine says that it is in use all the same, its users are listed again:
- * something has joined in the meantime, or the engine has not released what the nodes used.
+ * Removes a network or volume. If the engine reports that it is in use all the same, its users are listed again.
+ * Something has joined in the meantime, or the engine has not yet released it.
  */
 export const removeUnused = (
   write: Writing,

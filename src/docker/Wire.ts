@@ -1,5 +1,5 @@
 /**
- * What the Docker Engine API answers, as far as kubelayer reads it.
+ * The answers of the Docker Engine API, as far as kubelayer reads them.
  *
  * The schemas are lenient: unknown fields are ignored, and what Go leaves out or gives as null may be absent. They hold
  * for API 1.41 and newer, and for Podman's Docker API. Nothing here knows our models; `Translate.ts` does.
@@ -15,8 +15,8 @@ const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
 const textOrNothing = (value: unknown): value is string | null | undefined =>
   value === undefined || value === null || typeof value === "string"
 
-// What stands in every entry of a long list is looked at where it is, and not copied field by field: thousands of
-// containers are read in the time that an engine needs to write them.
+// The fields of a long list are checked in place and not copied, so that reading thousands of containers takes no
+// longer than the engine needs to write them.
 const recordOf = <A>(expected: string, holds: (value: unknown) => value is A) =>
   Schema.declare(
     (value): value is Readonly<Record<string, A>> => {

@@ -20,7 +20,7 @@ const describeIssue = (input: string, allowed: RegExp): string | undefined => {
 }
 
 const check = (allowed: RegExp) => (input: string): Effect.Effect<ClusterName, InvalidClusterName> => {
-  // A caller without types may hand over anything, also what throws when it is asked for its text.
+  // A caller without types may pass any value, also one whose conversion to text throws.
   if (typeof input !== "string") {
     const given: unknown = input
     const textless = given === undefined || given === null || typeof given === "object" || typeof given === "function"

@@ -1,5 +1,5 @@
 /**
- * A short digest of any value, the same everywhere: it tells that something differs, and does not show the value.
+ * A short digest of any value, the same on every machine. It shows that a value differs without showing the value.
  */
 
 /** FNV-1a, 52 bits, as 13 hexadecimal digits. */

@@ -14,15 +14,15 @@ import type * as Scope from "effect/Scope"
 import { NodeCreator, type NodeCreatorService, Provider, type ProviderService } from "../Provider.ts"
 import { InvalidSpec, type SpecIssue } from "../ProviderError.ts"
 
-/** A variable of the environment that stands in for an option of a layer. */
+/** A variable of the environment that sets an option of a layer. */
 export interface Variable<Options> {
   readonly name: string
-  /** The option that it stands in for; issues of the option are then issues of the variable. */
+  /** The option that it sets. Issues of the option are then reported for the variable. */
   readonly option: keyof Options & string
   /** A value that works, without secrets. */
   readonly example: string
   readonly isRequired?: boolean
-  /** What the option is if the caller leaves it open and the variable is not set. */
+  /** The value of the option if neither the caller nor the environment sets it. */
   readonly otherwise?: unknown
   /** It is read as a `Redacted`, and the exit code of its errors is that of credentials. */
   readonly isCredential?: boolean
@@ -30,7 +30,7 @@ export interface Variable<Options> {
   readonly isOpen?: (given: Partial<Options>) => boolean
   /** The option's value; by default the text itself. */
   readonly value?: (text: string, given: Partial<Options>) => unknown
-  /** What is wrong with the text, or undefined. */
+  /** The issue of the text, or undefined. */
   readonly issue?: (text: string) => string | undefined
 }
 

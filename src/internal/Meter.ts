@@ -7,7 +7,7 @@ import * as Metrics from "../Metrics.ts"
 import { BackendError } from "../Reason.ts"
 import { OperationReport } from "../Report.ts"
 
-/** Which instance of which backend something is recorded for. */
+/** The backend and the instance that a value is recorded for. */
 export interface Measured {
   readonly backend: string
   readonly instance: string | undefined

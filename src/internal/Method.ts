@@ -183,7 +183,7 @@ export const streamMethod =
       return self.pipe(
         Stream.mapError(withInstance(instance)),
         Stream.tapError((error) => Effect.logDebug(`${operation} failed`, error)),
-        // Where the reader leaves, it is the reader's fiber that runs this, and that is not in the span.
+        // If the reader leaves, the fiber of the reader runs this, and that fiber is not in the span.
         Stream.onExit((exit) =>
           Effect.gen(function*() {
             yield* Effect.annotateCurrentSpan("kubelayer.calls", current.sent)

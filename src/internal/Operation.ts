@@ -1,9 +1,9 @@
 /**
  * One run of an operation over the nodes of a cluster: outcomes, waves, deadlines, progress, the report.
  *
- * Every backend acts on nodes through `settle` and `wave`, so that the laws on partial failure hold once for all: a
- * node's failure becomes its outcome and never stops its siblings, a node past its deadline is Failed, and later waves
- * always run.
+ * Every backend acts on nodes through `settle` and `wave`, so that partial failure is the same everywhere. The failure
+ * of a node becomes its outcome and never stops other nodes. A node past its deadline is Failed. Later waves always
+ * run.
  */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -17,7 +17,7 @@ import { Failed, type OperationName, OperationReport, type Outcome, ResourceOutc
 import { CurrentMethod } from "./Method.ts"
 import { within } from "./Retry.ts"
 
-/** What became of a subject so far. Without an outcome it is scheduled only. */
+/** The state of a subject so far. Without an outcome it is only scheduled. */
 interface Entry {
   readonly subject: Subject
   readonly scheduledAt: number
@@ -37,7 +37,7 @@ export interface Operation {
   readonly clusterName: ClusterName
   readonly policy: Policy
   readonly emit: (event: EventBody) => Effect.Effect<void>
-  /** Fixes the place of these subjects in the report, and tells that they are going to be acted on. */
+  /** Fixes the place of these subjects in the report, and emits that they are scheduled. */
   readonly schedule: (subjects: ReadonlyArray<Subject>) => Effect.Effect<void>
   /** Sets or replaces the outcome of a subject. */
   readonly record: (subject: Subject, outcome: Outcome) => Effect.Effect<void>
@@ -48,13 +48,13 @@ export interface Operation {
   readonly identify: (subject: Subject, id: string, name?: string) => Effect.Effect<void>
   /** Adds a failure that concerns no single subject. */
   readonly fail: (error: BackendError | ProviderUnavailable) => Effect.Effect<void>
-  /** Adds to what was decided for a subject. It stands in the report beside the outcome. */
+  /** Adds a note about a decision for a subject. The report has it beside the outcome. */
   readonly note: (subject: Subject, text: string) => Effect.Effect<void>
   /** Makes an error of this operation, about a subject where one is named. */
   readonly error: (reason: Reason, subject?: Subject) => BackendError
   /**
-   * Runs the work of one subject to its outcome, within its deadline. Fails never. Where the work gives none, the subject
-   * goes on in a later step.
+   * Runs the work of one subject to its outcome, within its deadline. Never fails. If the work returns no outcome, a
+   * later step continues with the subject.
    */
   readonly settle: <R>(
     subject: Subject,
@@ -85,7 +85,7 @@ export const settledError = (
     ? operation.error(error.reason, subject)
     : error
 
-// A jittered wait is no whole number of milliseconds, and a test's clock then stands between two of them.
+// A jittered wait is no whole number of milliseconds, and the clock of a test is then between two of them.
 const wholeMillis = Effect.map(Clock.currentTimeMillis, Math.round)
 
 export const make = Effect.fnUntraced(function*(options: {
@@ -93,7 +93,7 @@ export const make = Effect.fnUntraced(function*(options: {
   readonly name: OperationName
   readonly clusterName: ClusterName
   readonly policy: Policy
-  /** What is added to the error of a subject that is past its deadline. */
+  /** The text that is added to the error of a subject past its deadline. */
   readonly explain?: Effect.Effect<string> | undefined
 }): Effect.fn.Return<Operation> {
   const { clusterName, explain = Effect.succeed(""), name, policy, provider } = options
@@ -102,7 +102,7 @@ export const make = Effect.fnUntraced(function*(options: {
   const startedAt = yield* wholeMillis
   const entries = new Map<string, Entry>()
   const errors: Array<BackendError> = []
-  // What is being made has a name before it has an id. A lister of somebody else's may leave the id empty.
+  // A thing that is being created has a name before it has an id. A lister of a caller may leave the id empty.
   const key = ({ id, kind, name }: Subject): string => {
     const named = `${kind}/${name}`
     return entries.has(named) || id === undefined || id === "" ? named : `${kind}/${id}`
@@ -281,7 +281,7 @@ const isDigit = (code: number): boolean => code >= 48 && code <= 57
 /** Lower-case letters, digits, `-` and `.`: their order is that of their codes, and most names have nothing else. */
 const isPlain = (code: number): boolean => isDigit(code) || code >= 97 && code <= 122 || code === 45 || code === 46
 
-/** Where the number that begins here ends, and where its first digit other than zero is. */
+/** The end of the number that begins here, and the place of its first digit other than zero. */
 const numberAt = (text: string, from: number): { readonly start: number; readonly end: number } => {
   let end = from
   while (isDigit(text.charCodeAt(end))) end++

@@ -1,8 +1,8 @@
 /**
  * The one layer of retries, and the deadline that it respects.
  *
- * A call is sent again only where the caller of `retrying` says that it is safe, the reason is retryable, the schedule
- * goes on, and the wait still fits before the deadline of the node.
+ * A call is sent again if the caller of `retrying` says that it is safe, the reason is retryable, and the schedule
+ * continues. The wait must end before the deadline of the node.
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -39,8 +39,8 @@ const wait = (error: BackendError, delay: Duration.Duration): number =>
   Math.max(Duration.toMillis(delay), Duration.toMillis(error.reason.retryAfter ?? Duration.zero))
 
 /**
- * Sends a call again as `policy.retry` says. The delay is the larger of the schedule's and the one that the backend
- * asked for; where it passes the deadline, the error is given at once.
+ * Sends a call again as `policy.retry` says. The delay is the larger of the schedule and the wait that the backend
+ * requested. If it ends after the deadline, the call fails at once.
  */
 export const retrying = (policy: Policy) => <A, E, R>(call: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.gen(function*() {

@@ -34,8 +34,8 @@ const warnOfRest = (cluster: string, rest: ReadonlyArray<ResourceOutcome>): Effe
     )
 
 /**
- * Makes a create scoped: `deleteNodes` of the whole cluster runs when the scope closes, also where the create found all
- * of it there, and what could not be removed is logged. A create that is interrupted has cleaned up by itself.
+ * Turns a create into a scoped one: `deleteNodes` of the whole cluster runs when the scope closes, also if the create
+ * found all of it. Leftovers are logged. An interrupted create has already cleaned up.
  *
  * @category constructors
  * @since 0.1.0

@@ -1,13 +1,13 @@
 /**
- * The session of this process: what marks everything that it makes, so that what a process that died has left behind is
- * found again, and can be told from what a living one still uses.
+ * The session of this process. It marks everything that the process creates, so that a sweep finds the leftovers of an
+ * exited process and keeps everything of a running one.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import { readlinkSync } from "node:fs"
 import { hostname } from "node:os"
 
-/** Where the process runs, its id, its start in seconds since the epoch, and something random; joined by `/`. */
+/** The host of the process, its id, its start in seconds since the epoch, and a random word; joined by `/`. */
 export interface Session {
   /** Host name and, on Linux, the process-id namespace: an id means something only within it. */
   readonly place: string
@@ -16,7 +16,9 @@ export interface Session {
   readonly nonce: string
 }
 
-/** Whether what is made now goes when a scope of this process closes, and so is nobody's once the process is dead. */
+/**
+ * Whether a new thing is deleted when a scope of this process closes. It is then an orphan once the process has exited.
+ */
 export const BoundToProcess = Context.Reference<boolean>("kubelayer/internal/BoundToProcess", {
   defaultValue: () => false
 })
@@ -58,7 +60,7 @@ export const parseSession = (text: string): Session | undefined => {
 /** How far two readings of one process's start may lie apart. */
 const sameStartSeconds = 30
 
-/** When a process of this id started, in seconds since the epoch; undefined where the system does not tell. */
+/** The start of the process with this id, in seconds since the epoch; undefined if the system does not report it. */
 const startOf = async (pid: number): Promise<number | undefined> => {
   const fs = await import("node:fs/promises")
   try {
@@ -94,7 +96,7 @@ const isDead = async (session: Session): Promise<boolean> => {
   return start !== undefined && Math.abs(start - session.startedAt) > sameStartSeconds
 }
 
-/** Where random words and sessions come from. */
+/** The source of random words and sessions. */
 export interface SessionSourceService {
   readonly randomWord: (length: number) => string
   /** The session of this process, as a label has it. */

@@ -24,7 +24,7 @@ export const Labels = Schema.Record(Schema.String, Schema.String)
 export const maxNodes = 1000
 
 /**
- * A value that does not stand in the document: a variable of the environment, or a file in the document's folder.
+ * A value that the document only refers to: a variable of the environment, or a file in the folder of the document.
  */
 export const SecretReference = Schema.Union([
   Schema.Struct({ env: Word.annotate({ description: "The name of an environment variable." }) }),
@@ -69,7 +69,7 @@ export const poolFields = {
         "a pool name of at most 32 lower-case letters, digits and `-`, with a letter or digit at both ends; not control-plane or worker"
     })
   ).annotate({ description: "Nodes are called `<cluster>-<pool>-<n>`." }),
-  role: Schema.Literals(["control-plane", "worker"]).annotate({ description: "What the nodes of the pool are for." }),
+  role: Schema.Literals(["control-plane", "worker"]).annotate({ description: "The role of the nodes of the pool." }),
   count: wholeNumber(0, maxNodes).annotate({ description: "Number of nodes in the pool." }),
   labels: field(Labels, "Labels for every node of the pool.")
 }

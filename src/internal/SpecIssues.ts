@@ -53,7 +53,7 @@ const typeNames: { readonly [tag in string]?: string } = {
 
 const text = (value: unknown): string | undefined => typeof value === "string" ? value : undefined
 
-/** What a Schema expects, in words. */
+/** The value that a Schema expects, in words. */
 const expectedBy = (ast: SchemaAST.AST): string => {
   const annotated = text(ast.annotations?.["expected"])
   if (annotated !== undefined) return annotated

@@ -45,7 +45,7 @@ const encoders: ReadonlyArray<readonly [is: (value: unknown) => boolean, encode:
   Schema.encodeSync(Schema.toCodecJson(model) as Schema.Codec<unknown, unknown>) as (value: never) => unknown
 ])
 
-/** The fields of an error, without those that are only for people who look at the object. */
+/** The fields of an error, without those that are only for people who inspect the object. */
 const fieldsOf = (value: object): ReadonlyArray<readonly [string, unknown]> => {
   const fields = Object.entries(value).filter(([key, field]) =>
     field !== undefined && key !== "name" && key !== "stack"

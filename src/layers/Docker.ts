@@ -1,10 +1,10 @@
 /**
  * Nodes in Docker containers: kind, k3d, Talos, and kubelayer's own scheme.
  *
- * `layer` gives `Provider`, `NodeCreator` and `Docker` from one instance. Which containers are a cluster's is said by
- * the scheme's labels; the engine is found as the docker CLI finds it. The layer builds without an engine: every method
- * then fails with `ProviderUnavailable`, and works as soon as there is one. It bootstraps no Kubernetes: what runs in a
- * node is a matter of its image.
+ * `layer` gives `Provider`, `NodeCreator` and `Docker` from one instance. The labels of the scheme decide which
+ * containers belong to a cluster. The engine is found as the docker CLI finds it. The layer builds without an engine:
+ * every method then fails with `ProviderUnavailable`, and works as soon as the engine runs. It bootstraps no
+ * Kubernetes: the image decides what runs in a node.
  *
  * @since 0.1.0
  */
@@ -73,7 +73,7 @@ export interface Options extends ConnectionOptions, RegistryOptions, NodeDefault
 // -----------------------------------------------------------------------------
 
 /**
- * What only Docker can do.
+ * The methods that only Docker has.
  *
  * @category models
  * @since 0.1.0
@@ -155,7 +155,7 @@ export class Docker extends Context.Service<Docker, DockerService>()("kubelayer/
 // Constructors
 // -----------------------------------------------------------------------------
 
-// A program that lists, starts and stops loads nothing of what looks into nodes.
+// A program that only lists, starts and stops does not load logs and exec.
 const loadLogs = Effect.promise(() => import("../docker/Logs.ts"))
 const loadExec = Effect.promise(() => import("../docker/Exec.ts"))
 

@@ -196,7 +196,7 @@ const cases: Readonly<Record<string, Case>> = {
       networks: [{ name: "a", subnet: "10.0.0.0" }, { name: "b", subnet: "fd00::/64" }]
     },
     faults: {
-      "network.subnet": /10\.0\.0\.0\/29 has room for 5 nodes, 8 are asked for/,
+      "network.subnet": /10\.0\.0\.0\/29 has room for 5 nodes, 8 are requested/,
       "networks[0].subnet": /"10\.0\.0\.0" is not an IPv4 network/,
       "networks[1].subnet": /"fd00::\/64" is not an IPv4 network/
     }

@@ -121,7 +121,7 @@ describe("no engine", () => {
           {
             address: `unix://${home.docker}/run/docker.sock`,
             why:
-              "what listens there is not a Docker engine (status 200: a proxy or web server sent an HTML page instead of the engine's reply)"
+              "the server at this address is not a Docker engine (status 200: a proxy or web server sent an HTML page instead of the engine's reply)"
           },
           { address: `unix://${runtime}/docker.sock`, why: "there is no such socket" },
           { address: "unix:///run/podman/podman.sock", why: "there is no such socket" },

@@ -32,7 +32,7 @@ export const failed = (name: string, detail: string, advice: string): Check => (
   advice
 })
 
-/** Where a connection failed: each place that was tried, and why it was passed over. */
+/** The details of a failed connection: each address that was tried, and why it was skipped. */
 export const unavailable = (error: ProviderUnavailable): ReadonlyArray<Check> => [
   ...(error.candidates ?? []).map(({ address, why }): Check => ({
     name: "passed over",
@@ -59,7 +59,7 @@ export const clockCheck = (theirs: number | undefined, ours: number): ReadonlyAr
   ]
 }
 
-/** What exited processes have left behind. */
+/** The orphans of exited processes. */
 export const leftoverCheck = (connection: Connection): Effect.Effect<ReadonlyArray<Check>> =>
   connection.creator.sweep({ olderThan: Duration.hours(1) }).pipe(
     Effect.map((orphans): ReadonlyArray<Check> =>

@@ -1,8 +1,8 @@
 /**
  * k3d's scheme: `app=k3d` on everything, the cluster and the role on nodes, a network and an image volume a cluster.
  *
- * Source: k3d's `pkg/types` and `pkg/runtimes/docker`. k3d lists, stops and deletes what carries these labels; its own
- * start looks further (ready lines in the logs, a tools image), which is a matter of the image and not ours.
+ * Source: k3d's `pkg/types` and `pkg/runtimes/docker`. k3d lists, stops and deletes containers with these labels. Its
+ * own start needs more: ready lines in the logs, and a tools image.
  */
 import { byName } from "../../internal/Operation.ts"
 import type { NodeRole } from "../../Model.ts"

@@ -1,8 +1,8 @@
 /**
  * The scheme of kwokctl's docker runtime: the compose project of the cluster, and the exact names of its components.
  *
- * Source: kwokctl's compose runtime. Its containers are components of a control plane, not nodes: the nodes are simulated
- * in the API. They are managed, not made: kwokctl knows a cluster by files of its own, not by containers.
+ * Source: kwokctl's compose runtime. Its containers are components of a control plane, not nodes: the nodes are
+ * simulated in the API. They are managed, not created: kwokctl knows a cluster by its files, not by containers.
  */
 import { saysOwned } from "../Labels.ts"
 import type { ContainerFacts, Membership, Scheme } from "../Scheme.ts"

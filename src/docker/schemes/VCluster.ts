@@ -1,8 +1,8 @@
 /**
- * The scheme of vCluster's docker driver: names, and no labels at all. Its clusters are managed, not made.
+ * The scheme of vCluster's docker driver: names, and no labels at all. Its clusters are managed, not created.
  *
- * Source: vCluster's docker driver. The name of a worker may have dots, and so may a cluster's, so a worker belongs to the
- * cluster with the longest name that fits and has a control plane. Without one it is nobody's.
+ * Source: vCluster's docker driver. The names of workers and clusters may have dots. A worker belongs to the cluster
+ * with the longest name that fits and has a control plane. Without such a cluster it has no owner.
  */
 import { saysOwned } from "../Labels.ts"
 import type { ContainerFacts, Scheme } from "../Scheme.ts"
@@ -10,7 +10,7 @@ import type { ContainerFacts, Scheme } from "../Scheme.ts"
 const controlPlane = "vcluster.cp."
 const rest = { "vcluster.node.": "worker", "vcluster.lb.": "load-balancer" } as const
 
-/** What the driver mounts into every node; a volume is called after its node and one of these. */
+/** The mounts of every node; a volume is named after its node and one of these. */
 const volumes = ["var", "etc", "bin", "cni-bin"]
 
 /** The volume of a control plane, or of a node without dots in its own name. */
@@ -18,7 +18,7 @@ const volumeName = new RegExp(`^vcluster\\.(?:cp\\.(.+)|node\\.(.+)\\.[^.]+)\\.(
 
 const known = new WeakMap<ReadonlyArray<ContainerFacts>, ReadonlyArray<string>>()
 
-/** The clusters that have a control plane, longest name first. Looked for once in each list. */
+/** The clusters that have a control plane, longest name first. They are computed once for each list. */
 const clustersOf = (world: ReadonlyArray<ContainerFacts>): ReadonlyArray<string> => {
   const found = known.get(world) ??
     world
@@ -30,7 +30,7 @@ const clustersOf = (world: ReadonlyArray<ContainerFacts>): ReadonlyArray<string>
 
 export const vcluster: Scheme = {
   name: "vcluster",
-  // The engine takes this for a regular expression; what it lets through is looked at again.
+  // The engine treats this as a regular expression; its result is filtered again.
   filter: () => ({ name: ["^/?vcluster[.]"] }),
   recognise: ({ name }, world) => {
     if (name.startsWith(controlPlane)) {

@@ -21,7 +21,7 @@ import { pacing } from "./Undo.ts"
 const done = new Done({})
 const alreadyDone = new AlreadyDone({})
 
-/** What is created has no id yet, so everything of a create goes by its name. */
+/** A new thing has no id yet, so everything of a create goes by its name. */
 export const subjectOfItem = ({ step: { kind, name } }: { readonly step: Item["step"] }): Subject => ({ kind, name })
 
 interface Present<Read, Write extends Read> {
@@ -51,7 +51,7 @@ export const asCallFailure = (
 ): CallFailure =>
   error._tag === "InvalidSpec" ? run.operation.error(new InvalidInput({ detail: error.message })) : error
 
-/** What was allocated for the missing things of one kind. */
+/** The allocations for the missing things of one kind. */
 const prepared = <Read, Write extends Read>(
   { engine: { backend }, run }: CreateContext<Read, Write>,
   items: ReadonlyArray<Item<Read, Write>>
@@ -82,7 +82,7 @@ const infoOf = <Read, Write extends Read>(
   actual: unknown
 ): NodeInfo => backend.node.info(actual, run.cluster, run.world)
 
-/** What another create has not finished of something that this one has adopted. Returns whether anything was lacking. */
+/** Finishes an adopted thing that another create has not finished. Returns whether anything was missing. */
 const repairAdopted = <Read, Write extends Read>(
   { engine: { backend }, run }: CreateContext<Read, Write>,
   { resource }: Item<Read, Write>,
@@ -285,7 +285,7 @@ const failure = <Read, Write extends Read>(
   })
 
 /**
- * Lists once more where anything was sent. What is not as the spec says by then is Failed. Returns the last look.
+ * Lists once more if anything was sent. Everything that is not as requested by then is Failed. Returns the last list.
  */
 export const finalCheck = <Read, Write extends Read>(
   context: CreateContext<Read, Write>,
@@ -300,7 +300,7 @@ export const finalCheck = <Read, Write extends Read>(
     for (let round = 1;; round++) {
       const world = yield* look<Read, Write>(backend, run.policy, kinds, undefined, run.world)
       const now = diff<Read, Write>(backend, wants, { ...options, world, ignoresSurplus: true })
-      // What one list shows and another does not is listed again.
+      // If one list has a thing and another does not, list again.
       const isStale = now.some(({ actual, resource }, index) =>
         actual === undefined && isKnown(run.world, resource, items[index])
       )

@@ -55,14 +55,14 @@ export interface Planned<Read, Write extends Read> {
   readonly items: ReadonlyArray<Item<Read, Write>>
 }
 
-/** Looks at the plan before it is carried out; a failure ends the operation, and nothing was sent. */
+/** Checks the plan before it is carried out. A failure ends the operation, and nothing was sent. */
 export type Check<Read, Write extends Read> = (
   planned: Planned<Read, Write>
 ) => Effect.Effect<void, StalePlan | InvalidPlan | CallFailure>
 
 type CreateError = InvalidSpec | NodesNotCreated | OperationTimeout | CallFailure
 
-/** Looks and compares. Sends nothing that writes. */
+/** Lists and compares. Sends no write. */
 const planOnce = <Read, Write extends Read>(
   { backend }: Engine<Read, Write>,
   run: Run,
@@ -144,8 +144,8 @@ const undecidedBelow = <Read, Write extends Read>(
 }
 
 /**
- * Decides that what a cluster consists of stays, before nodes are added to it: its network would otherwise be undone with
- * the create that has created it, from under the new nodes.
+ * Decides that the resources of a cluster stay before nodes are added to it. Otherwise the create that created its
+ * network could undo it after the new nodes have joined.
  */
 export const adoptBelow = <Read, Write extends Read>(
   context: CreateContext<Read, Write>,
@@ -162,7 +162,7 @@ interface Undone<Read, Write extends Read> {
   readonly actual: unknown
 }
 
-/** What is left of operations that were undone. It has no owner. */
+/** The remains of operations that were undone. They have no owner. */
 const undoneIn = <Read, Write extends Read>(
   { backend }: Engine<Read, Write>,
   run: Run,
@@ -195,7 +195,7 @@ const removeUndone = <Read, Write extends Read>(
     { discard: true }
   )
 
-/** How often the plan is made again after a decision about another operation. */
+/** How often the plan is created again after a decision about another operation. */
 const adoptionRounds = 5
 
 /** The plan that is carried out: nothing of it can be undone by another operation. */

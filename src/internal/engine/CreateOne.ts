@@ -1,9 +1,9 @@
 /**
  * Creates one node or resource, whatever becomes of the reply.
  *
- * Names are unique, so a request whose reply was lost is resolved by the name: what carries the mark of this operation
- * was created by it, what another create of the cluster has created is adopted, anything else is `NameTaken`. Only what
- * is absent is sent again.
+ * Names are unique, so a lost reply is resolved by the name. A thing with the mark of this operation was created by it.
+ * A thing of another create of the cluster is adopted. Anything else is `NameTaken`. A request is sent again only if
+ * the thing is absent.
  */
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -35,7 +35,7 @@ export interface CreateContext<Read, Write extends Read> {
   readonly engine: Engine<Read, Write>
   readonly run: Run
   readonly created: Created
-  /** What was decided about the operations of others. */
+  /** The decisions about other operations. */
   readonly fates: Map<string, Fate>
   /** Whether what another create of the cluster has created is used. */
   readonly adopts: boolean
@@ -108,7 +108,7 @@ export const createOne = <Read, Write extends Read>(
   // A connection that was cut may have carried the request, also where nothing happens later any more.
   const isSent = (error: CallFailure) => hasNoReply(error) || backend.mayStillHappen?.(error) === true
 
-  /** What something that has the name is for this create. */
+  /** The relation of this create to the thing that has the name. */
   const classify = (
     found: unknown,
     world: Look,
@@ -151,7 +151,7 @@ export const createOne = <Read, Write extends Read>(
         resource.matches?.(wanted, actual) ?? resource.identity(actual).name === subject.name
       )
       if (found !== undefined) return yield* classify(found, world, error)
-      // Whatever has the name is not listed yet, or not any more.
+      // The thing that has the name is not listed yet, or not any more.
       return yield* isReason(error, "NameTaken") ? new UnlistedHolder({ error }) : Effect.fail(error)
     })
 

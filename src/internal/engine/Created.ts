@@ -1,6 +1,6 @@
 /**
- * What the requests of one operation have created, or may have: from the moment that one is sent, since a backend carries
- * out even a request that nobody waits for any more.
+ * The things that the requests of one operation have created or may have created. They count from the moment of
+ * sending, since a backend also carries out a request that no client waits for.
  */
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"

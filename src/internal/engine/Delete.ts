@@ -1,8 +1,8 @@
 /**
  * Deletes a cluster: its nodes, then the resources that it owns, in falling order. Plans the same without a write.
  *
- * The nodes go first, and the other kinds are listed only when they are gone, so that what was added or released in the
- * meantime is seen. What something else uses, and what holds data of a user, stays and is Skipped with the reason.
+ * The nodes go first. The other kinds are listed after that, so that resources added or released in the meantime are
+ * seen. A resource that something else uses, or that has data of a user, stays and is Skipped with the reason.
  */
 import * as Effect from "effect/Effect"
 import type { ClusterName, NodeInfo } from "../../Model.ts"
@@ -39,7 +39,7 @@ interface Found<Read, Write extends Read> {
   readonly why: string | undefined
 }
 
-/** What a delete does with the things of a cluster in a look, wave by wave. Reads what they are used by. */
+/** The steps of a delete for the listed things of a cluster, wave by wave. Reads the users of each thing. */
 const removals = <Read, Write extends Read>(
   backend: Reader<Read, Write>,
   policy: Policy,
@@ -204,7 +204,7 @@ export const remove = <Read, Write extends Read>(
       for (const { actual } of nodes) run.world.leave(backend.node, actual)
       yield* removeMembers<Read, Write>(engine, run, nodes)
       for (const member of nodes) if (!isGone(run, member)) run.world.stay(backend.node, member.actual)
-      // What was done so far is in the report, so a list that fails has to be there, too.
+      // The report has everything that was done so far, so it must have a failed list, too.
       const now = yield* Effect.result(rest)
       if (now._tag === "Failure") return yield* operation.fail(asOperationError(run, now.failure))
       world = now.success
@@ -267,7 +267,7 @@ const onServer = <Read, Write extends Read>(
       )
     )
     if (outcome?._tag === "Failed") {
-      // What is left of a cluster that could not be deleted is still the server's to remove.
+      // The server still removes the rest of a cluster that could not be deleted.
       for (const member of nodes) {
         const node = subjectOfMember(member)
         if (operation.outcomeOf(node) !== undefined) continue
@@ -315,7 +315,7 @@ const asOperationError = (run: Run, error: CallFailure): CallFailure =>
 // Plan
 // -----------------------------------------------------------------------------
 
-/** What a delete would remove, and what it would leave and why. */
+/** The plan of a delete: the things that it would remove, and the things that it would leave with the reason. */
 export const planDelete = <Read, Write extends Read>(
   backend: Reader<Read, Write>,
   policy: Policy,

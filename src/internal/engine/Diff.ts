@@ -1,5 +1,5 @@
 /**
- * Compares what a spec requests with one look at the backend: one item for each node and resource. Pure.
+ * Compares the desired things with one list of the backend: one item for each node and resource. Pure.
  */
 import type { ClusterName, NodeInfo } from "../../Model.ts"
 import { type PlanAction, PlanStep } from "../../Plan.ts"

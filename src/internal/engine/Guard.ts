@@ -17,8 +17,8 @@ const isTyped = (error: unknown): boolean =>
   error instanceof InvalidClusterName
 
 /**
- * Calls a member that returns an Effect. Whatever it throws, dies with or returns instead of an Effect becomes an
- * `UnknownError` that names the member; an error of another type does, too.
+ * Calls a member that returns an Effect. A throw, a defect, a result of another type or an error of another type
+ * becomes an `UnknownError` that names the member.
  */
 export const guarded = <A, E, R>(
   member: string,

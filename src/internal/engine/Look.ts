@@ -1,5 +1,5 @@
 /**
- * One look at a backend: the lists of its kinds, and what belongs to a cluster among them.
+ * Lists the kinds of a backend, and finds the things that belong to a cluster.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -15,7 +15,7 @@ import { guardedList } from "./Guard.ts"
 // oxlint-disable-next-line typescript/no-explicit-any
 export type AnyBackend<Read = any, Write extends Read = any> = Backend<any, any, Read, Write, any>
 
-/** What plans, lists and watches get of a backend: nothing that can write. */
+/** The part of a backend that plans, lists and watches get. It cannot write. */
 export type Reader<Read, Write extends Read = Read> = Omit<
   AnyBackend<Read, Write>,
   "write" | "power" | "fates" | "deleteCluster"
@@ -59,7 +59,7 @@ const makeLook = (lists: ReadonlyMap<unknown, ReadonlyArray<unknown>>, earlier: 
     isLeaving: (resource, actual) =>
       leaving.has(leavingKey(resource, actual)) || earlier?.isLeaving(resource, actual) === true,
     get earlier() {
-      // A look at nothing, with which an operation begins, is not the first one.
+      // The empty list with which an operation begins is not the first one.
       return earlier === undefined || earlier.kinds.size === 0 ? look : earlier.earlier
     },
     add: (resource, actual) => {
@@ -152,7 +152,7 @@ export const ofCluster = <Read, Write extends Read>(
 ): ReadonlyArray<unknown> =>
   world.of<unknown>(resource).filter((actual) => resource.owner(actual, world)?.cluster === cluster)
 
-/** What an operation adds to errors of deadlines. */
+/** The text that an operation adds to errors of deadlines. */
 export const explains = <Read, Write extends Read>(backend: Reader<Read, Write>) => {
   const { explain, read } = backend
   return explain === undefined ? {} : { explain: (cluster: ClusterName) => explain(read, cluster) }
@@ -168,7 +168,7 @@ export const refuseAmbiguous = <Read, Write extends Read>(
   return reason === undefined ? Effect.void : failWith(reason)
 }
 
-/** The names of the clusters that a look shows and that can be referred to, for errors that suggest them. */
+/** The names of the listed clusters that can be referred to, for errors that suggest them. */
 export const knownClusters = <Read, Write extends Read>(
   node: AnyNodeResource<Read, Write>,
   world: World
@@ -178,13 +178,13 @@ export const knownClusters = <Read, Write extends Read>(
   return known.length === 0 ? {} : { known }
 }
 
-/** A node of a look, beside what it is for callers. */
+/** A listed node with its `NodeInfo`. */
 export interface Member {
   readonly actual: unknown
   readonly info: NodeInfo
 }
 
-/** The nodes of a cluster in a look. Fails where the backend returns something that is no node. */
+/** The listed nodes of a cluster. Fails if the backend returns something that is no node. */
 export const members = <Read, Write extends Read>(
   node: AnyNodeResource<Read, Write>,
   cluster: ClusterName,

@@ -10,7 +10,7 @@ import type { AnyBackend } from "./Look.ts"
 const isReason = (error: CallFailure, tag: string): boolean =>
   error._tag === "BackendError" && error.reason._tag === tag
 
-/** What something else has removed is removed. */
+/** A thing that something else removed is removed. */
 export const ignoringGone = <A, R>(
   removal: Effect.Effect<A, CallFailure, R>
 ): Effect.Effect<A | void, CallFailure, R> =>

@@ -27,7 +27,7 @@ export interface Run {
   readonly cluster: ClusterName
   readonly policy: Policy
   readonly mark: Mark
-  /** The latest look. */
+  /** The latest list. */
   world: Look
   sender: Sender
   /** Whether anything was sent. */
@@ -131,7 +131,7 @@ export const makeRun = Effect.fnUntraced(function*(options: {
   /** Whether it creates things, which then carry its marks. */
   readonly creates?: boolean
   readonly added?: boolean
-  /** What keeps nodes of the cluster from settling, for errors of deadlines. */
+  /** The cause that keeps nodes of the cluster from settling, for errors of deadlines. */
   readonly explain?: (cluster: ClusterName) => Effect.Effect<string, CallFailure>
 }): Effect.fn.Return<Run, never, Scope.Scope> {
   const { cluster, policy } = options

@@ -66,7 +66,7 @@ export const addNodes = <Read, Write extends Read>(
         readLimit(policy),
         () => backend.added?.(backend.read, cluster, added, world, taken) ?? Effect.succeed([])
       )
-    // Told apart after the create, whose errors are those of the backend.
+    // Separated after the create, whose errors are those of the backend.
     let absentFrom: World | undefined
     const report = yield* Effect.result(create<Read, Write>(engine, {
       name: "addNodes",

@@ -225,7 +225,7 @@ export const makeProvider = <Read, Write extends Read>(engine: Engine<Read, Writ
 // NodeCreator
 // -----------------------------------------------------------------------------
 
-/** What a plan says of a look. */
+/** The plan of one list. */
 const toPlan = (
   backend: Pick<AnyBackend, "backend">,
   target: string,
@@ -288,7 +288,7 @@ const createOptions = <Read, Write extends Read>(
   refuses: ["refuse", "update", "delete"]
 })
 
-/** The plan of a spec, from one look. */
+/** The plan of a spec, from one list. */
 const planSpec = <Read, Write extends Read>(
   backend: Reader<Read, Write>,
   known: ((world: Look) => ReadonlyMap<string, "adopted" | "undone">) | undefined,

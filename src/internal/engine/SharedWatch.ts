@@ -37,7 +37,7 @@ interface Watcher {
   readonly queue: Queue.Queue<Statuses, CallFailure>
   /** It waits for a list. */
   isWaiting: boolean
-  /** Which changes the last list that it got has seen. */
+  /** The number of the changes that its last list includes. */
   seen: number
 }
 

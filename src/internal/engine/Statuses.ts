@@ -45,7 +45,7 @@ export const statusOf = <Read, Write extends Read>(
       () => backend.clusters?.one(backend.read, cluster) ?? Effect.succeedNone
     )
 
-/** The names of the clusters that have a node in a look, sorted. `warn` gets those that cannot be referred to. */
+/** The names of the clusters with a listed node, sorted. `warn` gets the names that cannot be referred to. */
 export const namesIn = <Read, Write extends Read>(
   backend: Reader<Read, Write>,
   world: Look

@@ -1,8 +1,8 @@
 /**
  * Lists what exited processes have left behind, and removes it on request.
  *
- * A thing is an orphan where kubelayer created it, the process that did has provably exited, and nothing was to keep it:
- * it was bound to a scope of that process, it is unfinished, or it is a resource of a cluster without nodes.
+ * A thing is an orphan if a process created it that has provably exited, and nothing keeps it. It was bound to a scope
+ * of that process, it is unfinished, or its cluster has no nodes.
  */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -74,7 +74,7 @@ const find = <Read, Write extends Read>(
         world.leave(resource, actual)
       }
     }
-    // What something that stays uses stays as well.
+    // A thing that a remaining thing uses stays as well.
     const orphans: Array<Found<Read, Write>> = []
     for (const resource of kinds) {
       const own = found.filter((each) => each.resource === resource)

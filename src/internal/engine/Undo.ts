@@ -1,8 +1,9 @@
 /**
  * Removes what one operation created, found by its mark, and nothing else.
  *
- * The fate of the operation is decided first: what another create has adopted stays. A request whose reply did not come
- * may still be carried out, so it is looked for a while longer, and named as a leftover where it has not appeared.
+ * The fate of the operation is decided first: things that another create has adopted stay. A request without a reply
+ * may still be carried out, so its thing is listed for a while longer. If it does not appear, it is named as a
+ * leftover.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -101,7 +102,7 @@ const mayStillAppear = "its creation had no reply, and the backend may still car
 const unread = (created: Created, why: string): ReadonlyArray<Leftover> =>
   created.all().map((subject) => ({ ...subject, why }))
 
-/** What the operation created and leaves in place. Never fails. */
+/** The things that the operation created and leaves in place. Never fails. */
 export const whatRemains = <Read, Write extends Read>(
   backend: AnyBackend<Read, Write>,
   run: Run,
@@ -191,7 +192,7 @@ export const undo = <Read, Write extends Read>(
     Effect.provideService(CurrentUrgency, "delete")
   )
 
-/** Removes the records of decisions about operations of which nothing is left in a look. Never fails. */
+/** Removes the records of decisions about operations without a listed thing. Never fails. */
 export const forgetFates = <Read, Write extends Read>(
   backend: AnyBackend<Read, Write>,
   operations: Iterable<string>,
