@@ -68,7 +68,14 @@ export const capabilities = (scheme: Scheme): ReadonlyArray<Capability> => [
   "leftovers",
   "create",
   "node-by-node",
-  ...scheme === "talos" ? [] : ["helpers"] as const
+  "plan",
+  "scale",
+  "replace",
+  "restart",
+  "select",
+  ...scheme === "talos" ? [] : ["helpers"] as const,
+  // Several control planes of kind need a load balancer, and so its image.
+  ...scheme === "kind" ? [] : ["control-planes"] as const
 ]
 
 // -----------------------------------------------------------------------------

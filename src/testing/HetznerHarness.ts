@@ -43,6 +43,12 @@ export const capabilities: ReadonlyArray<Capability> = [
   "leftovers",
   "create",
   "node-by-node",
+  "plan",
+  "scale",
+  "replace",
+  "restart",
+  "select",
+  "control-planes",
   "secrets"
 ]
 

@@ -45,6 +45,7 @@ export const capabilities = {
   replace: "replace nodes through NodeCreator",
   restart: "restart nodes through NodeCreator",
   select: "start and stop a part of a cluster",
+  "control-planes": "make clusters of several control planes through NodeCreator",
   detach: "detach a node from something that belongs to its spec",
   second: "connect a second client to the backend, as another process does",
   orphans: "add what a process that has exited left behind",

@@ -44,6 +44,7 @@ export const capabilities: ReadonlyArray<Capability> = [
   "replace",
   "restart",
   "select",
+  "control-planes",
   "detach",
   "second",
   "orphans"

@@ -34,7 +34,10 @@ export const capabilities: ReadonlyArray<Capability> = [
   "bystanders",
   "leftovers",
   "secrets",
-  "create"
+  "create",
+  "plan",
+  "select",
+  "restart"
 ]
 
 /**

@@ -133,6 +133,7 @@ describeLaws({ describe, it }, {
     "restart",
     "select",
     "detach",
+    "control-planes",
     "second"
   ],
   time: "simulated"

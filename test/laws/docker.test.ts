@@ -5,7 +5,6 @@ import * as Docker from "kubelayer/layers/Docker"
 import { DockerFake, DockerHarness } from "kubelayer/testing"
 import { describeLaws } from "kubelayer/testing/vitest"
 import { describe, it } from "vitest"
-// Simulated time does not wait for modules that are loaded when they are first used.
 
 const secret = "a-credential-that-nobody-shows"
 const image = "node:1"

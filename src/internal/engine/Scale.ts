@@ -10,6 +10,7 @@ import { UnsupportedError } from "../../Reason.ts"
 import { AlreadyDone, type OperationReport } from "../../Report.ts"
 import type { CallFailure, Issue, Want, World } from "../../Resource.ts"
 import { failWith } from "../Method.ts"
+import { byRoleThenName } from "../Operation.ts"
 import { asCallFailure, carryOut, finalCheck } from "./CarryOut.ts"
 import { adoptBelow, create } from "./Create.ts"
 import { hasNoReply, makeCreated } from "./Created.ts"
@@ -225,7 +226,7 @@ const replaceInScope = <Read, Write extends Read, E, R>(
     const kinds = kindsOf<Read, Write>(backend)
     const first = yield* look<Read, Write>(backend, policy, kinds, undefined)
     yield* refuseAmbiguous<Read, Write>(backend, cluster, first)
-    const all = yield* members(backend.node, cluster, first)
+    const all = [...yield* members(backend.node, cluster, first)].sort((a, b) => byRoleThenName(a.info, b.info))
     if (all.length === 0) return yield* notFound(engine, cluster, first)
     run.world = first
     const replaced = toReplace(all, options)

@@ -116,7 +116,7 @@ export const plan: ReadonlyArray<Law> = [
   law({
     id: "plan.refuses",
     title: "a plan lists everything that is in the way at once",
-    needs: ["plan", "create", "bystanders", "name-held"],
+    needs: ["plan", "create", "control-planes", "bystanders", "name-held"],
     check: (world) =>
       Effect.gen(function*() {
         yield* make({ ...specOf(world), controlPlanes: 2, workers: 0 })
@@ -136,7 +136,7 @@ export const plan: ReadonlyArray<Law> = [
   law({
     id: "plan.control-planes",
     title: "a plan refuses a spec with fewer control planes, unless the spec allows it",
-    needs: ["plan", "create"],
+    needs: ["plan", "create", "control-planes"],
     check: (world) =>
       Effect.gen(function*() {
         yield* make({ ...specOf(world), controlPlanes: 3 })
@@ -186,19 +186,35 @@ export const plan: ReadonlyArray<Law> = [
   }),
   law({
     id: "plan.delete",
-    title: "planDelete lists every node and resource of the cluster",
-    needs: ["plan", "create", "leftovers"],
+    title: "planDelete lists every node of the cluster",
+    needs: ["plan", "create"],
     check: (world) =>
       Effect.gen(function*() {
         yield* make(specOf(world))
         const planned = yield* succeeds("planDelete", world.provider.planDelete(world.cluster))
-        const nodes = (yield* world.harness.nodes(world.cluster)).map(({ name }) => name)
+        yield* expectSame(
+          "the plan deletes the nodes",
+          (yield* world.harness.nodes(world.cluster)).map(({ name }) => name).sort(),
+          planned.steps.filter(({ action, kind }) => action === "delete" && kind === "node").map(({ name }) => name)
+            .sort()
+        )
+      })
+  }),
+  law({
+    id: "plan.delete-resources",
+    title: "planDelete lists every network, volume and other resource of the cluster",
+    needs: ["plan", "node-by-node", "create", "leftovers"],
+    check: (world) =>
+      Effect.gen(function*() {
+        yield* make(specOf(world))
+        const planned = yield* succeeds("planDelete", world.provider.planDelete(world.cluster))
         // A line of a leftover ends with its name.
         const others = (yield* world.harness.leftovers(world.cluster)).map((line) => line.split(" ").at(-1) ?? line)
         yield* expectSame(
           "the plan deletes",
-          [...nodes, ...others].sort(),
-          planned.steps.filter(({ action }) => action === "delete").map(({ name }) => name).sort()
+          others.sort(),
+          planned.steps.filter(({ action, kind }) => action === "delete" && kind !== "node").map(({ name }) => name)
+            .sort()
         )
       })
   }),

@@ -108,8 +108,18 @@ export const plan: ReadonlyArray<Wrong> = [
     make: showing(({ steps }) => steps.map((step) => step.action === "repair" ? withAction(step, "unchanged") : step))
   },
   {
-    does: "plans the delete of nodes alone",
+    does: "leaves a node out of the plan of a delete",
     breaks: "plan.delete",
+    make: ({ provider }) => ({
+      provider: {
+        planDelete: (cluster) =>
+          Effect.map(provider.planDelete(cluster), (plan) => makePlan({ ...plan, steps: plan.steps.slice(1) }))
+      }
+    })
+  },
+  {
+    does: "plans the delete of nodes alone",
+    breaks: "plan.delete-resources",
     make: ({ provider }) => ({
       provider: {
         planDelete: (cluster) =>
