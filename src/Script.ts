@@ -127,6 +127,12 @@ export const exitCodeOf = (error: unknown): ExitCode => {
   const tag = tagOf(error)
   if (tag === "TimeoutError") return exitCodes.deadline
   if (tag === "ConfigError") return exitCodes.invalid
+  // Of a fleet: the database is away, or it is no store that this version can use.
+  if (tag === "StoreError") {
+    return (error as { readonly problem?: string }).problem === "unavailable"
+      ? exitCodes.unreachable
+      : exitCodes.invalid
+  }
   if (error instanceof InvalidSpec && error.issues.some((issue) => issue.isCredential)) return exitCodes.credentials
   const code = Object.hasOwn(exitCodeOfError, tag)
     ? exitCodeOfError[tag as keyof typeof exitCodeOfError]

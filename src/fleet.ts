@@ -164,7 +164,11 @@ export interface OpenOptions extends RunnerSettings {
 /** @internal */
 export const makeWith = (
   options: OpenOptions
-): Effect.Effect<FleetService, StoreError | InvalidSpec, Scope.Scope> =>
+): Effect.Effect<
+  { readonly fleet: FleetService; readonly health: Effect.Effect<unknown, StoreError> },
+  StoreError | InvalidSpec,
+  Scope.Scope
+> =>
   Effect.gen(function*() {
     const { sql, store } = yield* openStore(options.store)
     const { layerEmbedded, layerSockets, settingsOf } = yield* Effect.promise(() => import("./fleet/Cluster.ts"))
@@ -197,7 +201,7 @@ export const makeWith = (
       ? layerEmbedded(settings)
       : layerSockets(settings, options.listen, sql)
     yield* Layer.build(layerRunner(runner).pipe(Layer.provide(sharding)))
-    return makeService(store, runner.wake)
+    return { fleet: makeService(store, runner.wake), health: store.now }
   })
 
 /**
@@ -208,7 +212,7 @@ export const makeWith = (
  * @since 0.2.0
  */
 export const make = (options: Options): Effect.Effect<FleetService, StoreError | InvalidSpec, Scope.Scope> =>
-  makeWith({ ...options, open: openLayers(options.backends) })
+  Effect.map(makeWith({ ...options, open: openLayers(options.backends) }), ({ fleet }) => fleet)
 
 /**
  * A runner, and the service `Fleet`.
@@ -220,10 +224,21 @@ export const layer = (options: Options): Layer.Layer<Fleet, StoreError | Invalid
   Layer.effect(Fleet)(make(options))
 
 /**
- * The service `Fleet` without a runner: others reconcile what it requests.
+ * The service without a runner: others reconcile what it requests.
+ *
+ * @category constructors
+ * @since 0.2.0
+ */
+export const makeClient = (
+  options: { readonly store: StoreOptions }
+): Effect.Effect<FleetService, StoreError, Scope.Scope> =>
+  Effect.map(openStore(options.store), ({ store }) => makeService(store, Effect.void))
+
+/**
+ * The service `Fleet` without a runner.
  *
  * @category layers
  * @since 0.2.0
  */
 export const layerClient = (options: { readonly store: StoreOptions }): Layer.Layer<Fleet, StoreError> =>
-  Layer.effect(Fleet)(Effect.map(openStore(options.store), ({ store }) => makeService(store, Effect.void)))
+  Layer.effect(Fleet)(makeClient(options))

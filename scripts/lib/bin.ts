@@ -44,7 +44,10 @@ const withDockerode: Plugin = {
       resolveDir: ROOT,
       contents: `export const loadPackage = (name) => name === "dockerode"
         ? import("dockerode")
-        : name === "docker-modem" ? import("docker-modem") : import(name)`
+        : name === "docker-modem" ? import("docker-modem")
+        : name === "@effect/sql-pg" ? import("@effect/sql-pg")
+        : name === "@effect/platform-node/NodeClusterSocket" ? import("@effect/platform-node/NodeClusterSocket")
+        : import(name)`
     }))
   }
 }

@@ -4,76 +4,22 @@
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
-import * as Duration from "effect/Duration"
-import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { runBody } from "./RunBody.ts"
-import type { CommandContext } from "./Session.ts"
-import { globalFlags, readSettings } from "./Settings.ts"
-import { parseDuration } from "./Time.ts"
-
-// -----------------------------------------------------------------------------
-// Arguments and flags
-// -----------------------------------------------------------------------------
-
-const clusterArgument = Argument.String("cluster").pipe(Argument.withDescription("Name of the cluster"))
-const clusterArguments = (description: string, min: number) =>
-  Argument.String("cluster").pipe(Argument.withDescription(description), Argument.variadic({ min }))
-
-const optional = <A>(flag: Flag.Flag<A>): Flag.Flag<A | undefined> =>
-  Flag.map(Flag.optional(flag), Option.getOrUndefined)
-
-const many = (name: string, description: string): Flag.Flag<ReadonlyArray<string>> =>
-  Flag.String(name).pipe(Flag.withDescription(description), Flag.atLeast(0))
-
-const on = (name: string, description: string) =>
-  Flag.Boolean(name).pipe(Flag.withoutNegation, Flag.withDescription(description), Flag.withDefault(false))
-
-const files = many("file", "A file of documents, a folder of them, or - for stdin; can be repeated").pipe(
-  Flag.withAlias("f")
-)
-const watchFlag = on("watch", "Show each change").pipe(Flag.withAlias("w"))
-
-const pairs = (name: string, description: string) =>
-  many(name, description).pipe(
-    Flag.filterMap(
-      (given) => {
-        const split = given.map((pair) => /^([^=]+)=(.*)$/s.exec(pair))
-        return split.every((match) => match !== null)
-          ? Option.some(Object.fromEntries(split.map((match) => [match?.[1] ?? "", match?.[2] ?? ""])))
-          : Option.none()
-      },
-      (given) => `${given.map((pair) => JSON.stringify(pair)).join(", ")} must be key=value`
-    )
-  )
-
-const duration = (name: string, description: string, otherwise: Duration.Input) =>
-  Flag.String(name).pipe(
-    Flag.withDescription(description),
-    Flag.filterMap(
-      (given) => Option.fromUndefinedOr(parseDuration(given)),
-      (given) => `"${given}" is not a duration such as 90s, 5m or 1h30m`
-    ),
-    Flag.withDefault(Duration.fromInputUnsafe(otherwise))
-  )
-
-const count = (name: string, description: string, least: number) =>
-  Flag.Int(name).pipe(
-    Flag.withDescription(description),
-    Flag.filter((value) => value >= least && value <= 1000, (value) =>
-      `${value} must be an integer from ${least} to 1000`)
-  )
-
-/** A handler whose module is loaded when it runs. */
-const body = <Input, M>(
-  load: () => Promise<M>,
-  choose: (module: M) => (input: Input) => Effect.Effect<number, unknown, CommandContext>
-) =>
-(input: Input) =>
-  Effect.flatMap(
-    readSettings,
-    (settings) => runBody(Effect.flatMap(Effect.promise(load), (module) => choose(module)(input)), settings)
-  )
+import {
+  body,
+  clusterArgument,
+  clusterArguments,
+  count,
+  duration,
+  files,
+  many,
+  on,
+  optional,
+  pairs,
+  watchFlag
+} from "./Flags.ts"
+import { fleet } from "./FleetTree.ts"
+import { globalFlags } from "./Settings.ts"
 
 // -----------------------------------------------------------------------------
 // Commands
@@ -312,7 +258,7 @@ export const root = Command.make("kubelayer").pipe(
   Command.withSubcommands([
     { group: "Read", commands: [clusters, nodes, status, watch, get] },
     { group: "Change", commands: [create, start, stop, restart, remove] },
-    { group: "Desired state", commands: [plan, apply, schema] },
+    { group: "Desired state", commands: [plan, apply, schema, fleet] },
     { group: "Nodes", commands: [logs, exec] },
     { group: "Care", commands: [doctor, sweep, completion] }
   ]),
