@@ -11,9 +11,10 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { byRoleThenName } from "../internal/Operation.ts"
-import { randomWord } from "../internal/Session.ts"
+import { BoundToProcess, randomWord, SessionSource } from "../internal/Session.ts"
+import { make as makeOmni } from "../layers/Omni.ts"
 import type { NodeState } from "../Model.ts"
-import { type Call, Harness, type HarnessService, make as makeHarness, type TrueNode } from "./Harness.ts"
+import { type Call, Harness, HarnessError, type HarnessService, make as makeHarness, type TrueNode } from "./Harness.ts"
 import type { Capability } from "./Law.ts"
 import { type FakeResource, OmniFake, type OmniFakeService } from "./OmniFake.ts"
 
@@ -36,8 +37,11 @@ export const capabilities: ReadonlyArray<Capability> = [
   "secrets",
   "create",
   "plan",
+  "scale",
+  "restart",
   "select",
-  "restart"
+  "second",
+  "orphans"
 ]
 
 /**
@@ -118,6 +122,16 @@ export const make = (fake: OmniFakeService, options: Options = {}): HarnessServi
   const setPower = (id: string, state: "running" | "stopped") =>
     Effect.andThen(fake.changeMachine(id, { power: state === "running" ? "on" : "off" }), fake.settled)
 
+  /** Another client of the fake, as another process has it. */
+  const second = Effect.mapError(
+    makeOmni({
+      endpoint: fake.endpoint,
+      serviceAccountKey: fake.serviceAccountKey,
+      machines: { matchLabels: [label("available")] }
+    }),
+    ({ message }) => new HarnessError({ action: "connect a second client", detail: message })
+  )
+
   const bystanding = new Map<string, string>()
 
   return makeHarness({
@@ -185,14 +199,31 @@ export const make = (fake: OmniFakeService, options: Options = {}): HarnessServi
         spec: {}
       }),
     leftovers: (cluster) =>
-      Effect.map(
-        Effect.forEach(parts, (kind) =>
-          Effect.map(
-            fake.resources(kind),
-            (resources) =>
-              resources.filter((resource) => clusterOf(resource) === cluster).map(({ id }) => `${kind} ${id}`)
-          )),
-        (found) => found.flat().sort()
+      Effect.gen(function*() {
+        const isNode = new Set((yield* nodes(cluster)).map(({ id }) => id))
+        const found = yield* Effect.forEach(parts, (kind) =>
+          Effect.map(fake.resources(kind), (resources) =>
+            resources.filter((resource) =>
+              (kind === "Clusters" ? resource.id : clusterOf(resource)) === cluster && !isNode.has(resource.id)
+            ).map(({ id }) =>
+              `${kind} ${id}`
+            )))
+        return found.flat().sort()
+      }),
+    second,
+    addOrphans: (cluster) =>
+      Effect.flatMap(second, ({ creator }) => creator.createNodes({ cluster, controlPlanes: 1, workers: 1 })).pipe(
+        // No process can have this id.
+        Effect.updateService(SessionSource, (source) => ({
+          ...source,
+          session: Effect.map(source.session, (session) => session.replace(/\/\d+\//, "/4194999/"))
+        })),
+        Effect.provideService(BoundToProcess, true),
+        Effect.catchIf(
+          (error) => error._tag !== "HarnessError",
+          ({ message }) => Effect.fail(new HarnessError({ action: `create cluster ${cluster}`, detail: message }))
+        ),
+        Effect.map((report) => report.outcomes.map(({ name }) => name))
       ),
     secrets: Effect.sync(() => [
       fake.serviceAccountKey,

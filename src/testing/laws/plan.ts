@@ -208,13 +208,15 @@ export const plan: ReadonlyArray<Law> = [
       Effect.gen(function*() {
         yield* make(specOf(world))
         const planned = yield* succeeds("planDelete", world.provider.planDelete(world.cluster))
-        // A line of a leftover ends with its name.
-        const others = (yield* world.harness.leftovers(world.cluster)).map((line) => line.split(" ").at(-1) ?? line)
+        // A line of a leftover ends with its name, and a name may begin with the kind that the backend gives it.
+        const last = (line: string) => line.split(" ").at(-1) ?? line
+        const others = (yield* world.harness.leftovers(world.cluster)).map(last)
         yield* expectSame(
           "the plan deletes",
           others.sort(),
-          planned.steps.filter(({ action, kind }) => action === "delete" && kind !== "node").map(({ name }) => name)
-            .sort()
+          planned.steps.filter(({ action, kind }) => action === "delete" && kind !== "node").map(({ name }) =>
+            last(name)
+          ).sort()
         )
       })
   }),
