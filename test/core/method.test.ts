@@ -6,47 +6,73 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
+import * as Backend from "kubelayer/Backend"
 import { checkUnicodeClusterName } from "kubelayer/Cluster"
-import { buildClusterStatus } from "kubelayer/Cluster"
-import { ClusterStatus } from "kubelayer/Model"
+import { ClusterStatus, NodeInfo } from "kubelayer/Model"
 import * as Policy from "kubelayer/Policy"
-import type { ProviderService } from "kubelayer/Provider"
+import type { ClusterSpec, ProviderService } from "kubelayer/Provider"
 import { InvalidClusterName, NodesFailed, NoNodes, ProviderUnavailable } from "kubelayer/ProviderError"
 import { BackendError, ServerFault } from "kubelayer/Reason"
 import { Done } from "kubelayer/Report"
 import { countCall, failWith } from "../../src/internal/Method.ts"
-import { type Backend, makeProvider } from "../../src/internal/ProviderBuilder.ts"
-import { dev, logging, node, refused, subjectOf, tracing } from "./fixtures.ts"
+import { dev, logging, node, refused, tracing } from "./fixtures.ts"
 
 const fault = new ServerFault({ detail: "the engine failed", status: 500 })
 const unavailable = new ProviderUnavailable({ provider: "test", detail: "connection refused", advice: "Start it." })
 
+interface Overrides {
+  readonly listNodes?: () => Effect.Effect<ReadonlyArray<NodeInfo>, ProviderUnavailable | BackendError>
+  readonly listAllClusters?: Effect.Effect<ReadonlyArray<string>, ProviderUnavailable | BackendError>
+  readonly power?: (name: string, task: Backend.Task) => Effect.Effect<Done, ProviderUnavailable | BackendError>
+  readonly changes?: () => Stream.Stream<void, ProviderUnavailable | BackendError>
+  readonly ping?: Effect.Effect<void, ProviderUnavailable>
+  readonly endpoint?: Effect.Effect<string | undefined>
+  readonly checkName?: typeof checkUnicodeClusterName
+}
+
 /** A backend that sends nothing, with what a test wants otherwise. */
-const providerOf = (overrides: Partial<Backend> = {}): ProviderService =>
-  makeProvider({
-    name: "test",
-    policy: Effect.map(Policy.Current, (context) => Policy.make(context)),
-    endpoint: Effect.succeed("http://10.0.0.1:2375"),
-    ping: Effect.asVoid(countCall),
-    listNodes: () => Effect.as(countCall, [node("a"), node("b")]),
-    listAllClusters: Effect.as(countCall, [dev]),
-    start: () => Effect.void,
-    stop: () => Effect.void,
-    delete: () => Effect.void,
-    watch: () => Stream.empty,
-    ...overrides
-  })
+const providerOf = (overrides: Overrides = {}): ProviderService => {
+  const { power = () => Effect.succeed(new Done({})) } = overrides
+  const act = (_: unknown, { name }: NodeInfo, task: Backend.Task) => power(name, task)
+  return Backend.make<ClusterSpec, NodeInfo, unknown, unknown>({
+    backend: "test",
+    read: undefined,
+    write: undefined,
+    target: Effect.succeed("test"),
+    endpoint: overrides.endpoint ?? Effect.succeed("http://10.0.0.1:2375"),
+    ping: overrides.ping ?? Effect.asVoid(countCall),
+    ...(overrides.checkName === undefined ? {} : { checkName: overrides.checkName }),
+    ...(overrides.changes === undefined ? {} : { changes: overrides.changes }),
+    clusterNames: () => overrides.listAllClusters ?? Effect.as(countCall, [dev]),
+    validate: () => [],
+    encode: () => null,
+    decode: () => undefined,
+    desired: () => Effect.succeed([]),
+    resources: [],
+    node: {
+      kind: "node",
+      order: 0,
+      list: overrides.listNodes ?? (() => Effect.as(countCall, [node("a"), node("b")])),
+      identity: ({ id, name }: NodeInfo) => ({ id, name }),
+      nameOf: () => "",
+      placeOf: () => ({ role: "worker" }),
+      owner: () => ({ cluster: overrides.checkName === undefined ? "dev" : "büro" }),
+      info: (info: NodeInfo, clusterName) => new NodeInfo({ ...info, clusterName }),
+      diff: () => [],
+      remove: () => Effect.void
+    },
+    power: { start: act, stop: act }
+  }).provider
+}
 
 /** Stops two nodes of three, sending two calls for each. */
-const stopping: Backend["stop"] = (operation) =>
-  operation.wave(
-    ["a", "b", "c"],
-    { subject: subjectOf, timeout: operation.policy.nodeTimeout.stop, width: operation.policy.concurrency.stop },
-    (name) =>
-      Effect.andThen(countCall, countCall).pipe(
-        Effect.andThen(name === "b" ? failWith(fault) : Effect.succeed(new Done({})))
-      )
-  )
+const stopping: Overrides = {
+  listNodes: () => Effect.as(countCall, [node("a"), node("b"), node("c")]),
+  power: (name) =>
+    Effect.andThen(countCall, countCall).pipe(
+      Effect.andThen(name === "b" ? failWith(fault) : Effect.succeed(new Done({})))
+    )
+}
 
 /** The spans of an effect, as name, attributes and the way it ended. */
 const spansOf = <A, E>(effect: Effect.Effect<A, E>) =>
@@ -78,7 +104,7 @@ describe("every method has one span", () => {
 
   it.effect("an operation tells its nodes, done and failed, also where it fails", () =>
     Effect.gen(function*() {
-      const [method, ...children] = yield* spansOf(providerOf({ stop: stopping }).stopNodes("dev"))
+      const [method, ...children] = yield* spansOf(providerOf(stopping).stopNodes("dev"))
       assert.deepStrictEqual(method, {
         name: "kubelayer.test.stopNodes",
         attributes: {
@@ -86,7 +112,7 @@ describe("every method has one span", () => {
           "kubelayer.nodes": 3,
           "kubelayer.done": 2,
           "kubelayer.failed": 1,
-          "kubelayer.calls": 6
+          "kubelayer.calls": 7
         },
         ended: "Failure"
       })
@@ -103,7 +129,7 @@ describe("every method has one span", () => {
   it.effect("an operation that ran out of time tells what it had done", () =>
     Effect.gen(function*() {
       const provider = providerOf({
-        stop: (operation) => Effect.andThen(operation.record(subjectOf("a"), new Done({})), Effect.never)
+        power: (name) => name === "a" ? Effect.succeed(new Done({})) : Effect.never
       })
       const { layer, spans } = tracing()
       const fiber = yield* Effect.forkChild(
@@ -148,13 +174,14 @@ describe("every method has one span", () => {
 
   it.effect("a watch has one for as long as somebody listens, with all its calls", () =>
     Effect.gen(function*() {
-      const status = buildClusterStatus("dev", [node("a")])
+      let lists = 0
       const provider = providerOf({
-        watch: () => Stream.fromIterable([1, 2, 3]).pipe(Stream.mapEffect(() => Effect.as(countCall, status)))
+        listNodes: () => Effect.as(countCall, ++lists === 1 ? [node("a")] : []),
+        changes: () => Stream.concat(Stream.fromIterable([undefined, undefined]), Stream.never)
       })
       assert.deepStrictEqual(yield* spansOf(Stream.runDrain(provider.watchCluster("dev"))), [{
         name: "kubelayer.test.watchCluster",
-        attributes: { "kubelayer.cluster": "dev", "kubelayer.calls": 3 },
+        attributes: { "kubelayer.cluster": "dev", "kubelayer.calls": 2 },
         ended: "Success"
       }])
     }))
@@ -163,9 +190,7 @@ describe("every method has one span", () => {
 describe("an error that a call makes names the method that runs", () => {
   const failing = providerOf({
     listNodes: () => failWith(fault),
-    listAllClusters: failWith(fault),
-    stop: () => failWith(fault),
-    watch: () => Stream.fromEffect(failWith(fault))
+    listAllClusters: failWith(fault)
   })
 
   it.effect.each<readonly [string, Effect.Effect<unknown, unknown>]>([
@@ -195,7 +220,7 @@ describe("what a provider is built from", () => {
   it.effect("a name is checked before anything is sent, in every method", () =>
     Effect.gen(function*() {
       const sent = () => assert.fail("something was sent")
-      const provider = providerOf({ listNodes: sent, start: sent, stop: sent, delete: sent, watch: sent })
+      const provider = providerOf({ listNodes: sent, power: sent, changes: sent })
       for (
         const effect of [
           provider.startNodes("*"),
@@ -258,17 +283,22 @@ describe("what a provider is built from", () => {
     Effect.gen(function*() {
       let seen = 0
       const provider = providerOf({
-        start: (operation) => Effect.sync(() => void (seen = operation.policy.concurrency.start))
+        listNodes: () => Effect.succeed([node("a", { state: "stopped" })]),
+        power: (_, { policy }) =>
+          Effect.sync(() => {
+            seen = policy.concurrency.start
+            return new Done({})
+          })
       })
-      yield* provider.startNodes("dev").pipe(Policy.override({ concurrency: { start: 3 } }))
+      yield* Effect.exit(provider.startNodes("dev").pipe(Policy.override({ concurrency: { start: 3 } })))
       assert.strictEqual(seen, 3)
     }))
 
   it.effect("an operation gives its own error as it is", () =>
     Effect.gen(function*() {
-      const none = new NoNodes({ provider: "test", clusterName: "dev" })
-      assert.strictEqual(yield* Effect.flip(providerOf({ start: () => Effect.fail(none) }).startNodes("dev")), none)
-      assert.instanceOf(yield* Effect.flip(providerOf({ stop: stopping }).stopNodes("dev")), NodesFailed)
+      const none = providerOf({ listNodes: () => Effect.succeed([]) })
+      assert.instanceOf(yield* Effect.flip(none.startNodes("dev")), NoNodes)
+      assert.instanceOf(yield* Effect.flip(providerOf(stopping).stopNodes("dev")), NodesFailed)
     }))
 
   it.effect("a name of Omni's passes where the backend says so", () =>
