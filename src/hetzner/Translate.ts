@@ -3,7 +3,7 @@
  */
 import { createdAt } from "../internal/CreatedAt.ts"
 import { type ClusterName, NodeInfo, type NodeState } from "../Model.ts"
-import { type Owner, roleOf } from "./Labels.ts"
+import { type Owner, pool as poolLabel, roleOf } from "./Labels.ts"
 import type { Server } from "./Wire.ts"
 
 /** The API's server states. While it is moved or rebuilt a server does no work, and comes back by itself. */
@@ -29,6 +29,7 @@ export const toNode = (server: Server, cluster: ClusterName, owner: Owner): Node
     role: roleOf(owner.role),
     state: states.get(server.status) ?? "unknown",
     id: String(server.id),
+    ...(server.labels[poolLabel] === undefined ? {} : { pool: server.labels[poolLabel] }),
     rawRole: owner.role ?? "",
     rawState: server.status,
     addresses: {

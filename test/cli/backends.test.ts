@@ -32,6 +32,10 @@ describe("documents on Hetzner", () => {
       assert.strictEqual(applied.code, 0, applied.stderr)
       assert.lengthOf((yield* fake.state).servers, 3)
       assert.strictEqual((yield* run(document, "plan", "--exit-code")).code, 0)
+      const written = yield* command(["-b", "hetzner", "get", "dev"], {
+        env: { HCLOUD_ENDPOINT: fake.endpoint, HCLOUD_TOKEN: fake.token }
+      })
+      assert.strictEqual((yield* run(written.stdout, "plan", "--exit-code")).code, 0, written.stdout)
       const gone = yield* run(document, "delete", "-y")
       assert.strictEqual(gone.code, 0, gone.stderr)
       assert.lengthOf((yield* fake.state).servers, 0)
