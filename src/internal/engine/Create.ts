@@ -297,7 +297,7 @@ const claim = <Read, Write extends Read>(
 
 /** Waits until the cluster is ready, where the backend decides that. Nodes that no step has are recorded as they run. */
 const awaitReady = <Read, Write extends Read>(
-  { engine: { backend }, run }: CreateContext<Read, Write>,
+  { adopts, engine: { backend }, run }: CreateContext<Read, Write>,
   before: Look,
   present: ReadonlyArray<unknown>
 ): Effect.Effect<void> => {
@@ -315,7 +315,9 @@ const awaitReady = <Read, Write extends Read>(
       guarded("awaitCluster", () =>
         awaitCluster(backend.read, run.task(subject), (node) => {
           const found = subjectOf(backend.node, node)
-          return planned.has(found.id) || operation.outcomeOf(found) !== undefined
+          // An add is about its own nodes only.
+          const isOther = planned.has(found.id) || (!adopts && known.has(found.id))
+          return isOther || operation.outcomeOf(found) !== undefined
             ? Effect.void
             : operation.record(found, known.has(found.id) ? new AlreadyDone({}) : new Done({}))
         })),
