@@ -6,12 +6,17 @@
  *
  * @since 0.1.0
  */
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { HttpClient } from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
+import type { ServerSpec } from "../hetzner/Spec.ts"
 import { byRoleThenName } from "../internal/Operation.ts"
+import { BoundToProcess, SessionSource } from "../internal/Session.ts"
+import * as Hetzner from "../layers/Hetzner.ts"
 import type { NodeState } from "../Model.ts"
-import { type Call, Harness, type HarnessService, make as makeHarness, type TrueNode } from "./Harness.ts"
+import { type Call, Harness, HarnessError, type HarnessService, make as makeHarness, type TrueNode } from "./Harness.ts"
 import {
   type Arrival,
   HetznerFake,
@@ -49,6 +54,9 @@ export const capabilities: ReadonlyArray<Capability> = [
   "restart",
   "select",
   "control-planes",
+  "detach",
+  "second",
+  "orphans",
   "secrets"
 ]
 
@@ -57,6 +65,8 @@ export const capabilities: ReadonlyArray<Capability> = [
  * @since 0.1.0
  */
 export interface Options {
+  /** What nodes are created from, as the layer under test has it; the second client and orphans need it. */
+  readonly nodes?: ServerSpec
   /** Raise it where the layer polls more slowly than every some milliseconds; 1 second where nothing is said. */
   readonly patience?: Duration.Input
 }
@@ -93,6 +103,31 @@ const callOf = ({ method, path, template }: Arrival) => {
   const call = verbs[`${method} ${template}`]
   return call === undefined ? undefined : { call, id: Number(path.split("/")[2]) }
 }
+
+/** Sends a request as something else that uses the Project. */
+const send = (fake: HetznerFakeService, path: string, body: unknown) =>
+  Effect.gen(function*() {
+    const Request = yield* Effect.promise(() => import("effect/http/HttpClientRequest"))
+    yield* fake.httpClient.execute(
+      Request.make("POST")(`${fake.endpoint}${path}`).pipe(
+        Request.bearerToken(fake.token),
+        Request.bodyText(JSON.stringify(body), "application/json")
+      )
+    )
+  }).pipe(Effect.mapError((error) => new HarnessError({ action: `POST ${path}`, detail: error.message })))
+
+/** A layer of its own on the same Project. */
+const anotherClient = (fake: HetznerFakeService, { nodes }: Options) =>
+  Layer.build(
+    Layer.fresh(Hetzner.layerHttpClient({
+      token: fake.token,
+      endpoint: fake.endpoint,
+      ...(nodes === undefined ? {} : { nodes })
+    })).pipe(Layer.provide(Layer.succeed(HttpClient, fake.httpClient)))
+  ).pipe(
+    Effect.map((context) => Context.get(context, Hetzner.Hetzner)),
+    Effect.mapError((error) => new HarnessError({ action: "build another layer", detail: error.message }))
+  )
 
 /**
  * Makes the harness of a fake.
@@ -228,6 +263,38 @@ export const make = (fake: HetznerFakeService, options: Options = {}): HarnessSe
         beside,
         (found) => found.flatMap(({ labels, line }) => labels[clusterLabel] === cluster ? [line] : []).sort()
       ),
+    detach: (node) =>
+      Effect.gen(function*() {
+        const networks = Effect.map(
+          fake.state,
+          ({ servers }) => servers.find(({ id }) => String(id) === node.id)?.networks ?? []
+        )
+        for (const network of yield* networks) {
+          yield* send(fake, `/servers/${node.id}/actions/detach_from_network`, { network })
+        }
+        yield* Effect.repeat(Effect.delay(networks, Duration.divideUnsafe(patience, 50)), {
+          until: (left) => left.length === 0
+        })
+      }),
+    attachments: (cluster) =>
+      Effect.map(fake.state, ({ networks, servers }) => {
+        const names = new Map(networks.map(({ id, name }) => [id, name]))
+        return servers.filter(({ labels }) => labels[clusterLabel] === cluster)
+          .flatMap((server) => server.networks.map((id) => `${server.name} ${names.get(id)}`)).sort()
+      }),
+    second: anotherClient(fake, options),
+    addOrphans: (cluster) =>
+      Effect.flatMap(anotherClient(fake, options), ({ creator }) => creator.createNodes({ cluster, controlPlanes: 1, workers: 1 }))
+        .pipe(
+          // No process can have this id.
+          Effect.updateService(SessionSource, (source) => ({
+            ...source,
+            session: Effect.map(source.session, (session) => session.replace(/\/\d+\//, "/4194999/"))
+          })),
+          Effect.provideService(BoundToProcess, true),
+          Effect.mapError((error) => new HarnessError({ action: `make cluster ${cluster}`, detail: error.message })),
+          Effect.map((report) => report.outcomes.map(({ name }) => name))
+        ),
     secrets: Effect.succeed([fake.token])
   })
 }

@@ -33,7 +33,7 @@ describeLaws({ describe, it }, {
   ).pipe(
     Layer.provideMerge(HetznerFake.layer({ duration: "3 millis" }))
   ),
-  harness: HetznerHarness.layer({ patience: "300 millis" }),
+  harness: HetznerHarness.layer({ patience: "300 millis", nodes }),
   capabilities: HetznerHarness.capabilities,
   laws: laws.filter(({ id }) => !waiting.includes(id))
 })
@@ -48,7 +48,7 @@ describeLaws({ describe, it }, {
         HetznerFake.layer({ duration: "2 seconds", guest: { shutdown: 5000 }, latency: "50 millis" })
       )
     ),
-  harness: HetznerHarness.layer({ patience: "1 minute" }),
+  harness: HetznerHarness.layer({ patience: "1 minute", nodes }),
   capabilities: HetznerHarness.capabilities,
   time: "simulated",
   deadline: "1 hour"
