@@ -284,7 +284,10 @@ export const make = (fake: HetznerFakeService, options: Options = {}): HarnessSe
       }),
     second: anotherClient(fake, options),
     addOrphans: (cluster) =>
-      Effect.flatMap(anotherClient(fake, options), ({ creator }) => creator.createNodes({ cluster, controlPlanes: 1, workers: 1 }))
+      Effect.flatMap(
+        anotherClient(fake, options),
+        ({ creator }) => creator.createNodes({ cluster, controlPlanes: 1, workers: 1 })
+      )
         .pipe(
           // No process can have this id.
           Effect.updateService(SessionSource, (source) => ({
