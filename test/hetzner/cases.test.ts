@@ -220,7 +220,7 @@ describe("createNodes", () => {
       Effect.gen(function*() {
         yield* hetzner.createNodes(one)
         const [server] = (yield* fake.state).servers
-        const image = (server?.json["image"] as { readonly id: number }).id
+        const image = (server?.json["image"] as { readonly id: number } | undefined)?.id ?? 0
         assert.isTrue((yield* hetzner.plan({ ...one, nodes: { ...nodes, image } })).isEmpty)
       })))
 
