@@ -253,8 +253,8 @@ export interface Resource<Wanted, Actual, Read, Write extends Read = Read> exten
   /** Whether a delete has to list the kind, as far as the other kinds show; it does where this is left out. */
   readonly concerns?: (cluster: ClusterName, world: World) => boolean
   /**
-   * With `concerns`: a delete lists the kind while the nodes exist if they already show that it has to, since later its
-   * things do not show any more which nodes they were used by.
+   * With `concerns`: a delete lists the kind while the nodes exist, if they show that it has to. Later its things do not
+   * show which nodes used them.
    */
   readonly isListedBeforeNodes?: boolean
   /** When it was created, in milliseconds since the epoch. Without it a sweep leaves the kind out. */

@@ -95,8 +95,8 @@ const mentioned = <Read, Write extends Read>(
   )
 
 /**
- * The waves of a node deletion. Where waves overlap, the requests of control planes go first, so that no controller in the
- * cluster creates nodes again; it costs no time.
+ * The waves of a node deletion. The requests of control planes go first if waves overlap, so that no controller in the
+ * cluster creates nodes again. That costs no time.
  */
 const nodeWaves = <Read, Write extends Read>(
   backend: Pick<AnyBackend<Read, Write>, "deletesControlPlanesLast" | "power">,
@@ -137,7 +137,7 @@ export const removeMembers = <Read, Write extends Read>(
 /** A cluster to which something goes on adding nodes is not followed for ever. */
 const rounds = 10
 
-/** Adds the lists of one look to another one. */
+/** Adds the lists of one world to another one. */
 const addAll = (world: Look, added: Look): void => {
   for (const kind of added.kinds) {
     const resource = kind as AnyResource<unknown>
