@@ -20,7 +20,7 @@ interface Source {
 }
 
 /** The public modules of package.json as paths without extension, such as `layers/Docker`. */
-const publicModules = (): ReadonlyArray<string> => {
+export const publicModules = (): ReadonlyArray<string> => {
   const { exports } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as {
     readonly exports: Readonly<Record<string, string>>
   }
@@ -129,15 +129,52 @@ const exportsOf = (read: Read, module: string): ReadonlyMap<string, string> => {
   return found
 }
 
+/** The name of a module as it is imported. */
+export const moduleName = (module: string): string =>
+  module === "index" ? "kubelayer" : `kubelayer/${module.replace(/\/index$/, "")}`
+
+const docsBefore = ({ comments, text }: Source, start: number): string => {
+  const comment = comments.filter(({ end, start: begin }) =>
+    end <= start && text.startsWith("/**", begin) && /^\s*(?:export |declare )*$/.test(text.slice(end, start))
+  ).at(-1)
+  if (comment === undefined) return ""
+  return text.slice(comment.start + 3, comment.end - 2).replaceAll(/^[ \t]*\* ?/gm, "")
+    .replaceAll(/^ *@(?:category|since|internal)\b.*$|@(?:category|since) \S+/gm, "")
+    .replaceAll(/\{@link ([^}]*)\}/g, "`$1`").trim()
+}
+
+/** The docstring of an export, wherever it is declared. */
+const docsOf = (read: Read, module: string, name: string): string => {
+  const source = read(module)
+  for (const statement of source.body) {
+    const exported = statement.type === "ExportNamedDeclaration" ? statement.declaration : undefined
+    const declaration = exported ?? statement
+    if (exported !== null && declaredBy(declaration).includes(name)) {
+      const docs = docsBefore(source, statement.start)
+      if (docs !== "") return docs
+    } else if (statement.type === "ExportNamedDeclaration" && statement.source?.value.startsWith(".")) {
+      const one = statement.specifiers.find(({ exported: each }) => nameOf(each) === name)
+      if (one !== undefined) return docsOf(read, resolve(module, statement.source.value), nameOf(one.local))
+    }
+  }
+  return ""
+}
+
+/** The exports of a module with their docstrings, from the declarations of the compiler. */
+export const referenceOf = (declarations: string, module: string) => {
+  const read = reader(declarations)
+  return [...exportsOf(read, module)].toSorted(([one], [other]) => one < other ? -1 : 1)
+    .map(([name, declaration]) => ({ name, declaration, docs: docsOf(read, module, name) }))
+}
+
 /** The text files of `api/` from the declarations that the compiler has written into a folder. */
 const renderApi = (declarations: string): ReadonlyArray<{ readonly path: string; readonly text: string }> => {
   const read = reader(declarations)
   return publicModules().map((module) => {
     const entries = [...exportsOf(read, module)].toSorted(([one], [other]) => one < other ? -1 : 1)
-    const name = module === "index" ? "kubelayer" : `kubelayer/${module.replace(/\/index$/, "")}`
     return {
       path: `api/${module.replaceAll("/", ".")}.txt`,
-      text: `# ${name}\n\n${entries.map(([, text]) => text).join("\n\n")}\n`
+      text: `# ${moduleName(module)}\n\n${entries.map(([, text]) => text).join("\n\n")}\n`
     }
   })
 }

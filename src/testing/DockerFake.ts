@@ -1,6 +1,6 @@
 /**
- * A fake of the Docker engine: the Docker Engine API of Docker 20.10 and 29 and of Podman 4.3 and 5.8, on a unix
- * socket, on a port of the loopback interface, and as a transport of the Docker layer without a socket.
+ * A fake of the Docker Engine API, as Docker 20.10 and 29 and Podman 4.3 and 5.8 have it. It listens on a unix socket
+ * or a loopback port, or is a transport of the Docker layer without a socket.
  *
  * It is written from the API reference and from recordings of the engines, and shares no code with the client of this
  * library. Containers, networks, volumes, images, execs, logs and events are there with their relations. It checks each
@@ -63,7 +63,7 @@ export interface Options {
   readonly apiVersion?: string
   /** The oldest API version that the engine speaks. By default that of its version. */
   readonly minApiVersion?: string
-  /** Where the fake listens: on a `unix` socket (the default), on a `tcp` port of 127.0.0.1, or not at all. */
+  /** The kind of listener: a `unix` socket (the default), a `tcp` port of 127.0.0.1, or none. */
   readonly listen?: "unix" | "tcp" | "none"
   /** Images by reference, such as `node:1`. */
   readonly images?: Readonly<Record<string, ImageSeed>>
@@ -71,9 +71,9 @@ export interface Options {
   readonly durations?: Readonly<Partial<Record<keyof Durations, Duration.Input>>>
   /** How long every reply takes; no time by default. */
   readonly latency?: Duration.Input
-  /** What commands do that are run in containers. By default they write nothing and exit with 0. */
+  /** The results of commands in containers. By default they write nothing and exit with 0. */
   readonly exec?: (command: ExecCommand) => ExecResult
-  /** Where the engine takes subnets from; Docker's defaults where this is left out. */
+  /** The address pools of the engine; Docker's defaults if this is left out. */
   readonly addressPools?: ReadonlyArray<{ readonly base: string; readonly size: number }>
   /** Host ports that another process uses, such as `127.0.0.1:80/tcp`. */
   readonly portsInUse?: ReadonlyArray<string>
@@ -133,7 +133,7 @@ export interface DockerFakeService {
   readonly calls: Effect.Effect<ReadonlyArray<CallRecord>>
   /** How often each `METHOD template` was called. */
   readonly counts: Effect.Effect<Readonly<Record<string, number>>>
-  /** What clients sent that the API does not have. */
+  /** The requests and fields that the API does not have. */
   readonly violations: Effect.Effect<ReadonlyArray<Violation>>
   /** Forgets the calls and violations so far; the numbers of calls go on. */
   readonly clearCalls: Effect.Effect<void>

@@ -1,11 +1,10 @@
 /**
  * Arranges and observes a real Docker engine for the laws, without kubelayer's own client.
  *
- * The layer under test speaks to the engine through a `TestedEngine`, which tells the calls, cuts watches and takes the
- * engine away. What cannot be had from a healthy engine, that it refuses to start, stop or remove a node, is said in its
- * place; all else is the engine's own doing. Nodes are hand-made, with the labels of the scheme's tool, from an image
- * that has a `/bin/sh`. A layer on a unix socket has no credentials but those that it is to put into its nodes; whoever
- * gives it some can name them, and claim `secrets` too.
+ * The layer under test speaks to the engine through a `TestedEngine`, which records the calls, cuts watches and
+ * disconnects the engine. It also answers for the engine where a healthy engine never refuses: to start, stop or remove
+ * a node. Nodes are created without kubelayer, with the labels of the scheme's tool, from an image that has a
+ * `/bin/sh`. A layer on a unix socket has no credentials except those for its nodes; name them to claim `secrets` too.
  *
  * @since 0.1.0
  */
@@ -38,7 +37,7 @@ export type Scheme = "kubelayer" | "kind" | "k3d" | "talos"
 export interface Options {
   /** The scheme of the layer under test. */
   readonly scheme: Scheme
-  /** What nodes are made from; it has to be on the engine, with a `/bin/sh`. */
+  /** The image of nodes; it must be on the engine and have a `/bin/sh`. */
   readonly image: string
   /** Raise it for an engine that is slow, or far. */
   readonly patience?: Duration.Input
@@ -47,7 +46,7 @@ export interface Options {
 }
 
 /**
- * What can be arranged on an engine. Talos has neither load balancers nor helpers.
+ * The capabilities of an engine. Talos has neither load balancers nor helpers.
  *
  * @category getters
  * @since 0.1.0
@@ -103,7 +102,7 @@ const harnessOf = (engine: HarnessEngine, options: Options): HarnessService => {
   const scheme: Marks = marks[options.scheme]
   const patience = patienceOf(options)
   const roleOf = new Map(Object.entries(scheme.roles).map(([role, raw]) => [raw, role as NodeRole]))
-  /** Nodes by id, also those that are gone, so that calls can be told. */
+  /** Nodes by id, also deleted ones, so that calls can be reported. */
   const known = new Map<string, { readonly cluster: string; readonly name: string }>()
 
   const list = (action: string) =>
@@ -244,7 +243,7 @@ const harnessOf = (engine: HarnessEngine, options: Options): HarnessService => {
   }, {
     calls: Effect.gen(function*() {
       const requests = yield* engine.calls
-      const containers = yield* list("tell the calls")
+      const containers = yield* list("report the calls")
       for (const container of containers) {
         const cluster = clusterOf(container)
         if (cluster !== undefined) known.set(container.Id, { cluster, name: nameOf(container) })
@@ -285,7 +284,7 @@ const harnessOf = (engine: HarnessEngine, options: Options): HarnessService => {
     cutWatches: engine.cut(/\/events[? ]/),
     addBystanders: (cluster) =>
       Effect.gen(function*() {
-        const action = `add what is nobody's beside ${cluster}`
+        const action = `add unlabelled things beside ${cluster}`
         const name = scheme.nodeName(cluster, scheme.roles.worker ?? "worker", 8)
         yield* addUnlabelledNode(action, name)
         const network = scheme.network(cluster)
@@ -306,7 +305,7 @@ const harnessOf = (engine: HarnessEngine, options: Options): HarnessService => {
       (lines) => lines.filter((line) => line !== "").sort()
     ),
     holdName: (cluster) =>
-      addUnlabelledNode(`hold a name of ${cluster}`, scheme.nodeName(cluster, scheme.roles.worker ?? "worker", 0)),
+      addUnlabelledNode(`use a name of ${cluster}`, scheme.nodeName(cluster, scheme.roles.worker ?? "worker", 0)),
     addLeftovers: (cluster) =>
       Effect.gen(function*() {
         const action = `add leftovers of ${cluster}`

@@ -1,9 +1,9 @@
 /**
  * A proxy before a Docker engine that counts the calls and lets some of them go wrong, by a seed or a script.
  *
- * It listens on a unix socket of its own and passes on what it is not told to disturb, byte by byte: whole answers,
- * streams, and connections that are taken over by attach and exec. It is for the tests of whatever speaks the Docker
- * Engine API, in any language. It knows nothing of kubelayer, and needs Node and a system with unix sockets.
+ * It listens on its own unix socket and passes everything on byte by byte, except the calls with a fault: whole
+ * answers, streams, and the connections of attach and exec. It is for tests of any client of the Docker Engine API, in
+ * any language. It is independent of kubelayer, and needs Node and a system with unix sockets.
  *
  * @since 0.1.0
  */
@@ -103,7 +103,7 @@ const targetOf = (address: string): Target | undefined => {
   return tcp?.[1] === undefined ? undefined : { host: tcp[1].replace(/^\[|\]$/g, ""), port: Number(tcp[2]) }
 }
 
-/** What is said of one connection and means nothing on the next. */
+/** The headers of one connection, which mean nothing on the next. */
 const ofTheHop = new Set(["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"])
 
 const passedOn = (raw: ReadonlyArray<string>, dropped: ReadonlySet<string> = ofTheHop): Array<string> =>
@@ -231,7 +231,10 @@ export const make = Effect.fnUntraced(function*(
     response.writeHead(record.status, answer.statusMessage ?? "", passedOn(answer.rawHeaders))
   }
 
-  /** Passes an answer on as it comes. Where the client has gone, one that lasts is given up and the rest is awaited. */
+  /**
+   * Passes an answer on as it comes. If the client has gone, an endless answer is dropped and any other one is read to
+   * its end.
+   */
   const relay = (record: Draft, answer: IncomingMessage | undefined, response: ServerResponse) => {
     if (answer === undefined) {
       response.destroy()

@@ -1,10 +1,10 @@
 /**
  * How the laws arrange and observe a backend without the provider under test.
  *
- * Whoever wants the laws to judge a layer writes a `Harness` for its backend. It speaks to the backend directly: what
- * it seeds, breaks and reads must not pass through the `Provider`, or a wrong provider would agree with itself. What is
- * arranged under a scope is undone when the scope closes, also where a law fails. What a backend cannot arrange is left
- * out of `make` and not claimed as a capability. The harness does not judge; the laws do.
+ * A layer needs a `Harness` for its backend before the laws can check it. The harness speaks to the backend directly
+ * and never through the `Provider`, because a wrong provider would agree with itself. Everything arranged under a scope
+ * is undone when the scope closes, also if a law fails. An ability that the backend lacks is left out of `make` and not
+ * claimed as a capability.
  *
  * @since 0.1.0
  */
@@ -23,7 +23,7 @@ import type { NodeCreatorService, ProviderService } from "../Provider.ts"
  * @since 0.1.0
  */
 export class HarnessError extends Data.TaggedError("HarnessError")<{
-  /** What was asked, such as `seed`. */
+  /** The requested action, such as `seed`. */
   readonly action: string
   readonly detail: string
 }> {
@@ -56,14 +56,14 @@ export interface Seed {
   readonly state: "running" | "stopped"
   readonly controlPlanes: number
   readonly workers: number
-  /** Asked for only where `helpers` is claimed. */
+  /** Used only if `helpers` is claimed. */
   readonly loadBalancers?: number
-  /** Asked for only where `helpers` is claimed. */
+  /** Used only if `helpers` is claimed. */
   readonly helpers?: number
 }
 
 /**
- * What can be made to fail, or is seen by the backend.
+ * The calls on a node that can fail, or that the backend sees.
  *
  * @category models
  * @since 0.1.0
@@ -83,7 +83,7 @@ export interface Call {
 }
 
 /**
- * What every harness can do.
+ * The abilities of every harness.
  *
  * @category models
  * @since 0.1.0
@@ -95,13 +95,13 @@ export interface HarnessBase {
    */
   readonly patience: Duration.Duration
   /**
-   * A name that no cluster has. It can be created, and is so short that ten characters can be put behind it. Whatever
-   * there is in the end of clusters with this name, or with one that begins with it, is removed with the scope.
+   * A name that no cluster has. It can be created, and is so short that ten characters can be appended. When the scope
+   * closes, everything of clusters with this name, or with a name that begins with it, is removed.
    */
   readonly uniqueName: Effect.Effect<string, HarnessError, Scope.Scope>
   /**
-   * Makes the nodes of a cluster, in this state, and gives them as `nodes` would. Its name begins with a unique one, so
-   * it goes with that.
+   * Creates the nodes of a cluster in this state, and returns them as `nodes` would. Its name begins with a unique one,
+   * so it is removed with that.
    */
   readonly seed: (
     cluster: string,
@@ -112,7 +112,7 @@ export interface HarnessBase {
 }
 
 /**
- * What a harness may be able to do; beside each, the capability that claims it.
+ * The optional abilities of a harness, each with the capability that claims it.
  *
  * @category models
  * @since 0.1.0
@@ -130,26 +130,28 @@ export interface HarnessAbilities {
    */
   readonly failing: (call: NodeCall, node: TrueNode) => Effect.Effect<void, HarnessError, Scope.Scope>
   /**
-   * `rate-limit`: the backend refuses the next such call on the node, once, since too many came, and tells when it may
-   * come again. Gives how long that is at least.
+   * `rate-limit`: the backend refuses the next such call on the node once, because there were too many, and reports
+   * when it may come again. Returns the shortest wait.
    */
   readonly rateLimited: (call: NodeCall, node: TrueNode) => Effect.Effect<Duration.Duration, HarnessError, Scope.Scope>
   /** `exit-at-once`: the backend takes the next start of the node, and the node exits before it has run. */
   readonly exitAtOnce: (node: TrueNode) => Effect.Effect<void, HarnessError, Scope.Scope>
-  /** `outage`: as long as the scope is open, no connection to the backend can be made. The harness still has its own. */
+  /**
+   * `outage`: as long as the scope is open, no connection to the backend can be opened. The harness still has its own.
+   */
   readonly outage: Effect.Effect<void, HarnessError, Scope.Scope>
-  /** `cut-watches`: cuts, once, every connection on which a watch listens. New ones can be made. */
+  /** `cut-watches`: cuts, once, every connection on which a watch listens. New ones can be opened. */
   readonly cutWatches: Effect.Effect<void, HarnessError>
   /**
-   * `bystanders`: adds what is nobody's, or another tool's, and could be taken for a part of the cluster: named like
-   * one of its nodes or its network, without the marks of ownership. It is removed with the scope.
+   * `bystanders`: adds things without the owner labels of the cluster that are named like its nodes or its network.
+   * They are removed with the scope.
    */
   readonly addBystanders: (cluster: string) => Effect.Effect<void, HarnessError, Scope.Scope>
   /** `bystanders`: all that `addBystanders` added and that is still there, with its state, one line each, sorted. */
   readonly bystanders: Effect.Effect<ReadonlyArray<string>, HarnessError>
   /**
-   * `name-held`: adds a bystander that has the very name of a worker that `createNodes` makes for this cluster. `bystanders`
-   * tells it too, and it is removed with the scope.
+   * `name-held`: adds a bystander with the name of a worker that `createNodes` creates for this cluster. `bystanders`
+   * lists it too, and it is removed with the scope.
    */
   readonly holdName: (cluster: string) => Effect.Effect<void, HarnessError, Scope.Scope>
   /** `leftovers`: adds what a cluster leaves behind beside its nodes, such as a network or a volume of its own. */
@@ -188,7 +190,7 @@ export class Harness extends Context.Service<Harness, HarnessService>()("kubelay
 
 const missing = (ability: keyof HarnessAbilities): Effect.Effect<never, HarnessError> =>
   Effect.fail(
-    new HarnessError({ action: ability, detail: "its capability is claimed, but the harness was made without it" })
+    new HarnessError({ action: ability, detail: "its capability is claimed, but the harness does not have it" })
   )
 
 /**
@@ -272,8 +274,8 @@ export const make = (base: HarnessBase, abilities: Partial<HarnessAbilities> = {
 export const rest: Effect.Effect<void, never, Harness> = Harness.use(({ patience }) => Effect.sleep(patience))
 
 /**
- * Looks again and again until a value is as wanted, and gives the last one seen, as wanted or not, when the harness's
- * patience is over.
+ * Reads again until a value is as expected. Returns the last value, also if it is not as expected when the patience of
+ * the harness is over.
  *
  * @category combinators
  * @since 0.1.0

@@ -60,7 +60,7 @@ export interface Options {
   readonly readOnlyToken?: string
   /** The code that refuses a write with it: `token_readonly` (401) or `forbidden` (403, where nothing is said). */
   readonly readOnlyCode?: "token_readonly" | "forbidden"
-  /** `clock`: the Effect Clock's, where nothing is said. `manual`: it stands still but for `advance`. */
+  /** `clock` (the default): the Clock of Effect. `manual`: only `advance` moves it. */
   readonly time?: "clock" | "manual"
   /** How long every action takes that `durations` does not name; 10 milliseconds where nothing is said. */
   readonly duration?: Duration.Input
@@ -69,9 +69,9 @@ export interface Options {
   /** How long every reply takes; none where nothing is said. */
   readonly latency?: Duration.Input
   readonly quota?: Partial<Quota>
-  /** How machines behave that are made from now on; they go off at once where nothing is said. */
+  /** The behaviour of new machines; by default they shut down at once. */
   readonly guest?: Partial<Guest>
-  /** What becomes of a network that is deleted while somebody is in it; `detach` where nothing is said. */
+  /** The effect of deleting a network with members; `detach` by default. */
   readonly networkDelete?: "detach" | "refuse"
   /** How long after the end of a server its firewalls, networks and addresses still count it. */
   readonly detach?: Duration.Input
@@ -79,18 +79,18 @@ export interface Options {
   readonly groupSize?: number
   /** Such as `server_limit`, `primary_ip_limit`, `network_limit`; without bounds where nothing is said. */
   readonly limits?: Readonly<Record<string, number>>
-  /** How many servers can be made, by `type@location`; without bounds where nothing is said. */
+  /** How many servers can be created, by `type@location`; unlimited by default. */
   readonly capacity?: Readonly<Record<string, number>>
   /** Whether the log keeps the bodies of replies; it does where nothing is said. */
   readonly keepReplies?: boolean
   /** Whether the API listens on a port; true by default. Without, it is reached through `httpClient` alone. */
   readonly listen?: boolean
-  /** What a server does after `change_type`: `starts`, as the reference says, by default. */
+  /** The behaviour of a server after `change_type`: `starts`, as the reference says, by default. */
   readonly changeType?: "starts" | "stays-off"
 }
 
 /**
- * What changes a server from outside, as a person at the console would.
+ * A change of a server from outside, as a person at the console would do it.
  *
  * @category models
  * @since 0.1.0
@@ -132,7 +132,7 @@ export interface ImageChange {
 }
 
 /**
- * The fake, and all that can be done with it beside its API. Nothing of this stands in its log.
+ * The fake, and its methods beside the API. They are not in its log.
  *
  * @category models
  * @since 0.1.0
@@ -202,7 +202,7 @@ export interface HetznerFakeService {
   readonly calls: Effect.Effect<ReadonlyArray<CallRecord>>
   /** How often each `METHOD template` was called. */
   readonly counts: Effect.Effect<Readonly<Record<string, number>>>
-  /** What clients sent that the API has no reading for. */
+  /** The requests and fields that the API does not have. */
   readonly violations: Effect.Effect<ReadonlyArray<Violation>>
   /** Forgets the calls and violations so far; the numbers of calls go on. */
   readonly clearCalls: Effect.Effect<void>

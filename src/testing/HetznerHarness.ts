@@ -1,8 +1,8 @@
 /**
  * The harness of the fake Hetzner Cloud: it acts on the world behind the fake's API, beside the provider under test.
  *
- * What it seeds carries the labels of `kubelayer`, in words of its own. Every law gets a fake of its own, so what is
- * seeded goes with it. It cannot arrange load balancers and helpers, of which a cluster at Hetzner has none.
+ * Its seeds carry the labels of `kubelayer`, written down separately. Every law gets its own fake, so seeds are removed
+ * with it. It has no load balancers and helpers, because a cluster at Hetzner has none.
  *
  * @since 0.1.0
  */
@@ -27,7 +27,7 @@ import {
 import type { Capability } from "./Law.ts"
 
 /**
- * What the fake can arrange.
+ * The capabilities of the fake.
  *
  * @category constants
  * @since 0.1.0

@@ -1,5 +1,5 @@
 /**
- * What a law is, and what laws are written with.
+ * The model of a law, and the functions to write one.
  *
  * A law is one sentence of the contract of `Provider` or `NodeCreator`, as data, with an Effect that finds out whether
  * it holds. It sees the services and a `Harness`, never a backend, so the same law runs over every layer. The laws
@@ -18,27 +18,27 @@ import { OperationReport, type Outcome } from "../Report.ts"
 import { Harness, type HarnessService } from "./Harness.ts"
 
 /**
- * What a backend's harness may be able to arrange. A law that needs what a backend does not claim is skipped there.
+ * The capabilities of harnesses. A law is skipped on a backend that does not claim the capabilities that it needs.
  *
  * @category models
  * @since 0.1.0
  */
 export const capabilities = {
-  calls: "tell which calls reached the backend, in their order",
+  calls: "report which calls reached the backend, in their order",
   change: "start and stop a node as somebody else",
   vanish: "remove a node as somebody else",
   "fail-start": "make the backend refuse to start a node",
   "fail-stop": "make the backend refuse to stop a node",
   "fail-delete": "make the backend refuse to delete a node",
-  "rate-limit": "make the backend refuse a call for its rate, and tell when it may come again",
+  "rate-limit": "let the backend refuse a call for its rate, and report when it may come again",
   "exit-at-once": "make a node exit as soon as it is started",
   outage: "make the backend unreachable",
   "cut-watches": "cut the connections on which a watch listens",
   bystanders: "add resources that belong to no cluster",
-  "name-held": "give the name of a node to come to somebody else's",
+  "name-held": "use the name of a future node for an unlabelled thing",
   leftovers: "add what can be left of a cluster that has no nodes",
   helpers: "seed load balancers and helpers",
-  secrets: "tell which credentials the layer was given",
+  secrets: "report the credentials of the layer",
   create: "make nodes through NodeCreator",
   plan: "plan and apply through NodeCreator",
   scale: "add and remove nodes through NodeCreator",
@@ -49,7 +49,7 @@ export const capabilities = {
   detach: "detach a node from something that belongs to its spec",
   second: "connect a second client to the backend, as another process does",
   orphans: "add what a process that has exited left behind",
-  "node-by-node": "show the nodes of a cluster made and deleted one by one, by calls of their own"
+  "node-by-node": "show the nodes of a cluster created and deleted one by one, by separate calls"
 } as const satisfies Record<string, string>
 
 /**
@@ -95,16 +95,16 @@ export type Group = typeof groups[number]
 export interface Law {
   /** `group.name`, in kebab case. */
   readonly id: `${Group}.${string}`
-  /** What holds, as a sentence without a full stop. */
+  /** The behaviour that holds, as a sentence without a full stop. */
   readonly title: string
   readonly group: Group
   readonly needs: ReadonlyArray<Capability>
-  /** Succeeds where the law holds. Whatever it fails with is told as what was observed. */
+  /** Succeeds if the law holds. A failure is reported as the observed behaviour. */
   readonly check: Effect.Effect<void, unknown, Provider | Harness | Scope.Scope>
 }
 
 /**
- * What a law is given: the services under test, the harness, and the name of a cluster that is not there.
+ * The input of a law: the services under test, the harness, and the name of a cluster that does not exist.
  *
  * @category models
  * @since 0.1.0
@@ -275,7 +275,7 @@ const hasTag = (error: unknown, tag: string): boolean =>
   typeof error === "object" && error !== null && "_tag" in error && error._tag === tag
 
 /**
- * Breaks the law unless the outcomes of these nodes are as said. Nodes that are not named are not looked at.
+ * Breaks the law unless the outcomes of these nodes are as given. Other nodes are ignored.
  *
  * @category expectations
  * @since 0.1.0

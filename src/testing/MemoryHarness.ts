@@ -1,8 +1,8 @@
 /**
  * The harness of the simulator `Memory`: it acts through the service `Memory`, beside the provider under test.
  *
- * Every law gets a simulator of its own, so what is seeded goes with it. It can arrange everything but credentials,
- * which a simulator has no use for; whoever wraps `Memory` in something that has some can name them.
+ * Every law gets its own simulator, so seeds are removed with it. It can arrange everything except credentials, which a
+ * simulator does not use; a wrapper of `Memory` with credentials can name them.
  *
  * @since 0.1.0
  */
@@ -17,7 +17,7 @@ import { type Call, Harness, HarnessError, type HarnessService, make as makeHarn
 import type { Capability } from "./Law.ts"
 
 /**
- * What `Memory` can arrange.
+ * The capabilities of `Memory`.
  *
  * @category constants
  * @since 0.1.0
@@ -142,7 +142,7 @@ export const make = (memory: MemoryService, options: Options = {}): HarnessServi
       const reason = new RateLimited({ detail: "too many calls", retryAfterMillis: Duration.toMillis(wait) })
       return Effect.as(memory.failNext({ operation: call, node: node.name, reason }), wait)
     },
-    exitAtOnce: (node) => memory.crash(node.name, { exitCode: 1, cause: "the harness made it exit" }),
+    exitAtOnce: (node) => memory.crash(node.name, { exitCode: 1, cause: "the harness let it exit" }),
     outage: Effect.acquireRelease(memory.setAvailable(false), () => memory.setAvailable(true)),
     cutWatches: memory.cutWatches,
     addBystanders: (cluster) =>

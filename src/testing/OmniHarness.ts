@@ -1,9 +1,9 @@
 /**
  * The harness of the fake Omni: it acts through the fake, beside the provider under test.
  *
- * A cluster that it seeds runs on machines whose power Omni manages, since no others can be stopped and started. A cluster
- * is made and deleted as a whole on Omni, so no node is by itself. A machine that goes off again as soon as it is on looks
- * like one that is not on yet. Clusters have neither load balancers nor helpers.
+ * Its clusters run on machines whose power Omni manages, since no others can be stopped and started. Omni creates and
+ * deletes a cluster as a whole, so nodes are not created one by one. A machine that powers off right after its start
+ * cannot be distinguished from one that is not on yet. Clusters have neither load balancers nor helpers.
  *
  * @since 0.1.0
  */
@@ -19,7 +19,7 @@ import type { Capability } from "./Law.ts"
 import { type FakeResource, OmniFake, type OmniFakeService } from "./OmniFake.ts"
 
 /**
- * What can be arranged on a fake Omni.
+ * The capabilities of a fake Omni.
  *
  * @category constants
  * @since 0.1.0
@@ -74,7 +74,7 @@ const trueNode = (machine: FakeResource): TrueNode => ({
   state: states[(machine.spec as { readonly stage?: string }).stage ?? ""] ?? "unknown"
 })
 
-/** gRPC's FAILED_PRECONDITION would be a conflict, after which it is looked again; this is refused for good. */
+/** gRPC's FAILED_PRECONDITION would be a conflict, which is retried; this is a permanent refusal. */
 const invalidArgument = 3
 
 /**
@@ -94,7 +94,7 @@ export const make = (fake: OmniFakeService, options: Options = {}): HarnessServi
       machinesOf((name) => name === cluster),
       (machines) => machines.map(trueNode).sort(byRoleThenName)
     )
-  /** Nodes by their ids, also those that are gone, so that calls can be told. */
+  /** Nodes by id, also deleted ones, so that calls can be reported. */
   const known = new Map<string, TrueNode>()
   const remembered = (cluster: string) =>
     Effect.tap(nodes(cluster), (found) =>
@@ -227,7 +227,7 @@ export const make = (fake: OmniFakeService, options: Options = {}): HarnessServi
       ),
     secrets: Effect.sync(() => [
       fake.serviceAccountKey,
-      // What stands in the key, too.
+      // The key contains this, too.
       (JSON.parse(Buffer.from(fake.serviceAccountKey, "base64").toString()) as { pgp_key: string }).pgp_key
         .split("\n").slice(3, 5).join("\n")
     ])

@@ -1,9 +1,8 @@
 /**
- * Time that passes by itself and at once: a `TestClock` that jumps to the next moment for which something waits, as
- * soon as nothing else is to be done.
+ * A `TestClock` that jumps to the next moment for which a fiber waits, as soon as no fiber has anything else to do.
  *
- * It is for backends that live in the process. Where real input and output are in flight it would jump over them, so
- * a backend behind a socket is judged on the live clock.
+ * It is for backends inside the process. It would jump over real input and output, so a backend behind a socket needs
+ * the live clock.
  *
  * @since 0.1.0
  */
@@ -23,7 +22,7 @@ const turn = Effect.callback<void>((resume) => {
 
 const turns = Effect.repeat(turn, { times: 3 })
 
-/** A scheduler that counts what is scheduled, so that it can be told whether fibers are at rest. */
+/** A scheduler that counts scheduled tasks, so that it is known whether fibers are at rest. */
 const counting = (scheduler: Scheduler.Scheduler) => {
   let count = 0
   const counted: Scheduler.Scheduler = {

@@ -2,9 +2,9 @@
  * Deterministic simulation of a backend: programs that create, scale, start, stop, sweep and watch clusters at once, over
  * the fakes of this library, with faults, crashes and changes by others between any two calls.
  *
- * A seed decides everything: the clusters, the actors, the faults, the latencies, and which fiber runs next. The same seed
- * gives the same run, and the same digest. After each run the invariants are checked: nothing unowned was touched, nothing
- * is left over, no node is there twice, reports and watches say what is true, every call has ended.
+ * A seed decides everything: the clusters, the actors, the faults, the latencies, and which fiber runs next. The same
+ * seed gives the same run, and the same digest. After each run the invariants are checked: no unowned thing was
+ * changed, nothing is left over, no node exists twice, reports and watches are true, and every call has ended.
  *
  * @since 0.2.0
  */

@@ -1,9 +1,9 @@
 /**
- * A Docker engine as the layer under test sees it: through a gate that can be shut, and a proxy that tells the calls.
+ * A Docker engine as the layer under test sees it: through a gate that can be shut, and a proxy that records the calls.
  *
- * The gate passes bytes on and knows nothing of them but the first line of each connection; behind it is a `FaultProxy`,
- * which keeps the calls and refuses them where it is told to. The layer is given the gate's address, a harness uses the
- * engine's own. `DockerHarness` is built on it; it needs a system with unix sockets.
+ * The gate passes bytes on and reads only the first line of each connection. Behind it is a `FaultProxy`, which records
+ * the calls and refuses some on request. The layer uses the address of the gate, a harness that of the engine.
+ * `DockerHarness` is built on it; it needs a system with unix sockets.
  *
  * @since 0.1.0
  */
@@ -27,7 +27,7 @@ export interface TestedEngineService {
   readonly host: string
   /** The engine itself, as a DOCKER_HOST. */
   readonly engine: string
-  /** What tells the calls, and refuses them. */
+  /** The proxy that records and refuses calls. */
   readonly proxy: FaultProxy
   /** Cuts, once, the open connections whose first line, such as `GET /v1.41/events?... HTTP/1.1`, matches. */
   readonly cut: (line: RegExp) => Effect.Effect<void>
@@ -50,7 +50,7 @@ const attempt = <A>(action: string, f: () => Promise<A>): Effect.Effect<A, Harne
   })
 
 /**
- * Stands before an engine, at `unix://` or `tcp://`, as long as the scope is open.
+ * Opens a gate before an engine, at `unix://` or `tcp://`, as long as the scope is open.
  *
  * @category constructors
  * @since 0.1.0
@@ -59,7 +59,7 @@ export const make = Effect.fnUntraced(function*(
   engine: string
 ): Effect.fn.Return<TestedEngineService, HarnessError, Scope.Scope> {
   const proxy = yield* makeProxy({ target: engine }).pipe(
-    Effect.mapError((error) => new HarnessError({ action: "stand before the engine", detail: error.message }))
+    Effect.mapError((error) => new HarnessError({ action: "open the gate before the engine", detail: error.message }))
   )
   const directory = yield* Effect.acquireRelease(
     attempt("make a folder for a socket", () => fs.mkdtemp(path.join(os.tmpdir(), "te-"))),

@@ -1,6 +1,6 @@
 /**
- * The laws of `Provider` and `NodeCreator`, for whoever writes a layer: `runLaws` over a layer and a `Harness` tells
- * which of them it holds. `kubelayer/testing/vitest` declares a test for each.
+ * The laws of `Provider` and `NodeCreator`, and fakes of backends. `runLaws` over a layer and a `Harness` reports which
+ * laws the layer satisfies. `kubelayer/testing/vitest` declares a test for each law.
  *
  * @since 0.1.0
  */

@@ -1,8 +1,8 @@
 /**
- * Runs laws over a layer and tells how they went.
+ * Runs laws over a layer and reports the results.
  *
- * Each law gets the layer and the harness built anew, in a scope of its own that is closed before the next law begins,
- * and has a deadline. A law that fails, hangs or dies is a line of the report, never a failure of `runLaws`.
+ * Each law gets a new layer and a new harness, in a scope that closes before the next law begins, and has a deadline. A
+ * law that fails, hangs or dies is a line of the report, never a failure of `runLaws`.
  *
  * @since 0.1.0
  */
@@ -22,7 +22,7 @@ import { laws } from "./laws.ts"
 import { simulated } from "./SimulatedTime.ts"
 
 /**
- * What is judged, and with what.
+ * The layer under test, its harness, and the laws to run.
  *
  * @category models
  * @since 0.1.0
@@ -34,13 +34,12 @@ export interface LawOptions<R = never, E = unknown, E2 = unknown> {
   readonly layer: Layer.Layer<Provider | R, E>
   /** The harness; it may use what the layer gives beside `Provider`. */
   readonly harness: Layer.Layer<Harness, E2, R>
-  /** What the harness can arrange. Laws that need more are skipped. */
+  /** The capabilities of the harness. Laws that need more are skipped. */
   readonly capabilities: ReadonlyArray<Capability>
   /** The laws to run; all by default. */
   readonly laws?: ReadonlyArray<Law>
   /**
-   * `simulated` lets time pass by itself and at once, for a backend that lives in the process. By default it is that
-   * of the present clock.
+   * `simulated` jumps over all waits, for a backend inside the process. By default it is the present clock.
    */
   readonly time?: "present" | "simulated"
   /** The deadline of one law, one minute by default. Its clean-up has as long again. */
@@ -57,7 +56,7 @@ export interface LawResult {
   readonly id: Law["id"]
   readonly title: string
   readonly outcome: "passed" | "failed" | "skipped"
-  /** What was expected and observed, or which capability is missing. None where the law holds. */
+  /** The expected and the observed behaviour, or the missing capability. None if the law holds. */
   readonly message?: string
   readonly durationMillis: number
 }
@@ -112,7 +111,7 @@ const tell = (law: Law, cause: Cause.Cause<unknown>): string => {
   )
 }
 
-/** Waits for an effect for so long; one that then does not obey its interruption is left behind. */
+/** Waits for an effect for so long. An effect that then ignores its interruption is left behind. */
 const noLongerThan = (limit: Duration.Input) => <A, E, R>(self: Effect.Effect<A, E, R>) =>
   Effect.gen(function*() {
     const fiber = yield* Effect.forkDetach(self)

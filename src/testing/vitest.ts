@@ -13,7 +13,7 @@ import { laws } from "./laws.ts"
 import { type LawOptions, runLaw, whySkipped } from "./runLaws.ts"
 
 /**
- * What is used of a test runner.
+ * The functions of a test runner that are used.
  *
  * @category models
  * @since 0.1.0
@@ -64,7 +64,7 @@ export const describeLaws = <R, E, E2>({ describe, it }: Runner, options: LawOpt
           context?.signal === undefined ? {} : { signal: context.signal }
         )
         if (outcome === "failed") throw new Error(`${law.id}: ${message}`)
-        // A law has one deadline for its check and one for its clean-up, and tells which it missed.
+        // A law has one deadline for its check and one for its clean-up, and reports which one it missed.
       }, 2 * limit + 15_000)
     }
   })

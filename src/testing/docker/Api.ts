@@ -24,7 +24,7 @@ interface Route {
 }
 
 /**
- * What a client sent that the engine would ignore, and that the API does not have.
+ * A part of a request that the engine would ignore and that the API does not have.
  *
  * @category models
  * @since 0.1.0

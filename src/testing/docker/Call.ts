@@ -16,7 +16,7 @@ export interface EngineRequest {
   readonly body: string | Uint8Array
 }
 
-/** What receives a body that comes bit by bit. @internal */
+/** The receiver of a streamed body. @internal */
 export interface Sink {
   readonly write: (chunk: Uint8Array | string) => void
   readonly end: () => void
@@ -35,7 +35,7 @@ export interface Reply {
 /** @internal */
 export type Answer = Reply | { readonly _tag: "Cut" } | { readonly _tag: "Hang" }
 
-/** What a route gets. @internal */
+/** The input of a route. @internal */
 export interface Call {
   readonly method: string
   readonly target: string

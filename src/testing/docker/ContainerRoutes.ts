@@ -1,7 +1,7 @@
 /**
  * The calls on containers: list, inspect, create, start, stop, kill, restart, pause, remove, wait.
  *
- * A call that takes time sleeps on the Clock, and looks again at the container afterwards.
+ * A call that takes time sleeps on the Clock, and reads the container again afterwards.
  */
 import * as Effect from "effect/Effect"
 import { attempt, empty, filtersOf, type Handler, handler, json } from "./Call.ts"

@@ -48,7 +48,7 @@ const containerFields: Readonly<Record<string, Kind>> = {
   NetworkingConfig: "object"
 }
 
-/** Resources stand in a struct of their own in the engine. */
+/** Resources are in a separate struct in the engine. */
 const resourceFields: Readonly<Record<string, Kind>> = {
   CpuShares: "number",
   Memory: "number",

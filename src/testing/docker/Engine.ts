@@ -1,5 +1,5 @@
 /**
- * What the fake engine keeps: containers, networks, volumes, images, execs, and the timers of their processes.
+ * The state of the fake engine: containers, networks, volumes, images, execs, and the timers of their processes.
  *
  * The lists are changed in place. Times are milliseconds since the epoch, of the Clock that the fake was started with.
  */
@@ -10,7 +10,7 @@ import type { Flavor, Refusals } from "./Flavor.ts"
 export type Labels = Readonly<Record<string, string>>
 
 /**
- * What the process of a container does.
+ * The behaviour of the process of a container.
  *
  * @category models
  * @since 0.1.0
@@ -18,7 +18,7 @@ export type Labels = Readonly<Record<string, string>>
 export interface Behavior {
   /** It exits on its own, so long after its start. It runs until it is stopped where this is left out. */
   readonly exits?: { readonly code: number; readonly afterMillis?: number }
-  /** What it does at SIGTERM: it exits at once with 0 where this is left out. */
+  /** The reaction to SIGTERM; by default it exits at once with 0. */
   readonly onTerm?: "ignore" | { readonly code?: number; readonly afterMillis?: number }
   /** Lines that it writes to stdout as soon as it starts. */
   readonly logs?: ReadonlyArray<string>
@@ -55,7 +55,7 @@ export interface ExecCommand {
 }
 
 /**
- * What a command writes, and how it ends.
+ * The output and the end of a command.
  *
  * @category models
  * @since 0.1.0
@@ -88,7 +88,7 @@ export interface Endpoint {
   live: Attachment | undefined
   /** Of a seeded container whose network need not exist. */
   readonly isSeeded?: boolean
-  /** What Docker 20 still shows after a start that failed. */
+  /** The values that Docker 20 still shows after a failed start. */
   stale?: Attachment & { readonly hasGateway: boolean }
 }
 

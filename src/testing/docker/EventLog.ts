@@ -16,7 +16,7 @@ export interface EngineEvent {
   readonly json: string
 }
 
-/** What happened, before the flavor gives it its form. @internal */
+/** An event, before the flavor gives it its form. @internal */
 export type Happening =
   | {
     readonly type: "container"

@@ -1,12 +1,12 @@
 /**
- * What goes wrong in the fake engine because a test says so: refusals, pages, cuts, silence, delays.
+ * The faults of the fake engine that a test injects: refusals, pages, cuts, silence, delays.
  *
  * The calls that meet a fault are chosen by the rules of `faults/Rules.ts`.
  */
 import type { Rule } from "../faults/Rules.ts"
 
 /**
- * What is done to a call.
+ * The fault of a call.
  *
  * - `Refuse`: an error in the engine's form instead of the work.
  * - `Page`: an HTML page instead of the work, as from a proxy.
@@ -59,7 +59,7 @@ export interface CallRecord {
 }
 
 /**
- * Which calls meet a fault.
+ * Selects the calls that get a fault.
  *
  * @category models
  * @since 0.1.0

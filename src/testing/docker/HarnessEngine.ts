@@ -18,7 +18,7 @@ export interface SeenRequest {
   readonly path: string
 }
 
-/** Which requests are refused, and how. @internal */
+/** The requests that are refused, and the answer. @internal */
 export interface RefusalRule {
   readonly on: (request: SeenRequest) => boolean
   readonly times: number
@@ -40,11 +40,11 @@ export interface HarnessEngine {
   readonly outage: Effect.Effect<void, HarnessError, Scope.Scope>
   /** Cuts the open connections whose `METHOD /path?query` matches. */
   readonly cut: (line: RegExp) => Effect.Effect<void>
-  /** The beginning of a shell command that exits at once where the harness says so. */
+  /** The beginning of a shell command that exits at once if the harness requests it. */
   readonly script: string
 }
 
-/** A node looks at this file when it starts: it exits where the file has content. */
+/** A node reads this file when it starts, and exits if the file has content. */
 const exitFile = "kubelayer-harness-exit"
 
 const isStartOf = ({ method, path }: SeenRequest, id: string): boolean =>

@@ -35,13 +35,13 @@ const encoder = new TextEncoder()
 const textOf = (body: string | Uint8Array): string => typeof body === "string" ? body : decoder.decode(body)
 const bytesOf = (body: string | Uint8Array): Uint8Array => typeof body === "string" ? encoder.encode(body) : body
 
-/** What the transport needs from the fake. @internal */
+/** The part of the fake that the transport needs. @internal */
 export interface Line {
   readonly api: Api
   readonly apiVersion: string
   readonly engine: Connection["engine"]
   readonly isDown: () => boolean
-  /** What cuts the connections that are open: each with its `METHOD /path?query`. */
+  /** The functions that cut open connections, each with its `METHOD /path?query`. */
   readonly connections: Set<{ readonly line: string; readonly cut: () => void }>
   /** The socket of the same fake, for dockerode. */
   readonly dockerode: Connection["dockerode"]

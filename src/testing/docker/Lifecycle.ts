@@ -1,6 +1,6 @@
 /**
- * What becomes of a container: its process starts, gets signals, exits, is started again by its restart policy, and
- * leaves its networks.
+ * The life of a container: its process starts, gets signals, exits, is started again by its restart policy, and leaves
+ * its networks.
  */
 import {
   type Container,
@@ -188,7 +188,7 @@ export const begin = (engine: Engine, container: Container): void => {
   }
   if (flavor.id === "docker29") emitVolumes(engine, container, "mount")
   try {
-    // Podman looks at the ports first.
+    // Podman checks the ports first.
     if (flavor.isPodman) container.ports = publish(engine, container)
     attachAll(engine, container)
     if (!flavor.isPodman) container.ports = publish(engine, container)

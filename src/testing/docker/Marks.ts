@@ -1,6 +1,6 @@
 /**
- * How the tools mark what is theirs, as they were seen to do it: written down a second time beside the schemes of the
- * product, so that one does not agree with itself.
+ * The labels of the tools, from observation. They are written down separately from the schemes of the product, so that
+ * these are really checked.
  */
 import type { NodeRole } from "../../Model.ts"
 
@@ -44,7 +44,7 @@ export const marks = {
     roleLabel: "io.x-k8s.kind.role",
     always: {},
     nodeName: counted,
-    // kind's own network serves all clusters, so a cluster's own one is one that kubelayer made for it.
+    // kind's network serves all clusters, so a network of one cluster was created by kubelayer.
     network: (cluster) => `${cluster}-network`,
     resource: (cluster) => ({ "kubelayer.owned": `kind/${cluster}` })
   },

@@ -10,7 +10,7 @@ import { HarnessError } from "../Harness.ts"
 
 export type Json = Record<string, unknown>
 
-/** Where a DOCKER_HOST is, as node:http wants it. */
+/** The address of a DOCKER_HOST, as node:http takes it. */
 const target = (host: string) => {
   if (host.startsWith("unix://")) return { socketPath: host.slice("unix://".length) }
   const { hostname, port } = new URL(host)

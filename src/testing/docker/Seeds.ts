@@ -1,5 +1,5 @@
 /**
- * What a test puts into the fake engine beside its API, at once and without an event.
+ * The seeds of the fake engine, which appear at once and without an event.
  *
  * Nothing is checked, so that a test can have what an engine would not have created.
  */

@@ -1,5 +1,5 @@
 /**
- * What is in the fake engine, as data for a test.
+ * The content of the fake engine, as data for a test.
  *
  * It shows what an engine hides too: exit codes, restarts, and the body of each create call.
  */

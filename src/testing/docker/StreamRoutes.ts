@@ -147,7 +147,7 @@ const ended = (exec: Exec, exitCode: number): void => {
   exec.exitCode = exitCode
 }
 
-/** What the engine writes instead of the command, where it cannot run it, and the exit code. */
+/** The output and exit code of the engine for a command that it cannot run. */
 const obstacle = (engine: Engine, container: Container, exec: Exec) => {
   const { flavor } = engine
   const [command = ""] = exec.command

@@ -1,9 +1,8 @@
 /**
- * What kind of call of the Docker Engine API a request is: its path without the names in it, and what it does.
+ * Classifies a request to the Docker Engine API: its path without names, and its effect.
  *
- * A template stands for all calls of one endpoint, so that counts and faults do not depend on ids. Which literal
- * segments there are is taken from the Docker Engine API reference; a path that is not in it gets a template all the
- * same.
+ * A template is the same for all calls of one endpoint, so that counts and faults do not depend on ids. The literal
+ * segments are those of the Docker Engine API reference. A path that is not in it gets a template all the same.
  *
  * @since 0.1.0
  */
@@ -54,7 +53,7 @@ const literals: Readonly<Record<string, ReadonlySet<string>>> = {
   configs: new Set(["create"])
 }
 
-/** What may follow an image's name, which can itself have slashes. */
+/** The segments that may follow the name of an image, which can itself have slashes. */
 const imageActions = new Set(["json", "history", "push", "tag", "get"])
 
 /**
@@ -81,7 +80,7 @@ const lasting =
   /^\/(?:events|build|session|images\/create|images\/load|containers\/\{id\}\/(?:logs|stats|attach|wait))$/
 
 /**
- * What a call does. `upgrade`: the request asks to take over the connection.
+ * The effect of a call. `upgrade`: the request takes over the connection.
  *
  * @category constructors
  * @since 0.1.0

@@ -17,9 +17,9 @@ import { describe, type Fault, type Plan } from "./Plan.ts"
  */
 export interface CallRecord extends Call {
   readonly fault?: Fault
-  /** What the engine answered; absent where it has not, or never saw the call. */
+  /** The answer of the engine; absent if there is none or the engine never saw the call. */
   readonly engineStatus?: number
-  /** What the client was sent; absent where it has got no answer. */
+  /** The answer to the client; absent if it got none. */
   readonly status?: number
   /** Neither the engine nor the client waits for anything any more. */
   readonly settled: boolean
@@ -34,7 +34,7 @@ export interface CallRecord extends Call {
 export interface CallCount {
   readonly method: string
   readonly template: string
-  /** What the client was sent; `none` where it got no answer. */
+  /** The answer to the client; `none` if it got none. */
   readonly status: number | "none"
   readonly count: number
 }
@@ -42,7 +42,7 @@ export interface CallCount {
 /** A record while it is being written. */
 export type Draft = { -readonly [K in keyof CallRecord]: CallRecord[K] }
 
-/** What a proxy keeps of its calls. */
+/** The record of a proxy about its calls. */
 export interface CallLog {
   readonly records: ReadonlyArray<Draft>
   readonly begin: (method: string, path: string, upgrade: boolean, plan: Plan) => Draft

@@ -1,9 +1,9 @@
 /**
- * Which call meets which fault: by rules and a seed, or as a log says that it was.
+ * Decides the fault of each call, by rules and a seed, or by the log of an earlier run.
  *
- * A seed decides for each call by its method, its template and how many of these came before it, so that a run with the
- * same calls meets the same faults, however its calls overlap. Only where calls of one template race each other may
- * their faults change places, and only the last of a bounded number of faults may fall on another call.
+ * A seed decides for each call by its method, its template and the number of such calls before it. A run with the same
+ * calls therefore gets the same faults, however its calls overlap. Only racing calls of one template may swap their
+ * faults, and only the last of a bounded number of faults may fall on another call.
  *
  * @since 0.1.0
  */
@@ -11,10 +11,10 @@ import type { Call, CallKind } from "./Call.ts"
 import { oneOf, type Random, random } from "./Random.ts"
 
 /**
- * What is done to a call.
+ * The fault of a call.
  *
- * - `Delay`: it reaches the engine later. An engine that is slow does the work also when nobody waits for it any more,
- *   and so does the proxy: it passes the call on when the client has gone.
+ * - `Delay`: it reaches the engine later. A slow engine does the work also when no client waits, and so does the proxy:
+ *   it passes the call on after the client has gone.
  * - `Refuse`: the connection is closed before the engine sees anything.
  * - `DropAnswer`: the engine does the work, and the connection is closed without an answer.
  * - `CutBody`: the engine does the work; of its answer comes the head and a part of the body. An answer without a body is
@@ -111,7 +111,7 @@ export const status =
     body: `${JSON.stringify({ message })}\n`
   })
 
-/** Status 500, as from an engine that fails by itself. @category constructors @since 0.1.0 */
+/** Status 500, as from an engine with an internal error. @category constructors @since 0.1.0 */
 export const serverFault: FaultMaker = status(500, "an injected fault of the server")
 
 /** Status 429 with `Retry-After`. @category constructors @since 0.1.0 */

@@ -1,6 +1,6 @@
 /**
- * Numbers that a seed decides: the same seed and the same words give the same numbers, on every machine and in whatever
- * order they are asked for.
+ * Numbers that a seed decides. The same seed and the same words give the same numbers, on every machine and in every
+ * order of use.
  *
  * They are for tests that are to be repeated. They are no secrets, and no statistics hang on them.
  *

@@ -5,7 +5,7 @@
  */
 
 /**
- * Which calls meet a fault.
+ * Selects the calls that get a fault.
  *
  * @category models
  * @since 0.1.0

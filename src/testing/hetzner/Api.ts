@@ -1,8 +1,8 @@
 /**
  * One call of the fake API, from its head to its reply: who asks, what for, whether it may, and what comes back.
  *
- * It knows nothing of sockets: a server and a client in the process both use it. Each call stands in a log, and each
- * fault of a request in a list beside it, so that a test can fail on what a client sent without looking at the reply.
+ * It knows nothing of sockets: a server and a client in the process both use it. A log has each call, and a list beside
+ * it has each violation of a request. A test can therefore fail on a request without reading the reply.
  */
 import type { Arrival, Fault, Faults } from "./Faults.ts"
 import type { Bucket } from "./Quota.ts"
@@ -21,7 +21,7 @@ export interface CallRecord extends Arrival {
   /** Milliseconds since the epoch, on the fake's clock. */
   readonly at: number
   readonly credential: "full" | "read-only" | "none"
-  /** What was sent as JSON. */
+  /** The JSON body of the request. */
   readonly body?: unknown
   readonly fault?: Fault
   /** The status that was, or would have been, answered; absent where nothing was done. */
@@ -41,7 +41,7 @@ export interface Violation {
   readonly index: number
   readonly method: string
   readonly path: string
-  /** What is wrong, with the field: `body.nam: is not known`. */
+  /** The violation, with the field: `body.nam: is not known`. */
   readonly faults: ReadonlyArray<string>
 }
 
@@ -54,7 +54,7 @@ interface Request {
   readonly body: string
 }
 
-/** What is to be done with the connection. @internal */
+/** The action on the connection. @internal */
 export type Answer =
   | {
     readonly _tag: "Reply"
@@ -184,7 +184,7 @@ const linksOf = (path: string, query: string, body: unknown): Readonly<Record<st
 const html = (status: number) =>
   `<html>\r\n<head><title>${status}</title></head>\r\n<body><center><h1>${status}</h1></center></body>\r\n</html>\r\n`
 
-/** What the log keeps of a body: what it says, if it says anything. */
+/** The body as the log keeps it, if there is one. */
 const parsedOrText = (body: string): unknown => {
   try {
     return JSON.parse(body)
@@ -296,7 +296,7 @@ export const makeApi = (options: ApiOptions): Api => {
     let answered: Answer
     try {
       const { body, status } = work(request, found, call, credential)
-      // What was begun and takes no time is done, and is told as running all the same.
+      // A started action that takes no time is done, and still reported as running.
       record.status = status
       if (keepReplies && body !== undefined) record.reply = body
       answered = reply(status, body, fault?._tag === "Delay" ? fault.millis : 0)

@@ -1,8 +1,8 @@
 /**
- * What the fake cloud sells: its locations, server types, images and ISO images.
+ * The catalogue of the fake cloud: its locations, server types, images and ISO images.
  *
- * Prices and sizes are of the order of the real ones, and no more than that. A test that wants something to be sold out,
- * announced to go or gone says so.
+ * Prices and sizes are of the order of the real ones, and no more than that. A test requests everything that is sold
+ * out, deprecated or withdrawn.
  */
 import type { Image, Iso, Location, ServerType, World } from "./World.ts"
 

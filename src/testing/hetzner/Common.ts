@@ -1,5 +1,5 @@
 /**
- * What the handlers of several kinds of resources do alike: names, limits, locks, protection.
+ * The parts that handlers of several kinds of resources share: names, limits, locks, protection.
  */
 import { Refusal } from "./Refusal.ts"
 import { begun, post, put, type Reply, type Route, uniqueName } from "./Route.ts"
@@ -27,7 +27,7 @@ export const unprotected = (what: string, item: { readonly id: number; readonly 
   if (item.protected) throw new Refusal("protected", `${what} with ID '${item.id}' is delete protected`)
 }
 
-/** What a new resource of any kind begins with. @internal */
+/** The first fields of a new resource of any kind. @internal */
 export const begin = (world: World, name: string, labels: Labels = {}): Resource => ({
   id: world.nextId(),
   name,

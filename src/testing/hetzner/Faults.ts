@@ -1,19 +1,18 @@
 /**
- * What goes wrong in the fake cloud because it was told to: calls that are refused, cut or kept waiting, and actions that
- * end in an error.
+ * The injected faults of the fake cloud: calls that are refused, cut or kept waiting, and actions that end in an error.
  */
 import { makeRules, type Rule } from "../faults/Rules.ts"
 import type { ErrorCode } from "./Refusal.ts"
 import type { Action, ActionError, ResourceType } from "./World.ts"
 
 /**
- * What is done to a call.
+ * The fault of a call.
  *
  * - `Refuse`: an error of the API's table instead of the work; `message` and `details` where the usual ones do not do.
  * - `Page`: an HTML page instead of the work, as from a gateway.
  * - `CutBefore`: the connection is cut, and nothing is done.
  * - `CutAfter`: the work is done, and the connection cut: a lost reply.
- * - `HangBefore`, `HangAfter`: as these, but nothing more is heard on the connection, which stays.
+ * - `HangBefore`, `HangAfter`: as these, but the connection stays open and silent.
  * - `Delay`: the work is done, and the reply comes later.
  * - `Garble`: the work is done, and the reply is not JSON.
  *
@@ -54,7 +53,7 @@ export interface Arrival {
 }
 
 /**
- * Which calls meet a fault.
+ * Selects the calls that get a fault.
  *
  * @category models
  * @since 0.1.0
@@ -62,7 +61,7 @@ export interface Arrival {
 export type FaultRule = Rule<Arrival, Fault>
 
 /**
- * Which actions end in an error.
+ * Selects the actions that end in an error.
  *
  * @category models
  * @since 0.1.0

@@ -1,7 +1,7 @@
 /**
  * Firewalls of the fake cloud: their rules, and the servers on which they are, by name or by a selector of labels.
  *
- * What a selector says is carried out some time later, by actions of which nobody is told.
+ * A selector is carried out some time later, by actions that no reply names.
  */
 import { storedRange } from "./Cidr.ts"
 import { begin, belowLimit, updates } from "./Common.ts"

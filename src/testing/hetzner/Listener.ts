@@ -39,7 +39,7 @@ const send = (response: ServerResponse, answer: Answer): void => {
   response.end(answer.body)
 }
 
-/** Where no port is wanted: nothing is at the endpoint, and there is nothing to cut. @internal */
+/** The listener without a port: nothing is at the endpoint, and there is nothing to cut. @internal */
 export const silent: Listener = { port: 0, cut: () => {}, close: Effect.void, open: Effect.void }
 
 /** Listens on a free port of 127.0.0.1, as long as the scope is open. @internal */

@@ -1,5 +1,5 @@
 /**
- * Networks of the fake cloud: their subnets and routes, and who stands in them at which address.
+ * Networks of the fake cloud: their subnets, routes, members and addresses.
  */
 import { addressOf, contains, isPrivate, isWithin, overlap, type Range, rangeOf, sizeOf, textOf } from "./Cidr.ts"
 import { begin, belowLimit, protects, unlocked, unprotected, updates } from "./Common.ts"
@@ -97,7 +97,7 @@ const subnetOf = (
   }
 }
 
-/** Everyone who stands in a network, also those who come or go. */
+/** All members of a network, also those that join or leave. */
 const standing = (world: World, network: number): ReadonlyArray<Server | LoadBalancer> =>
   [...world.servers.values(), ...world.lingering.values(), ...world.loadBalancers.values()].filter(({ attachments }) =>
     attachments.some((attachment) => attachment.network === network)
@@ -117,7 +117,7 @@ export interface RequestedAddress {
   readonly subnet?: string
 }
 
-/** Takes an address of a network, from the moment at which it is asked for. @internal */
+/** Takes an address of a network, from the moment of the request. @internal */
 export const attach = (
   world: World,
   item: Server | LoadBalancer,

@@ -1,5 +1,5 @@
 /**
- * Primary IPs of the fake cloud: a server's own addresses, which are made with it or before.
+ * Primary IPs of the fake cloud: the addresses of a server, which are created with it or before.
  */
 import { begin, belowLimit, locationOf, protects, unlocked, unprotected, updates } from "./Common.ts"
 import { invalid, Refusal } from "./Refusal.ts"
@@ -41,7 +41,7 @@ export const makePrimaryIp = (
   return ip
 }
 
-/** The primary IP that a server is to be made with. @internal */
+/** The primary IP of a new server. @internal */
 export const freePrimaryIp = (world: World, id: number, type: "ipv4" | "ipv6", location: Location): PrimaryIp => {
   const ip = need(world.primaryIps, id, "primary IP")
   if (ip.type !== type) throw new Refusal("primary_ip_version_mismatch", "primary IP is of the other version")

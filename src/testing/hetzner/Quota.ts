@@ -1,5 +1,5 @@
 /**
- * The bucket of requests that a Project has, and the headers that tell of it.
+ * The bucket of requests of a Project, and the headers that report it.
  */
 
 /**

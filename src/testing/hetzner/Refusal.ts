@@ -1,11 +1,11 @@
 /**
- * What the fake cloud answers instead of doing the work: every code of the API's error table with its status.
+ * The refusals of the fake cloud: every code of the API's error table with its status.
  *
  * A refusal is thrown by whatever handles a request, and becomes the body that the API has for it.
  */
 
 /**
- * The API's error codes, each with the status that goes with it.
+ * The API's error codes, each with its status.
  *
  * @category constants
  * @since 0.1.0
@@ -105,5 +105,5 @@ export class Refusal extends Error {
 export const invalid = (field: string, message: string): Refusal =>
   new Refusal("invalid_input", `invalid input in field '${field}'`, { fields: [{ name: field, messages: [message] }] })
 
-/** The body of an error. `details` is there also where it says nothing: one client asks for the key. @internal */
+/** The body of an error. `details` is there also if it is empty: one client requires the key. @internal */
 export const errorBody = (code: string, message: string, details: Details) => ({ error: { code, message, details } })

@@ -1,8 +1,8 @@
 /**
  * A route of the fake API, and what every collection has: lists by page, one by id, and the actions about it.
  *
- * A route states what it takes. Whatever a request has beside that is a fault, which nobody has to look for in the
- * handlers.
+ * A route declares its parameters and fields. Everything else in a request is a violation, so handlers need no check of
+ * their own.
  */
 import { invalid, Refusal } from "./Refusal.ts"
 import { type Labels, parseSelector } from "./Selector.ts"
@@ -17,7 +17,7 @@ export interface Reply {
   readonly body?: Json
 }
 
-/** What a handler gets. @internal */
+/** The input of a handler. @internal */
 export interface Asked<Q, B> {
   readonly world: World
   /** The numbers of the path, in their order. */
@@ -34,7 +34,7 @@ export interface Route {
   readonly query: Readonly<Record<string, Shape.Parameter<unknown>>>
   /** Absent where a request may have no body. */
   readonly body?: Shape.Shape<unknown>
-  // Each handler is checked against its own route where that is made.
+  // Each handler is checked against its own route where the route is defined.
   readonly handle: (asked: Asked<never, never>) => Reply
 }
 
@@ -87,7 +87,7 @@ export const begun = (world: World, action: Action, beside: Json = {}): Reply =>
 const LARGEST_PAGE = 50
 const USUAL_PAGE = 25
 
-/** One page of what was asked for, with the six keys of its pagination. @internal */
+/** One page of the requested list, with the six keys of its pagination. @internal */
 export const page = <A>(
   key: string,
   items: ReadonlyArray<A>,
@@ -135,7 +135,7 @@ export const sorted = (items: ReadonlyArray<Json>, sorts: ReadonlyArray<string>,
 
 const paging = { page: Shape.natural, per_page: Shape.natural }
 
-/** What a collection is made of. @internal */
+/** The parts of a collection. @internal */
 export interface Collection<A, Q extends Queries> {
   /** Also the key of a list. */
   readonly path: string
@@ -149,7 +149,7 @@ export interface Collection<A, Q extends Queries> {
   readonly sorts: ReadonlyArray<string>
   /** Parameters of a list beside name, labels, sort and page. */
   readonly query: Q
-  /** What is listed under these. */
+  /** The resources of a list. */
   readonly matches?: (item: A, query: Shape.Parameters<Q>, world: World) => boolean
   /** Its type in actions, where it has some. */
   readonly resource?: ResourceType
@@ -250,7 +250,7 @@ const actionsOf = (path: string, type: ResourceType): ReadonlyArray<Route> => {
   ]
 }
 
-/** The actions of the whole Project, which can be asked for by their ids only. @internal */
+/** The actions of the whole Project, which can be read by their ids only. @internal */
 export const actions: ReadonlyArray<Route> = [
   get("/actions", ofActions, ({ query, world }) => {
     if (query.id === undefined) {

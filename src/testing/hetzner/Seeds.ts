@@ -1,5 +1,5 @@
 /**
- * What is put into the fake cloud without a request: resources as they stand when a test begins.
+ * The seeds of the fake cloud: resources that exist when a test begins.
  *
  * A seed is there at once and complete, whatever the fake's actions take otherwise.
  */
@@ -32,7 +32,7 @@ import {
 type Labels = Readonly<Record<string, string>>
 
 /**
- * What every seed may say.
+ * The fields of every seed.
  *
  * @category models
  * @since 0.1.0

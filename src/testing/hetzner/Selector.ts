@@ -25,7 +25,7 @@ export const checkedLabels = (labels: Labels): Labels => {
   return labels
 }
 
-/** Splits at the commas that stand in no parentheses. */
+/** Splits at the commas outside of parentheses. */
 const terms = (selector: string): ReadonlyArray<string> => {
   const found: Array<string> = []
   let depth = 0

@@ -1,8 +1,8 @@
 /**
- * What can be done to a server of the fake cloud: power, networks, groups, images, protection.
+ * The actions on a server of the fake cloud: power, networks, groups, images, protection.
  *
- * Whatever is at work on a server keeps everything else away from it. A shutdown only asks the machine, which may take
- * its time, not listen yet, or not obey.
+ * A running action locks its server against all others. A shutdown only sends a signal: the machine may take its time,
+ * not listen yet, or ignore it.
  */
 import { unlocked } from "./Common.ts"
 import { attach, attachmentIn, leave } from "./Networks.ts"

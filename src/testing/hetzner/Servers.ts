@@ -1,7 +1,7 @@
 /**
- * Servers of the fake cloud: how they are made and deleted, and what can be read of them.
+ * Servers of the fake cloud: how they are created, deleted and read.
  *
- * What is done to one that is there stands in `ServerActions`.
+ * `ServerActions` has the actions on an existing one.
  */
 import { begin, belowLimit, locationOf, unlocked, updates } from "./Common.ts"
 import { applyFirewall, followLabels } from "./Firewalls.ts"
@@ -146,7 +146,7 @@ const fields = {
   }))
 }
 
-/** What a server is made from. @internal */
+/** The source of a new server. @internal */
 export type ServerBody = Shape.Fields<typeof fields>
 
 /** The largest user data, in bytes. */

@@ -5,7 +5,7 @@
  * It says nothing about values that are of the right type and still cannot be.
  */
 
-/** What is wrong with one field of a request. @internal */
+/** The violation of one field of a request. @internal */
 export interface Fault {
   readonly field: string
   readonly message: string
@@ -22,12 +22,12 @@ type Of<S> = S extends Shape<infer A> ? A : never
 
 type OptionalKeys<F> = { [K in keyof F]: F[K] extends { readonly optional: true } ? K : never }[keyof F]
 
-/** What an object of these fields is read as. @internal */
+/** The type of an object of these fields. @internal */
 export type Fields<F> =
   & { readonly [K in Exclude<keyof F, OptionalKeys<F>>]: Of<F[K]> }
   & { readonly [K in OptionalKeys<F>]?: Of<F[K]> }
 
-/** What is left of a value that could not be read; its fault is recorded, and the request goes no further. */
+/** The substitute for a value that could not be read. The violation is recorded, and the request ends. */
 const nothing = undefined as never
 
 const a = <A>(what: string, is: (value: unknown) => value is A): Shape<A> => ({
@@ -145,7 +145,7 @@ type Read<P> = P extends { readonly many: true; readonly read: (written: string)
   : P extends { readonly read: (written: string) => infer A | undefined } ? A
   : never
 
-/** What a query of these parameters is read as. @internal */
+/** The type of a query of these parameters. @internal */
 export type Parameters<P> = { readonly [K in keyof P]?: Read<P[K]> }
 
 /** @internal */

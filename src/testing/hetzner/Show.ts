@@ -1,5 +1,5 @@
 /**
- * What the API shows of the world: each resource in the JSON of its replies.
+ * The JSON of each resource in the replies of the API.
  *
  * Here the other side of each relation is found: which servers a network has, which firewalls are on what.
  */
@@ -74,7 +74,7 @@ export const showAction = (world: World, action: Action): Json => {
   }
 }
 
-/** What everything costs, of the order of the real prices. @internal */
+/** The prices, of the order of the real ones. @internal */
 export const showPricing = (world: World): Json => {
   const everywhere = Array.from(world.locations.values(), ({ name }) => name)
   const monthly = (net: number) => everywhere.map((location) => ({ location, price_monthly: amount(net) }))

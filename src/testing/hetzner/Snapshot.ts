@@ -1,5 +1,5 @@
 /**
- * The fake cloud as a test looks at it: plain values of a moment.
+ * The state of the fake cloud for tests: plain values of a moment.
  */
 import type { Labels } from "./Selector.ts"
 import {

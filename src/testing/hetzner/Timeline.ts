@@ -1,8 +1,8 @@
 /**
- * When things happen in the fake cloud: a queue of what is due, run whenever somebody looks.
+ * The time of the fake cloud: a queue of due changes, run before every request and every read.
  *
- * It has no timer. Every request and every look at the world first lets happen what has become due, each thing at its
- * own moment and in order, so that a clock that jumps gives the same world as one that creeps.
+ * It has no timer. Every request and every read first carries out the changes that are due, each at its own moment and
+ * in order. A clock that jumps therefore gives the same world as one that creeps.
  */
 
 /** @internal */

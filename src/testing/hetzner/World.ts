@@ -1,15 +1,15 @@
 /**
  * The state of the fake cloud: one Project with all that it has, and the actions that change it.
  *
- * Each fact stands once, on the side that has it: a server knows its networks, its placement group and its addresses,
- * a volume its server. What the API shows from the other side as well is found when it is shown.
+ * Each fact is stored once, on the side that has it: a server knows its networks, its placement group and its
+ * addresses, a volume its server. The view from the other side is computed for each reply.
  */
 import type { ErrorCode } from "./Refusal.ts"
 import { Refusal } from "./Refusal.ts"
 import type { Labels } from "./Selector.ts"
 import type { Timeline } from "./Timeline.ts"
 
-/** What actions are about. @internal */
+/** The subject of an action. @internal */
 export type ResourceType =
   | "server"
   | "network"
@@ -22,7 +22,7 @@ export type ResourceType =
   | "image"
   | "iso"
 
-/** What every resource of a Project has. @internal */
+/** The fields of every resource of a Project. @internal */
 export interface Resource {
   readonly id: number
   name: string
@@ -110,14 +110,14 @@ export interface Network extends Resource {
   exposeRoutes: boolean
 }
 
-/** Where a server or a load balancer stands in a network. @internal */
+/** The place of a server or a load balancer in a network. @internal */
 export interface Attachment {
   readonly network: number
   readonly subnet: string
   readonly ip: string
   aliases: ReadonlyArray<string>
   readonly mac: string
-  /** It is taken from when it is asked for until it is given up. */
+  /** It is taken from the request until its release. */
   state: "attaching" | "ok" | "detaching"
 }
 
@@ -161,7 +161,7 @@ export interface Server extends Resource {
   rescue: boolean
   backupWindow: string | null
   diskSize: number
-  /** What it was made with. */
+  /** The values of its creation. */
   readonly userData: string | undefined
   readonly sshKeys: ReadonlyArray<number>
   guest: Guest
@@ -239,7 +239,7 @@ export interface LoadBalancerType {
   readonly price: number
 }
 
-/** Where a load balancer sends connections. @internal */
+/** A target of a load balancer. @internal */
 export type Target =
   | { readonly type: "server"; readonly server: number; readonly isPrivate: boolean }
   | { readonly type: "label_selector"; readonly selector: string; readonly isPrivate: boolean }
@@ -313,7 +313,7 @@ export interface Action {
   readonly resources: ReadonlyArray<{ readonly id: number; readonly type: ResourceType }>
 }
 
-/** What an action does. @internal */
+/** The effect of an action. @internal */
 export interface Work {
   readonly command: string
   readonly resources: Action["resources"]
@@ -326,13 +326,13 @@ export interface Work {
   readonly failed?: () => void
 }
 
-/** What the world takes its numbers and its mishaps from. @internal */
+/** The sources of the numbers and faults of the world. @internal */
 export interface Settings {
   readonly duration: (command: string) => number
   /** The error in which this action is to end, if it is. */
   readonly mishap: (command: string, resources: Action["resources"]) => ActionError | undefined
   readonly limits: Map<string, number>
-  /** How many servers of `type@location` can still be made; without bounds where it says nothing. */
+  /** How many servers of `type@location` can still be created; unlimited by default. */
   readonly capacity: Map<string, number>
   readonly guest: () => Guest
   networkDelete: "detach" | "refuse"
@@ -370,7 +370,7 @@ export interface World {
   /** A number of its own for each address. */
   readonly nextAddress: () => number
   readonly act: (work: Work) => Action
-  /** What is at work on it. */
+  /** The action that locks it. */
   readonly running: (type: ResourceType, id: number) => ReadonlyArray<Action>
 }
 

@@ -78,7 +78,7 @@ export const concurrency: ReadonlyArray<Law> = [
         const other = { ...world, cluster: `${cluster}-b` }
         const { controlPlane, nodes } = yield* trio(world, "stopped")
         const { nodes: others } = yield* trio(other, "running")
-        const gate = yield* makeGate(`startNodes tells that it is going to start ${controlPlane.name}`)
+        const gate = yield* makeGate(`startNodes reports that it is going to start ${controlPlane.name}`)
         const { steer } = steering((event) => isAt(event, "Scheduled", controlPlane) ? gate.arrive : Effect.void)
         const fiber = yield* Effect.forkChild(steer(provider.startNodes(cluster)))
         yield* gate.reached
@@ -100,7 +100,7 @@ export const concurrency: ReadonlyArray<Law> = [
       Effect.gen(function*() {
         const { controlPlane, nodes } = yield* trio(world, "stopped")
         // The first waits where both have listed, so that both mean to start what one of them finds started.
-        const gate = yield* makeGate(`startNodes tells that it is going to start ${controlPlane.name}`)
+        const gate = yield* makeGate(`startNodes reports that it is going to start ${controlPlane.name}`)
         const { steer } = steering((event) => isAt(event, "Scheduled", controlPlane) ? gate.arrive : Effect.void)
         const first = yield* Effect.forkChild(steer(world.provider.startNodes(world.cluster)))
         yield* gate.reached
@@ -131,7 +131,7 @@ export const concurrency: ReadonlyArray<Law> = [
       Effect.gen(function*() {
         const { cluster, harness, provider } = world
         const { controlPlane, nodes } = yield* trio(world, "stopped")
-        const gate = yield* makeGate(`startNodes tells that it starts ${controlPlane.name}`)
+        const gate = yield* makeGate(`startNodes reports that it starts ${controlPlane.name}`)
         const { steer } = steering((event) => isAt(event, "Sent", controlPlane) ? gate.arrive : Effect.void)
         const fiber = yield* Effect.forkChild(steer(provider.startNodes(cluster)))
         yield* gate.reached

@@ -27,7 +27,7 @@ import {
 import { makeGate, steering } from "../Steering.ts"
 import { expectAll, isControlPlane, lines, pick } from "./nodes.ts"
 
-/** The smallest cluster in which something is made before something else. */
+/** The smallest cluster in which something is created before something else. */
 const specOf = (world: World): ClusterSpec => ({ cluster: world.cluster, controlPlanes: 1, workers: 1 })
 
 const make = (spec: ClusterSpec) => Effect.flatMap(creator, ({ createNodes }) => createNodes(spec))
@@ -43,7 +43,7 @@ const reasonsOf = (error: CreateFailure | LawBroken): ReadonlyArray<Reason> =>
     ? error.report.outcomes.flatMap(({ outcome }) => outcome._tag === "Failed" ? [outcome.error.reason] : [])
     : []
 
-/** Breaks the law unless all that a create made comes to be gone. */
+/** Breaks the law unless everything that a create created is removed. */
 const expectNothing = ({ cluster, harness }: World) =>
   Effect.flatMap(
     eventually(harness.nodes(cluster), (nodes) => nodes.length === 0),
@@ -52,11 +52,11 @@ const expectNothing = ({ cluster, harness }: World) =>
 
 /** Holds a create where it begins with its second node that is not there yet. */
 const holding = Effect.gen(function*() {
-  const gate = yield* makeGate("createNodes tells that it makes a second node")
+  const gate = yield* makeGate("createNodes reports that it creates a second node")
   const made: Array<string> = []
   const { steer } = steering((event) => {
     if (event._tag !== "Sent" || event.subject.kind !== "node") return Effect.void
-    // What is sent for it later may be a part of the clean-up.
+    // A later call may be a part of the clean-up.
     if (made.includes(event.subject.name)) return Effect.void
     made.push(event.subject.name)
     return made.length > 1 ? gate.arrive : Effect.void
@@ -82,7 +82,7 @@ const failing = (spec: ClusterSpec) =>
 export const create: ReadonlyArray<Law> = [
   law({
     id: "create.makes",
-    title: "createNodes makes the nodes that are asked for, and they run",
+    title: "createNodes creates the requested nodes, and they run",
     needs: ["create"],
     check: (world) =>
       Effect.gen(function*() {
@@ -189,7 +189,7 @@ export const create: ReadonlyArray<Law> = [
     check: (world) =>
       Effect.gen(function*() {
         const second = yield* world.harness.second
-        const gate = yield* makeGate("createNodes tells that it sends something")
+        const gate = yield* makeGate("createNodes reports that it sends something")
         const { steer } = steering((event) => event._tag === "Sent" ? gate.arrive : Effect.void)
         const first = yield* Effect.forkChild(steer(succeeds("createNodes", make(specOf(world)))))
         yield* gate.reached
@@ -226,7 +226,7 @@ export const create: ReadonlyArray<Law> = [
   }),
   law({
     id: "create.differs",
-    title: "createNodes of a cluster that has other nodes than asked for fails, and touches nothing",
+    title: "createNodes fails and changes nothing if the cluster has other nodes than requested",
     needs: ["create"],
     check: (world) =>
       Effect.gen(function*() {
@@ -238,14 +238,14 @@ export const create: ReadonlyArray<Law> = [
   }),
   law({
     id: "create.name-held",
-    title: "createNodes touches nothing of somebody else that holds a name it needs, and says who does",
+    title: "createNodes fails with NameTaken and changes nothing if an unlabelled thing uses a name",
     needs: ["create", "bystanders", "name-held"],
     check: (world) =>
       Effect.gen(function*() {
         yield* world.harness.holdName(world.cluster)
         const before = yield* world.harness.bystanders
         const exit = yield* Effect.exit(make(specOf(world)))
-        yield* expectSame("what belongs to no cluster is still", before, yield* world.harness.bystanders)
+        yield* expectSame("the bystanders are", before, yield* world.harness.bystanders)
         const error = Option.getOrUndefined(Exit.findErrorOption(exit))
         if (error === undefined) return
         yield* expect(reasonsOf(error).some((reason) => reason._tag === "NameTaken"), "a reason is NameTaken", error)
@@ -253,7 +253,7 @@ export const create: ReadonlyArray<Law> = [
   }),
   law({
     id: "create.spec",
-    title: "createNodes tells all faults of a spec at once, and makes nothing",
+    title: "createNodes reports all issues of a spec at once, and creates nothing",
     needs: ["create"],
     check: (world) =>
       Effect.gen(function*() {
@@ -262,7 +262,7 @@ export const create: ReadonlyArray<Law> = [
         for (const path of ["controlPlanes", "workers", "labels"]) {
           yield* expect(
             issues.some((issue) => issue.path.startsWith(path)),
-            `an issue with ${path} is told`,
+            `an issue with ${path} is reported`,
             issues.map((issue) => `${issue.path}: ${issue.message}`)
           )
         }
@@ -286,7 +286,7 @@ export const create: ReadonlyArray<Law> = [
   }),
   law({
     id: "create.failed",
-    title: "a create of which a node fails removes what it made, and tells the outcome of every node",
+    title: "a create with a failed node removes what it created, and reports the outcome of every node",
     needs: ["node-by-node", "create"],
     check: (world) =>
       Effect.gen(function*() {
@@ -316,19 +316,19 @@ export const create: ReadonlyArray<Law> = [
   }),
   law({
     id: "create.keep",
-    title: "a create that fails leaves what it made where onFailure is keep",
+    title: "a failed create leaves what it created if onFailure is keep",
     needs: ["node-by-node", "create"],
     check: (world) =>
       Effect.gen(function*() {
         yield* failsWith("createNodes", "NodesNotCreated", failing({ ...specOf(world), onFailure: "keep" }))
         const nodes = yield* world.harness.nodes(world.cluster)
-        // Which one that is, is open: nodes may be made at once.
-        yield* expect(nodes.length > 0, "the node that was made is kept", lines(nodes))
+        // It may be any of them: nodes may be created at once.
+        yield* expect(nodes.length > 0, "the created node is kept", lines(nodes))
       })
   }),
   law({
     id: "create.interrupted",
-    title: "a create that is interrupted removes what it made",
+    title: "an interrupted create removes what it created",
     needs: ["node-by-node", "create"],
     check: (world) =>
       Effect.gen(function*() {

@@ -25,7 +25,7 @@ const interrupted = (
   operation: Effect.Effect<OperationReport, unknown>
 ) =>
   Effect.gen(function*() {
-    const gate = yield* makeGate("the operation tells that it acts on a node")
+    const gate = yield* makeGate("the operation reports that it acts on a node")
     const held: Array<string> = []
     const { steer } = steering((event) => {
       if (held.length > 0 || !nodes.some((node) => isAt(event, "Sent", node))) return Effect.void

@@ -93,7 +93,7 @@ export const lifecycle: ReadonlyArray<Law> = [
     check: (world) =>
       Effect.gen(function*() {
         const { controlPlane, first, second } = yield* trio(world, "stopped")
-        const gate = yield* makeGate(`startNodes tells that it starts ${controlPlane.name}`)
+        const gate = yield* makeGate(`startNodes reports that it starts ${controlPlane.name}`)
         const { steer } = steering((event) => isAt(event, "Sent", controlPlane) ? gate.arrive : Effect.void)
         const fiber = yield* Effect.forkChild(steer(world.provider.startNodes(world.cluster)))
         yield* gate.reached
@@ -302,7 +302,7 @@ export const lifecycle: ReadonlyArray<Law> = [
           yield* harness.seed(cluster, { state: "stopped", controlPlanes: 1, workers: 1 })
         }
         const all = yield* succeeds("listAllClusters", provider.listAllClusters)
-        yield* expectSame("in the list stand", clusters.toSorted(), all.filter((name) => clusters.includes(name)))
+        yield* expectSame("the list has", clusters.toSorted(), all.filter((name) => clusters.includes(name)))
         yield* expectSame("the whole list is sorted, without doubles", [...new Set(all)].sort(), all)
       })
   })

@@ -1,5 +1,5 @@
 /**
- * Laws on names: which are refused, when, and how that is told.
+ * Laws on names: which names are refused, when, and with which error.
  *
  * @since 0.1.0
  */
@@ -98,7 +98,7 @@ export const names: ReadonlyArray<Law> = [
   }),
   law({
     id: "names.referable",
-    title: "letters of both cases, digits, `.`, `_` and `-`, up to 63 of them, are a name that can be asked for",
+    title: "a name of up to 63 letters of both cases, digits, `.`, `_` and `-` is accepted",
     check: ({ cluster, provider }) =>
       Effect.gen(function*() {
         for (const name of ["a", "7", `${cluster}.A_b-C`, cluster.padEnd(63, "x")]) {

@@ -1,5 +1,5 @@
 /**
- * What several groups of laws ask about nodes.
+ * Questions about nodes that several groups of laws share.
  *
  * @since 0.1.0
  */
@@ -50,7 +50,7 @@ export const pick = (
   const node = nodes.find(fits)
   return node === undefined
     ? Effect.fail(
-      new LawBroken({ expected: "the harness seeds what it is asked for", observed: lines(nodes).join(", ") })
+      new LawBroken({ expected: "the harness seeds the requested nodes", observed: lines(nodes).join(", ") })
     )
     : Effect.succeed(node)
 }

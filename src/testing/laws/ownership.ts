@@ -94,7 +94,7 @@ export const ownership: ReadonlyArray<Law> = [
   }),
   law({
     id: "ownership.bystanders",
-    title: "what belongs to no cluster is neither listed nor removed, whatever its name",
+    title: "deleteNodes neither lists nor removes unlabelled things, whatever their names",
     needs: ["bystanders"],
     check: (world) =>
       Effect.gen(function*() {
@@ -105,7 +105,7 @@ export const ownership: ReadonlyArray<Law> = [
         const listed = yield* succeeds("listNodes", provider.listNodes(cluster))
         yield* expectSame("listNodes gives", lines(yield* harness.nodes(cluster)).toSorted(), lines(listed).toSorted())
         yield* succeeds("deleteNodes", provider.deleteNodes(cluster))
-        yield* expectSame("what belongs to no cluster is still", before, yield* harness.bystanders)
+        yield* expectSame("the bystanders are", before, yield* harness.bystanders)
       })
   }),
   law({
@@ -128,7 +128,7 @@ export const ownership: ReadonlyArray<Law> = [
   }),
   law({
     id: "ownership.leftovers-told",
-    title: "deleteNodes tells what it removed beside nodes, each as Done",
+    title: "deleteNodes reports the resources that it removed beside nodes, each as Done",
     needs: ["leftovers", "node-by-node"],
     check: (world) =>
       Effect.gen(function*() {
@@ -142,7 +142,7 @@ export const ownership: ReadonlyArray<Law> = [
         )
         const left = yield* harness.leftovers(cluster)
         const untold = there.filter((line) => !left.includes(line) && !told.some((name) => line.endsWith(` ${name}`)))
-        yield* expectSame("what is gone and not told", [], untold)
+        yield* expectSame("gone and not reported", [], untold)
       })
   }),
   law({

@@ -43,7 +43,7 @@ const deadline = Duration.seconds(10)
 
 /**
  * Makes two nodes of a wave overlap: the first is held until the second is acted on too, and the second until the first
- * is settled. Where they are acted on one after the other, the first is let go in the end.
+ * is settled. If they are acted on one after the other, the first is released in the end.
  */
 const overlapping = (world: World, first: TrueNode, second: TrueNode) => {
   const bothSent = Latch.makeUnsafe()
@@ -244,7 +244,7 @@ export const partial: ReadonlyArray<Law> = [
     check: (world) =>
       Effect.gen(function*() {
         const { controlPlane, first, second } = yield* trio(world, "stopped")
-        const gate = yield* makeGate(`startNodes tells that it starts ${first.name}`)
+        const gate = yield* makeGate(`startNodes reports that it starts ${first.name}`)
         const { steer } = steering((event) => isAt(event, "Sent", first) ? gate.arrive : Effect.void)
         const start = world.provider.startNodes(world.cluster).pipe(
           steer,
@@ -263,7 +263,7 @@ export const partial: ReadonlyArray<Law> = [
     check: (world) =>
       Effect.gen(function*() {
         const { controlPlane, first } = yield* trio(world, "stopped")
-        const gate = yield* makeGate(`startNodes tells that it starts ${first.name}`)
+        const gate = yield* makeGate(`startNodes reports that it starts ${first.name}`)
         const { steer } = steering((event) => isAt(event, "Sent", first) ? gate.arrive : Effect.void)
         const start = world.provider.startNodes(world.cluster).pipe(
           steer,

@@ -16,7 +16,7 @@ const make = (spec: ClusterSpec) =>
 const planOf = (spec: ClusterSpec) => Effect.flatMap(creator, ({ plan }) => succeeds("plan", plan(spec)))
 const apply = (plan: Plan) => Effect.flatMap(creator, ({ apply }) => succeeds("apply", apply(plan)))
 
-/** What the backend has of a cluster, one line each. */
+/** The things of a cluster on the backend, one line each. */
 const everything = ({ cluster, harness }: World) =>
   Effect.gen(function*() {
     const nodes = (yield* harness.nodes(cluster)).map(({ id, name, state }) => `${name} ${id} ${state}`)
@@ -130,7 +130,7 @@ export const plan: ReadonlyArray<Law> = [
         )
         const { apply } = yield* creator
         yield* failsWith("apply", "BackendError", apply(planned))
-        yield* expectSame("what belongs to no cluster is still", before, yield* world.harness.bystanders)
+        yield* expectSame("the bystanders are", before, yield* world.harness.bystanders)
       })
   }),
   law({

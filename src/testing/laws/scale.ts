@@ -66,7 +66,7 @@ export const scale: ReadonlyArray<Law> = [
         const { nodes } = yield* created(world)
         const { addNodes } = yield* creator
         const add = succeeds("addNodes", addNodes(world.cluster, { workers: 1 }))
-        const gate = yield* makeGate("addNodes tells that it sends something for a node")
+        const gate = yield* makeGate("addNodes reports that it sends something for a node")
         const { steer } = steering((event) =>
           event._tag === "Sent" && event.subject.kind === "node" ? gate.arrive : Effect.void
         )
@@ -148,7 +148,7 @@ export const scale: ReadonlyArray<Law> = [
   }),
   law({
     id: "scale.gate",
-    title: "replaceNodes goes on only when the gate says so, and fails with the gate's own error",
+    title: "replaceNodes continues only after the gate succeeds, and fails with the error of the gate",
     needs: ["create", "replace"],
     check: (world) =>
       Effect.gen(function*() {

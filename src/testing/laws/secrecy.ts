@@ -1,5 +1,5 @@
 /**
- * Laws on credentials: they stand in nothing that a program prints, logs, traces or stores.
+ * Laws on credentials: a program never prints, logs, traces or stores one.
  *
  * @since 0.1.0
  */
@@ -28,7 +28,7 @@ const formsOf = (secret: string): ReadonlyArray<string> => [
 const secretsOf = ({ harness }: World) =>
   Effect.flatMap(harness.secrets, (secrets) =>
     Effect.as(
-      expect(secrets.some((secret) => secret.length > 0), "the harness tells a credential", "it tells none"),
+      expect(secrets.some((secret) => secret.length > 0), "the harness reports a credential", "it reports none"),
       secrets.filter((secret) => secret.length > 0).flatMap(formsOf)
     ))
 
@@ -109,7 +109,7 @@ const exercises = (world: World) =>
 export const secrecy: ReadonlyArray<Law> = [
   law({
     id: "secrecy.errors",
-    title: "no credential stands in an error, in its message, its JSON or its inspection",
+    title: "no credential is in an error, its message, its JSON or its inspection",
     needs: ["secrets", "outage"],
     check: (world) =>
       Effect.gen(function*() {
@@ -123,7 +123,7 @@ export const secrecy: ReadonlyArray<Law> = [
   }),
   law({
     id: "secrecy.values",
-    title: "no credential stands in a node, a status, a report, or in the services themselves",
+    title: "no credential is in a node, a status, a report, or in the services themselves",
     needs: ["secrets", "outage"],
     check: (world) =>
       Effect.gen(function*() {
@@ -141,7 +141,7 @@ export const secrecy: ReadonlyArray<Law> = [
   }),
   law({
     id: "secrecy.logs",
-    title: "no credential stands in a log line, at no level",
+    title: "no credential is in a log line, at any level",
     needs: ["secrets", "outage"],
     check: (world) =>
       Effect.gen(function*() {
@@ -159,7 +159,7 @@ export const secrecy: ReadonlyArray<Law> = [
   }),
   law({
     id: "secrecy.spans",
-    title: "no credential stands in a span, its name, attributes, events or failure",
+    title: "no credential is in a span, its name, attributes, events or failure",
     needs: ["secrets", "outage"],
     check: (world) =>
       Effect.gen(function*() {

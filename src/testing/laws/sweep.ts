@@ -29,7 +29,7 @@ export const sweep: ReadonlyArray<Law> = [
   }),
   law({
     id: "sweep.removes",
-    title: "sweep removes what it finds where it is told to",
+    title: "sweep with remove removes the orphans that it finds",
     needs: ["create", "orphans"],
     check: ({ cluster, harness }) =>
       Effect.gen(function*() {

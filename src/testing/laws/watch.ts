@@ -55,7 +55,7 @@ const watching = (world: World) =>
           `the watch has given ${phases(seen)}`
         )
       })
-    /** Breaks the law unless the watch comes to its end by itself. */
+    /** Breaks the law unless the watch ends on its own. */
     const ends = Effect.gen(function*() {
       const exit = yield* eventually(Effect.sync(() => fiber.pollUnsafe()), (exit) => exit !== undefined)
       yield* expect(
@@ -170,7 +170,7 @@ export const watch: ReadonlyArray<Law> = [
   }),
   law({
     id: "watch.cut",
-    title: "a watch that is cut goes on, and gives also what changed meanwhile",
+    title: "a watch that is cut continues, and emits the changes in between",
     needs: ["change", "cut-watches"],
     check: (world) =>
       Effect.gen(function*() {

@@ -126,7 +126,7 @@ export const makeAccounts = async (options: {
       })
       if (await signatures[0]?.verified) return found.account
     } catch {
-      // Whatever is wrong with a signature, the answer is the same.
+      // The answer to every invalid signature is the same.
     }
     throw unsigned()
   }

@@ -1,5 +1,5 @@
 /**
- * What a fake Omni refuses in a Cluster: names, versions and their changes, encryption, backups, and locks.
+ * The refusals of a fake Omni for a Cluster: names, versions and their changes, encryption, backups, and locks.
  *
  * Source: Omni 1.9.3 as recorded.
  */

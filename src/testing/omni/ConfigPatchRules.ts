@@ -1,6 +1,6 @@
 /**
- * What a fake Omni refuses in the data of a config patch: text that is not a configuration of Talos, and fields that Omni
- * sets itself.
+ * The refusals of a fake Omni for the data of a config patch: text that is not a configuration of Talos, and fields
+ * that Omni sets.
  *
  * It knows the documents by kind, and the fields of the first two levels. Values are not checked, apart from a few that
  * must be mappings.
@@ -36,7 +36,7 @@ const kinds: ReadonlySet<string> = new Set(
     "WatchdogTimerConfig WireguardConfig ZswapConfig").split(" ")
 )
 
-/** What a patch must not set. `machine.install.disk` is allowed on servers up to 1.9. */
+/** The fields that a patch must not set. `machine.install.disk` is allowed on servers up to 1.9. */
 const forbidden = [
   "cluster.clusterName",
   "cluster.id",

@@ -21,7 +21,7 @@ import type { Wire } from "./Wire.ts"
 export interface Incoming {
   readonly headers: Headers
   readonly onCancel: (f: () => void) => void
-  /** Who calls, if the call did not come over gRPC and is not signed. */
+  /** The caller of a call that did not come over gRPC and is not signed. */
   readonly caller?: { readonly name: string; readonly role: Role }
 }
 
@@ -46,7 +46,7 @@ type Streamed = (request: never, sink: Sink<Message>, call: Call) => void
 
 export const pathOf = (method: DescMethod): string => `/${method.parent.typeName}/${method.name}`
 
-/** What a thrown value is as a status. */
+/** The status of a thrown value. */
 export const statusOf = (error: unknown): { readonly code: number; readonly details: string } =>
   error instanceof Refusal
     ? { code: error.code, details: error.message }
@@ -89,7 +89,7 @@ export const makeDispatch = (options: DispatchOptions) => {
     ]
   ])
 
-  /** What every call passes before its handler. */
+  /** The checks of every call before its handler. */
   const enter = async (method: DescMethod, request: Message, incoming: Incoming) => {
     const entry = callOf(method.name, request)
     log.record(entry, request)

@@ -13,7 +13,7 @@ const groupPhase = { pending: 1, applied: 3 } as const
 const manifestPhase = { pending: 1, applied: 2 } as const
 const backupOk = 1
 
-/** What a snapshot of the fake weighs. */
+/** The size of a snapshot of the fake. */
 const snapshotBytes = 1_048_576n
 
 interface Manifest {

@@ -69,7 +69,7 @@ export interface FakeResource {
 }
 
 /**
- * What a test can do with a fake Omni, beside calling it.
+ * The methods of a fake Omni for tests, beside its API.
  *
  * @category models
  * @since 0.1.0
@@ -113,7 +113,7 @@ export interface OmniFakeService {
   readonly remove: (kind: string, id: string) => Effect.Effect<void>
   /** All calls so far. */
   readonly calls: Effect.Effect<ReadonlyArray<OmniCall>>
-  /** What callers sent against the protocol. */
+  /** The violations of the protocol by callers. */
   readonly violations: Effect.Effect<ReadonlyArray<string>>
   /** How many watches are open. */
   readonly openWatches: Effect.Effect<number>

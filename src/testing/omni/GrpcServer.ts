@@ -15,11 +15,11 @@ export interface ServerOptions {
   readonly dispatch: Dispatch
   readonly port: number
   readonly tls: { readonly certificate: string; readonly key: string } | undefined
-  /** Ends the watches, so that they learn why: a forced shutdown looks like a cancellation. */
+  /** Ends the watches, so that they get the reason: a forced shutdown is reported as a cancellation. */
   readonly beforeStop: () => void
 }
 
-/** What grpc-js needs to know about a service. */
+/** The definition of a service for grpc-js. */
 const definitionOf = ({ protobuf }: Wire, service: DescService): Grpc.ServiceDefinition =>
   Object.fromEntries(service.methods.map((method) => [method.name, {
     path: pathOf(method),

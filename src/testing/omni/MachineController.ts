@@ -66,7 +66,7 @@ const pending: ReadonlyArray<Shown> = upgrading.slice(0, 1)
 
 const paths = { joining, upgrading, reconfiguring, restarting, pending } as const
 
-/** Where a machine of a cluster is on its path. At the end of it the machine rests. */
+/** The stage of a machine of a cluster. After the last one nothing changes. */
 interface Progress {
   path: keyof typeof paths
   at: number
@@ -258,7 +258,7 @@ export const makeMachineController = (
 
   /** Machines that have left their sets, links that were removed, and the status of every machine. */
   const round = (): void => {
-    // A link is gone at once, or torn down between two rounds: its machine goes with it.
+    // A link is gone at once, or torn down between two rounds, together with its machine.
     for (const id of Array.from(machines.keys())) {
       if (linked.has(id) && get("Links", id)?.metadata.phase !== "running") forget(id)
     }

@@ -31,7 +31,7 @@ export interface Count {
   readonly connected: number
 }
 
-/** What a cluster is told of one of its sets. */
+/** The report to a cluster about one of its sets. */
 export interface SetPart {
   readonly set: Stored
   readonly count: Count
@@ -133,7 +133,7 @@ export const makeMachineSetController = (
     if (total > requested) return setPhase.scalingDown
     const changing = statuses.some(({ metadata, spec: bytes }) => {
       const spec = wire.protobuf.fromBinary(specs.ClusterMachineStatusSpecSchema, bytes)
-      // The first look at a configuration that is pending comes too early to see it.
+      // The first read of a pending configuration comes too early to see it.
       return !spec.configUpToDate && metadata.version > 1
     })
     return changing ? upgrading ? setPhase.upgrading : setPhase.reconfiguring : setPhase.running
@@ -179,7 +179,7 @@ export const makeMachineSetController = (
     if (ofSet("ClusterMachineStatuses", id).length > 0 || ofSet("ClusterMachines", id).length > 0) return
     remove("ControlPlaneStatuses", id)
     remove("MachineSetStatuses", id)
-    // What others hold stays held.
+    // Resources with finalizers of others stay.
     const own = new Set(setFinalizers(true, true))
     const left = set.metadata.finalizers.filter((finalizer) => !own.has(finalizer))
     if (left.length < set.metadata.finalizers.length) change(set, { finalizers: left })

@@ -1,6 +1,6 @@
 /**
- * What a fake Omni refuses in a MachineSet and a MachineSetNode: labels, ids, locks, classes, and machines whose Talos
- * version does not fit.
+ * The refusals of a fake Omni for a MachineSet and a MachineSetNode: labels, ids, locks, classes, and machines whose
+ * Talos version does not fit.
  *
  * Source: Omni 1.9.3 as recorded.
  */

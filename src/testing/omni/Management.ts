@@ -35,12 +35,12 @@ export const makeManagement = ({ accounts, changed, isConnected, machines, store
   readonly accounts: Accounts
   readonly machines: Map<string, Machine>
   readonly isConnected: (machine: Machine) => boolean
-  /** Tells the controllers that machines have changed. */
+  /** Notifies the controllers that machines have changed. */
   readonly changed: () => void
 }) => {
   const { management, protobuf, specs, wkt } = wire
   const empty = () => protobuf.create(wkt.EmptySchema, {})
-  /** Who follows the log of a machine. */
+  /** The followers of the log of a machine. */
   const followers = new Map<string, Set<(line: string) => void>>()
 
   // ---------------------------------------------------------------------------

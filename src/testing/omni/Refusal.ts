@@ -70,7 +70,7 @@ export const wrongPhase = (what: Named, version: number, on: "update" | "teardow
     `${on === "update" ? "failed to update: " : ""}${named(what, version)} is not in phase ${phase}`
   )
 
-/** A teardown is an update for the store, and says so. */
+/** A teardown is an update for the store, and is reported as one. */
 export const owned = (what: Named, version: number, owner: string, on: "update" | "destroy"): Refusal =>
   new Refusal(
     code.permissionDenied,
@@ -86,7 +86,7 @@ export const faultList = (faults: ReadonlyArray<string>): string =>
 export const invalid = (...faults: ReadonlyArray<string>): Refusal =>
   new Refusal(code.invalidArgument, `failed to validate: ${faultList(faults)}`)
 
-/** The access checks of resources run among the validations, and look like one. */
+/** The access checks of resources run among the validations, and have their form. */
 export const denied = (text: string): Refusal =>
   new Refusal(
     code.permissionDenied,

@@ -8,7 +8,7 @@ import type { Refusal } from "./Refusal.ts"
 /** The headers of a call: names in lower case. */
 export type Headers = (name: string) => ReadonlyArray<string>
 
-/** What a call is carried out with. */
+/** The context of a call. */
 export interface Call {
   readonly headers: Headers
   /** The name of the service account that calls. */
@@ -18,7 +18,7 @@ export interface Call {
   readonly onCancel: (f: () => void) => void
 }
 
-/** Where the messages of a streamed call go. */
+/** The receiver of the messages of a streamed call. */
 export interface Sink<M extends Message> {
   readonly send: (message: M) => void
   readonly end: () => void

@@ -16,7 +16,7 @@ export interface WriteLimit {
 /** Waits for room for a write, or refuses it. */
 export type Throttle = (type: string, specBytes: number) => Promise<void>
 
-/** What a resource takes in the store beside its spec. */
+/** The size of a resource in the store beside its spec. */
 const metadataBytes = 120
 
 export const makeThrottle = (

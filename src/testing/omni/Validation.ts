@@ -1,5 +1,5 @@
 /**
- * What a fake Omni refuses to store or remove, beside the rules of the store itself: one rule a kind.
+ * The validations of a fake Omni, beside the rules of the store itself: one rule a kind.
  *
  * Source: Omni 1.9.3 as recorded.
  */
@@ -120,7 +120,7 @@ export const makeValidation = (options: {
       const rule = rules.get(kindOf(resource.metadata.type))
       if (rule === undefined) return
       const old = on === "update" ? store.get(resource.metadata) : undefined
-      // What is torn down is not validated again: its controllers have to let go of it.
+      // A resource that is torn down is not validated again: its controllers have to remove their finalizers.
       if (on === "update" && (old === undefined || resource.metadata.phase !== "running")) return
       const faults = old === undefined ? rule.createFaults(resource) : rule.updateFaults(resource, old)
       if (faults.length > 0) throw invalid(...faults)
