@@ -107,6 +107,7 @@ const thingsOf = ({ containers, networks, volumes }: Snapshot): ReadonlyArray<Th
     cluster: clusterOf(one.labels),
     isRunning: one.state === "running",
     isStopped: one.state === "exited" || one.state === "created" || one.state === "dead",
+    isConnected: Object.keys(one.networks).some((network) => network === `kubelayer-${clusterOf(one.labels)}`),
     text: textOf(one)
   })),
   ...networks.flatMap(({ id, isPredefined, labels, name, subnets }): ReadonlyArray<Thing> =>
@@ -198,6 +199,13 @@ export const makeDockerWorld: MakeWorld = Effect.fnUntraced(function*({ line, ru
           return Effect.runSync(fake.exit(node.name, 0))
         case "crash":
           return Effect.runSync(fake.exit(node.name, 1))
+        case "disconnect":
+          return Effect.runSync(Effect.ignore(fake.answer({
+            method: "POST",
+            target: `/v1.41/networks/kubelayer-${one.cluster}/disconnect`,
+            contentType: "application/json",
+            body: JSON.stringify({ Container: node.name, Force: true })
+          })))
       }
     },
     rest: Effect.sleep("20 seconds"),

@@ -107,7 +107,8 @@ const thingsOf = (state: Snapshot): ReadonlyArray<Thing> => [
   ...state.servers.map((server): Thing => ({
     ...viewOf("node", server),
     isRunning: server.status === "running",
-    isStopped: server.status === "off"
+    isStopped: server.status === "off",
+    isConnected: server.networks.length > 0
   })),
   ...Object.entries(kinds).flatMap(([key, kind]) => state[key as keyof typeof kinds].map((one) => viewOf(kind, one)))
 ]

@@ -95,6 +95,7 @@ export const checkStep = (context: Context, record: Record, client: Client, afte
   for (const secret of context.world.secrets) if (text.includes(secret)) violate("it shows a credential")
   const report = reportOf(ExitModule.isSuccess(exit) ? exit.value : failure)
   if (report !== undefined) checkNames(report.outcomes, violate)
+  if (describeExit(exit).includes("UnknownError")) violate("it failed with an error that the library does not know")
   checkUnowned(context, after, isRead(step), violate)
 
   if (isRead(step) && !ExitModule.isSuccess(exit)) return
@@ -130,10 +131,10 @@ export const checkUnowned = (
   violate: (sentence: string) => void
 ): void => {
   if (isUnknown) return
-  const now = new Map(after.filter(({ cluster }) => cluster === undefined).map((thing) => [keyOf(thing), thing.text]))
+  const now = new Map(after.map((thing) => [keyOf(thing), thing.text]))
   for (const [key, text] of unowned) {
-    if (!now.has(key)) violate(`${key}, which no cluster owns, was removed`)
-    else if (now.get(key) !== text) violate(`${key}, which no cluster owns, was changed`)
+    if (!now.has(key)) violate(`${key}, which is no part of a cluster of an actor, was removed`)
+    else if (now.get(key) !== text) violate(`${key}, which is no part of a cluster of an actor, was changed`)
   }
 }
 
@@ -177,6 +178,15 @@ const checkSuccess = (
         violate(`there are ${nodes.length} nodes: ${byName(nodes)}`)
       }
       running(names ?? nodes.map(({ name }) => name))
+      for (const thing of after) {
+        if (thing.cluster !== cluster) continue
+        const same = before.find((one) => one.kind === thing.kind && one.id === thing.id && one.text === thing.text)
+        const outcome = report?.outcomes.find(({ kind, name }) => kind === thing.kind && name === thing.name)?.outcome
+        if (same !== undefined && same.isRunning !== false && outcome?._tag === "Done") {
+          violate(`${thing.kind} ${thing.name} is as it was, and the report says that something was done`)
+        }
+      }
+      for (const node of nodes) if (node.isConnected === false) violate(`node ${node.name} is not in its network`)
       for (const { id, name } of nodes) {
         if (isDone(name) || had.some((one) => one.id === id)) continue
         violate(`node ${name} is new, and the report does not say that it was created`)
@@ -241,6 +251,10 @@ const checkFailure = (
   if ("onFailure" in step && step.onFailure === "keep") return
   const cluster = clusterOf(step)
   const known = new Set(before.map(keyOf))
+  for (const { kind, name, outcome } of reportOf(failure)?.outcomes ?? []) {
+    if (outcome._tag !== "Done" || after.some((thing) => thing.kind === kind && thing.name === name)) continue
+    violate(`it reports ${kind} ${name} as created, and there is none`)
+  }
   const leftovers = typeof failure === "object" && failure !== null && "leftovers" in failure
     ? failure.leftovers as ReadonlyArray<Leftover>
     : []

@@ -21,6 +21,8 @@ export interface Client {
   /** No step is being taken: a call now is one too many. */
   isIdle: boolean
   readonly strays: Array<string>
+  /** Its calls meet no faults and no changes, and are not counted. */
+  readonly isQuiet: boolean
 }
 
 /** A call as the line sees it. */
@@ -74,6 +76,7 @@ export const makeLine = ({ change, log, runtime, scope, script, world }: LineOpt
   const pause = (millis: number): Effect.Effect<void> => millis === 0 ? Effect.void : Effect.sleep(millis)
 
   const arrive = (client: Client, line: string, isWrite: boolean): FaultName | undefined => {
+    if (client.isQuiet) return undefined
     const number = ++count
     client.calls++
     if (isWrite) client.writes++
@@ -101,8 +104,9 @@ export const makeLine = ({ change, log, runtime, scope, script, world }: LineOpt
     call: Call<A, E, R>,
     fault: FaultName | undefined
   ): Effect.Effect<A, E, R> => {
-    const before = isCalm ? 0 : latency()
-    const after = (isCalm ? 0 : latency()) + (fault === "slow" && call.isStream !== true ? 4_000 : 0)
+    const isPrompt = isCalm || client.isQuiet
+    const before = isPrompt ? 0 : latency()
+    const after = (isPrompt ? 0 : latency()) + (fault === "slow" && call.isStream !== true ? 4_000 : 0)
     const delivered = Effect.andThen(pause(before), call.send)
     switch (fault) {
       case "lostBefore":

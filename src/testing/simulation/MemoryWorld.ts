@@ -97,6 +97,7 @@ export const makeMemoryWorld: MakeWorld = Effect.fnUntraced(function*({ line, ru
         cluster: node.cluster,
         isRunning: node.state === "running",
         isStopped: node.state === "stopped" || node.state === "failed",
+        isConnected: node.isConnected,
         text: JSON.stringify(node)
       })),
       ...resources.map(({ cluster, id, kind, name, ...rest }): Thing => ({
@@ -131,6 +132,8 @@ export const makeMemoryWorld: MakeWorld = Effect.fnUntraced(function*({ line, ru
           return engine.setState(node, "stopped")
         case "crash":
           return engine.setState(node, "failed")
+        case "disconnect":
+          return engine.disconnect(node)
       }
     },
     rest: Effect.sleep("10 seconds"),

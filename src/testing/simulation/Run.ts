@@ -48,15 +48,20 @@ export interface Context {
   readonly records: Array<Record>
   /** Simulated times at which something else changed a cluster. */
   readonly changes: Array<{ readonly cluster: string | undefined; readonly at: number }>
-  readonly unowned: ReadonlyMap<string, string>
+  /** What has to stay as it is, by kind and id. */
+  readonly unowned: Map<string, string>
   readonly violate: (sentence: string) => void
 }
 
 /** Starts a process, and builds its services. */
-export const connect = (context: Pick<Context, "runtime" | "world">, actor: number): Effect.Effect<Connected> =>
+export const connect = (
+  context: Pick<Context, "runtime" | "world">,
+  actor: number,
+  isQuiet = false
+): Effect.Effect<Connected> =>
   Effect.gen(function*() {
     const process = context.runtime.makeProcess()
-    const client: Client = { actor, process, calls: 0, writes: 0, onCall: undefined, isIdle: true, strays: [] }
+    const client: Client = { actor, process, calls: 0, writes: 0, onCall: undefined, isIdle: true, strays: [], isQuiet }
     const scope = yield* Scope.make()
     const services = yield* runIn(
       process,
@@ -186,6 +191,21 @@ const watchAll = (context: Context, latest: { statuses: ReadonlyArray<ClusterSta
     return { connected, stream: forever }
   })
 
+/** The cluster that no actor does anything with. */
+const bystander = "keep"
+
+/** Creates it without faults. From then on it has to stay as it is, like the things that no cluster owns. */
+const putBystander = (context: Context): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    const { unowned, world } = context
+    const connected = yield* connect(context, 0, true)
+    yield* takeStep(context, connected, { do: "create", cluster: bystander, controlPlanes: 1, workers: 1 })
+    yield* disconnect(connected)
+    for (const thing of yield* world.truth) {
+      if (thing.cluster === bystander) unowned.set(`${thing.kind} ${thing.id}`, thing.text)
+    }
+  })
+
 const body = (
   script: Script,
   runtime: Runtime,
@@ -232,6 +252,7 @@ const body = (
       yield* takeStep(context, setup, { do: "create", cluster: name, ...size })
     }
     yield* disconnect(setup)
+    if (script.bystander) yield* putBystander(context)
 
     const latest: { statuses: ReadonlyArray<ClusterStatus> | undefined } = { statuses: undefined }
     const watcher = yield* watchAll(context, latest)

@@ -44,13 +44,14 @@ export type FaultName =
 /**
  * Something that is done to the backend by somebody else, just before a call arrives. `nth` chooses the node.
  *
+ * `disconnect` takes the node out of the network of its cluster.
  * `cut` cuts the event streams; `duplicate` and `lose` repeat and lose the next events.
  *
  * @category models
  * @since 0.2.0
  */
 export type Change =
-  | { readonly change: "remove" | "stop" | "crash"; readonly cluster: string; readonly nth: number }
+  | { readonly change: "remove" | "stop" | "crash" | "disconnect"; readonly cluster: string; readonly nth: number }
   | { readonly change: "cut" | "duplicate" | "lose" }
 
 /**
@@ -127,6 +128,8 @@ export interface Script {
   readonly seed: number
   /** Created before the actors begin. */
   readonly clusters: ReadonlyArray<ClusterSize>
+  /** A cluster that exists when the run begins and that no actor does anything with. */
+  readonly bystander: boolean
   /** Names of nodes that no cluster owns. */
   readonly unowned: ReadonlyArray<string>
   /** The actors, at once; each takes its steps one after the other. */
@@ -279,7 +282,7 @@ export const generate = (seed: number, backend: BackendName): Script => {
     call: between(next, 1, 60),
     ...weighted<Change>(next, [
       [3, {
-        change: oneOf(next, ["remove", "stop", "crash"] as const),
+        change: oneOf(next, ["remove", "stop", "crash", "disconnect"] as const),
         cluster: oneOf(next, sizes as [ClusterSize, ...Array<ClusterSize>]).name,
         nth: between(next, 0, 3)
       }],
@@ -290,6 +293,7 @@ export const generate = (seed: number, backend: BackendName): Script => {
   return {
     backend,
     seed,
+    bystander: chance(next, 0.35),
     clusters: sizes.filter(() => chance(next, 0.6)),
     unowned: chance(next, 0.5)
       ? ["registry", ...(chance(next, 0.2) ? [`${oneOf(next, names as [string, ...Array<string>])}-worker2`] : [])]

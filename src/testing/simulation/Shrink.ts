@@ -35,6 +35,7 @@ function* smaller(script: Script): Generator<Script> {
   for (let index = 0; index < script.clusters.length; index++) {
     yield { ...script, clusters: without(script.clusters, index) }
   }
+  if (script.bystander) yield { ...script, bystander: false }
   if (script.unowned.length > 0) yield { ...script, unowned: script.unowned.slice(0, -1) }
   for (const [actor, steps] of script.actors.entries()) {
     for (let index = 0; index < steps.length; index++) {

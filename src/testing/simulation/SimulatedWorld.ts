@@ -16,6 +16,8 @@ export interface Thing {
   /** Only of nodes. */
   readonly isRunning?: boolean
   readonly isStopped?: boolean
+  /** Whether a node is in the network of its cluster. */
+  readonly isConnected?: boolean
   /** Everything that nobody but its owner may change, as text. */
   readonly text: string
 }
