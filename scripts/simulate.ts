@@ -37,11 +37,13 @@ const options = {
   backend: { type: "string" },
   workers: { type: "string" },
   digests: { type: "boolean", default: false },
-  worker: { type: "boolean", default: false }
+  worker: { type: "boolean", default: false },
+  // Ends at the first seed that breaks an invariant, and does not make it smaller.
+  first: { type: "boolean", default: false }
 } as const
 
 /** Runs a range in this process. */
-const runRange = async ({ backend, from, seeds }: Range, digests: boolean): Promise<Summary> => {
+const runRange = async ({ backend, from, seeds }: Range, digests: boolean, isFirstOnly: boolean): Promise<Summary> => {
   // The first run loads modules, which takes turns of the event loop that later ones do not take.
   await Simulation.run(0, backend)
   const began = process.cpuUsage()
@@ -55,9 +57,10 @@ const runRange = async ({ backend, from, seeds }: Range, digests: boolean): Prom
     if (outcome.violations.length === 0) continue
     failed.push(seed)
     first ??= outcome
+    if (isFirstOnly) break
   }
   const { system, user } = process.cpuUsage(began)
-  const smallest = first === undefined ? undefined : await Simulation.shrink(first)
+  const smallest = first === undefined || isFirstOnly ? first : await Simulation.shrink(first)
   return {
     backend,
     from,
@@ -166,7 +169,7 @@ const simulate = Effect.gen(function*() {
   const backend = yield* backendNamed(values.backend)
   if (values.worker) {
     const range = { backend: backend ?? "memory", from, seeds }
-    print(`${marker}${JSON.stringify(yield* Effect.promise(() => runRange(range, values.digests)))}`)
+    print(`${marker}${JSON.stringify(yield* Effect.promise(() => runRange(range, values.digests, values.first)))}`)
     return 0
   }
   const workers = values.workers === undefined ? cpus().length : yield* integer("workers", values.workers)

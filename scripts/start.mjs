@@ -1,7 +1,7 @@
 /**
  * The way into the other scripts from a fresh checkout:
  *
- *   node scripts/start.mjs quickstart|verify|simulate|soak|bench|runtimes [arguments]
+ *   node scripts/start.mjs quickstart|verify|simulate|planted|soak|bench|runtimes [arguments]
  *
  * Needs nothing but Node 20 and npm. Installs the development dependencies when
  * they are not what the lockfile says, then runs scripts/<verb>.ts with the Node

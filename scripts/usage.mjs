@@ -24,6 +24,10 @@ Usage: npm run simulate -- [--seeds <n>] [--from <seed>] [--backend memory|docke
   --backend  one backend alone; by default a mix of all
   --digests  prints the digest of each run
 A seed that breaks an invariant is made smaller and printed as a test.`,
+  planted: `Plants bugs in copies of the library, one at a time, and counts how many the simulation finds.
+
+Usage: npm run planted -- [--seeds <n>] [--only <part of a name>] [--workers <n>] [--write]
+  --write    writes the table into docs/simulation.md`,
   bench: `Measures what kubelayer promises to cost.
 
 Usage: npm run bench -- [--only <id>,<id>] [--json <file>] [--engine found|private|podman|none]`,
