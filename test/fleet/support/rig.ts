@@ -65,7 +65,7 @@ export const folder = Effect.acquireRelease(
 
 export const fleetOver = <A, E>(
   options: {
-    readonly store?: "memory" | "file"
+    readonly store?: "memory" | "file" | Fleet.StoreOptions
     readonly settings?: Fleet.RunnerSettings
     /** Other names of the simulated backend. */
     readonly others?: ReadonlyArray<string>
@@ -75,7 +75,9 @@ export const fleetOver = <A, E>(
   Effect.scoped(Effect.gen(function*() {
     const context = yield* Layer.build(Memory.layer())
     const memory = Context.get(context, Memory.Memory)
-    const store = { sqlite: options.store === "file" ? join(yield* folder, "fleet.db") : ":memory:" }
+    const store = typeof options.store === "object"
+      ? options.store
+      : { sqlite: options.store === "file" ? join(yield* folder, "fleet.db") : ":memory:" }
     const fleet = yield* Fleet.make({
       store,
       backends: Object.fromEntries(
