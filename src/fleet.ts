@@ -78,8 +78,8 @@ export interface RunnerSettings {
   /** The runner's name in events; host and process by default. */
   readonly name?: string
   /**
-   * Where other runners reach this one. There is no authentication, so it has to be an address that only runners can
-   * reach. Without it the runner works alone on its store.
+   * The address that other runners reach this one at. There is no authentication, so only runners may reach it. Without
+   * it the runner works alone on its store.
    */
   readonly listen?: { readonly host: string; readonly port: number }
   /** The folder of files that documents may refer to. Without it references to files are not resolved. */

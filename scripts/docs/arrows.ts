@@ -56,6 +56,7 @@ const core: Readonly<Record<string, number>> = {
   "src/Script.ts": 8,
   "src/Document.ts": 11,
   "src/promise.ts": 11,
+  "src/fleet.ts": 12,
   "src/index.ts": 13
 }
 const folders: Readonly<Record<string, number>> = { internal: 7, layers: 10, fleet: 12, testing: 12, cli: 13 }

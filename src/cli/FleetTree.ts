@@ -23,11 +23,11 @@ const serve = Command.make(
     ...store,
     listen: optional(
       Flag.String("listen").pipe(
-        Flag.withDescription("Where other runners reach this one, HOST:PORT; a free port of 127.0.0.1 by default")
+        Flag.withDescription("HOST:PORT for other runners; a free port of 127.0.0.1 by default")
       )
     ),
     http: Flag.String("http").pipe(
-      Flag.withDescription("Where /metrics and /healthz are served, HOST:PORT, or off"),
+      Flag.withDescription("HOST:PORT of /metrics and /healthz, or off"),
       Flag.withDefault("127.0.0.1:9464")
     ),
     secrets: optional(Flag.String("secrets").pipe(Flag.withDescription("The folder of files that documents refer to"))),
