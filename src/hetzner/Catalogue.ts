@@ -10,7 +10,8 @@ import { nearList } from "../internal/Suggest.ts"
 import type { Candidate } from "./Candidates.ts"
 import type { CallFailure, Reading } from "./Client.ts"
 import { isRetired } from "./Deprecation.ts"
-import type { Fault, ServerSpec } from "./Spec.ts"
+import { newestImage, readSnapshots } from "./Images.ts"
+import { type Fault, type ImageReference, imageText, type ServerSpec } from "./Spec.ts"
 import * as Wire from "./Wire.ts"
 
 /** A candidate with the image that fits its architecture. */
@@ -29,18 +30,21 @@ export interface Catalogue {
   readonly serverTypes: ReadonlyArray<Wire.ServerType>
   readonly locations: ReadonlyArray<Wire.Location>
   /** By what was asked for: all of that name, or the one of that id. */
-  readonly images: ReadonlyMap<string | number, ReadonlyArray<Wire.Image>>
+  readonly images: ReadonlyMap<string, ReadonlyArray<Wire.Image>>
   /** Names of images, where one that was asked for is not known. */
   readonly imageNames: ReadonlyArray<string>
 }
 
-const isId = (image: string | number): boolean => typeof image === "number" || /^\d+$/.test(image)
+const isId = (image: ImageReference): boolean =>
+  typeof image === "number" || typeof image === "string" && /^\d+$/.test(image)
 
 const lookUpImage = (
   client: Reading,
-  image: string | number
+  image: ImageReference
 ): Effect.Effect<ReadonlyArray<Wire.Image>, CallFailure> =>
-  isId(image)
+  typeof image === "object"
+    ? readSnapshots(client, image.selector)
+    : isId(image)
     ? Effect.map(client.get(Wire.images, Number(image)), (found) => found === undefined ? [] : [found])
     : client.list(Wire.images, { name: String(image), include_deprecated: "true" })
 
@@ -49,13 +53,20 @@ export const readCatalogue = Effect.fnUntraced(function*(
   client: Reading,
   wanted: ReadonlyArray<MissingServers>
 ): Effect.fn.Return<Catalogue, CallFailure> {
-  const asked = [...new Set(wanted.flatMap(({ spec }) => spec.image ?? []))]
+  const requested = new Map(
+    wanted.flatMap(({ spec: { image } }) => image === undefined ? [] : [[imageText(image), image] as const])
+  )
   const [serverTypes, locations, ...found] = yield* Effect.all([
     client.list(Wire.serverTypes),
     client.list(Wire.locations),
-    ...asked.map((image) => Effect.map(lookUpImage(client, image), (images) => [image, images] as const))
+    ...[...requested].map(([text, image]) =>
+      Effect.map(lookUpImage(client, image), (images) => [text, images] as const)
+    )
   ], { concurrency: 8 })
-  const unknown = found.some(([image, images]) => images.length === 0 && !isId(image))
+  const unknown = found.some(([text, images]) => {
+    const image = requested.get(text)
+    return images.length === 0 && typeof image === "string" && !isId(image)
+  })
   const all = unknown ? yield* client.list(Wire.images, { type: "system" }) : []
   return {
     serverTypes,
@@ -89,9 +100,12 @@ const unknownName = (kind: string, name: string | number, known: ReadonlyArray<s
 /** The image of a type's architecture, or why there is none. */
 const imageFor = (
   type: Wire.ServerType,
-  asked: string | number,
+  asked: ImageReference,
   images: ReadonlyArray<Wire.Image>
 ): Wire.Image | string => {
+  if (typeof asked === "object") {
+    return newestImage(images, { selector: asked.selector, architecture: type.architecture, diskGb: type.disk })
+  }
   const fitting = images.find(({ architecture }) => architecture === type.architecture)
   if (fitting === undefined) {
     const others = [...new Set(images.map(({ architecture }) => architecture))].join(", ")
@@ -132,9 +146,11 @@ export const offer = (
     const add = (field: string, message: string) => void faults.push({ path: `${path}.${field}`, message })
     const before = faults.length
     const asked = spec.image ?? ""
-    const images = catalogue.images.get(asked) ?? []
-    if (images.length === 0) {
-      const near = unknownName("image", asked, catalogue.imageNames)
+    const images = catalogue.images.get(imageText(asked)) ?? []
+    if (typeof asked === "object" && images.length === 0) {
+      add("image", `the label selector "${asked.selector}" selects no snapshot`)
+    } else if (images.length === 0) {
+      const near = unknownName("image", imageText(asked), catalogue.imageNames)
       // A snapshot has a description and no name, and people give what they read.
       add("image", isId(asked) ? near : `${near}. A snapshot is given by its id, not by its description`)
     }

@@ -17,6 +17,7 @@ import {
   fieldOfRole,
   type FirewallRule,
   type HetznerClusterSpec,
+  imageText,
   merged,
   mergedPool,
   type NodeDefaults,
@@ -117,7 +118,7 @@ const digestFields = { u: "userData", k: "sshKeys", i: "image" } as const
 export const digestOfServer = (spec: ServerSpec, sshKeys: ReadonlyArray<RequestedKey>): string => {
   const userData = userDataOf(spec)
   return [
-    `i${digestOf(String(spec.image))}`,
+    `i${digestOf(spec.image === undefined ? "" : imageText(spec.image))}`,
     ...(sshKeys.length === 0 ? [] : [`k${digestOf(JSON.stringify(canonical(sshKeys)))}`]),
     ...(userData === undefined ? [] : [`u${digestOf(userData)}`])
   ].join(".")

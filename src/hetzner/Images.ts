@@ -6,12 +6,12 @@
  * Source: Hetzner Cloud API reference, `GET /images`.
  */
 import type * as Effect from "effect/Effect"
-import type { CallFailure, Client } from "./Client.ts"
+import type { CallFailure, Reading } from "./Client.ts"
 import * as Wire from "./Wire.ts"
 
 /** The snapshots that a label selector selects, of every architecture and status. */
 export const readSnapshots = (
-  client: Client,
+  client: Reading,
   selector: string
 ): Effect.Effect<ReadonlyArray<Wire.Image>, CallFailure> =>
   client.list(Wire.images, { type: "snapshot", label_selector: selector })

@@ -19,6 +19,7 @@ import { removeById } from "./Remove.ts"
 import * as Replies from "./Replies.ts"
 import { createServer } from "./ServerCreate.ts"
 import { listServers, type Server, type ServerList } from "./ServerList.ts"
+import { type ImageReference, imageText } from "./Spec.ts"
 import { toNode } from "./Translate.ts"
 import { ticksOf, whenUnlocked } from "./Unlocked.ts"
 import * as Wire from "./Wire.ts"
@@ -35,8 +36,8 @@ const oneOf = (field: string, actual: string | undefined, requested: ReadonlyArr
     : [replace(field, actual, requested.join(" or "))]
 
 /** Whether a server was created from this image: the API names it, unless it was deleted since. */
-const isFromImage = ({ image }: Wire.Server, requested: string | number | undefined): boolean =>
-  requested !== undefined && image !== null && image !== undefined &&
+const isFromImage = ({ image }: Wire.Server, requested: ImageReference | undefined): boolean =>
+  requested !== undefined && typeof requested !== "object" && image !== null && image !== undefined &&
   (image.name === requested || String(image.id) === String(requested))
 
 const labelDifferences = (wanted: Labels.LabelMap, actual: Labels.LabelMap): ReadonlyArray<Difference> =>
@@ -70,7 +71,13 @@ const differences = (
         ? [difference]
         : isFromImage(server, wanted.spec.image)
         ? []
-        : [replace("image", server.image?.name ?? null, String(wanted.spec.image))]
+        : [
+          replace(
+            "image",
+            server.image?.name ?? null,
+            wanted.spec.image === undefined ? "" : imageText(wanted.spec.image)
+          )
+        ]
     ),
     ...labelDifferences(wanted.spec.labels ?? {}, server.labels),
     ...(wanted.pool === server.labels[Labels.pool]

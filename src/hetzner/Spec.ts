@@ -5,6 +5,13 @@
 import * as Redacted from "effect/Redacted"
 import type { AddedNodes, ClusterSpec, NodePool } from "../Provider.ts"
 
+/** @category models @since 0.2.0 */
+export type ImageReference = string | number | { readonly selector: string }
+
+/** An image as text, for keys and messages. */
+export const imageText = (image: ImageReference): string =>
+  typeof image === "object" ? `selector ${image.selector}` : String(image)
+
 /**
  * One kind of node. What a role leaves open comes from `nodes`, then from the layer's options.
  *
@@ -12,8 +19,11 @@ import type { AddedNodes, ClusterSpec, NodePool } from "../Provider.ts"
  * @since 0.1.0
  */
 export interface ServerSpec {
-  /** The name of a system image, such as `debian-13`, or the id of a snapshot. */
-  readonly image?: string | number
+  /**
+   * The name of a system image, such as `debian-13`; the id of a snapshot; or a label selector, which stands for the newest
+   * available snapshot of the server type's architecture, such as `{ selector: "os=talos,version=v1.12" }`.
+   */
+  readonly image?: ImageReference
   /** Names of server types, the best first; the next is taken where the first is sold out in every location. */
   readonly serverTypes?: ReadonlyArray<string>
   /** Names of locations, the best first; every location of the network's zone where none is given. */

@@ -7,12 +7,19 @@
 import * as Schema from "effect/Schema"
 import { clusterFields, field, Labels, poolFields, SecretReference, wholeNumber, Word } from "../internal/SpecFields.ts"
 
-const Image = Schema.Union([Word, wholeNumber(1, Number.MAX_SAFE_INTEGER)]).annotate({
-  expected: "the name of an image or the id of a snapshot"
+const Image = Schema.Union([
+  Word,
+  wholeNumber(1, Number.MAX_SAFE_INTEGER),
+  Schema.Struct({ selector: Word })
+]).annotate({
+  expected: "the name of an image, the id of a snapshot, or `{ selector: LABELS }`"
 })
 
 const serverFields = <S extends Schema.Top>(userData: S) => ({
-  image: field(Image, "The name of a system image, such as `debian-13`, or the id of a snapshot."),
+  image: field(
+    Image,
+    "The name of a system image, such as `debian-13`; the id of a snapshot; or `{ selector: LABELS }` for the newest one."
+  ),
   serverTypes: field(Schema.Array(Word), "Server types, the best first; the next is used where one is sold out."),
   locations: field(Schema.Array(Word), "Locations, the best first; all of the network's zone where none is given."),
   userData: field(

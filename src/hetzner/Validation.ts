@@ -73,11 +73,21 @@ const checkWords = (path: string, words: ReadonlyArray<string>, add: Add) =>
     else if (words.indexOf(each) !== index) add(`${path}[${index}]`, `${shown(each)} is there twice`)
   })
 
+/** The grammar of the API: terms of a key, `!key`, `key=value`, `key!=value`, `key in (a,b)`, `key notin (a,b)`. */
+const isSelector = (text: unknown): boolean =>
+  typeof text === "string" && text.length <= 2048 &&
+  /^(?:!?[\w./-]+|[\w./-]+\s*(?:==?|!=)\s*[\w.-]*|[\w./-]+\s+(?:not)?in\s*\([\w., -]*\))(?:\s*,\s*(?:!?[\w./-]+|[\w./-]+\s*(?:==?|!=)\s*[\w.-]*|[\w./-]+\s+(?:not)?in\s*\([\w., -]*\)))*$/
+    .test(text)
+
 const checkServer = (path: string, server: ServerSpec, add: Add) => {
   const otherwise = "neither here, nor in `nodes`, nor in the layer's options"
   const { image } = server
   if (image === undefined || image === "") add(`${path}.image`, `no image is given, ${otherwise}`)
-  else if (typeof image === "number" ? !Number.isSafeInteger(image) || image < 1 : !word.test(image)) {
+  else if (typeof image === "object") {
+    if (!isSelector(image.selector)) {
+      add(`${path}.image.selector`, `${shown(image.selector)} is not a label selector such as os=talos,version=v1.12`)
+    }
+  } else if (typeof image === "number" ? !Number.isSafeInteger(image) || image < 1 : !word.test(image)) {
     add(`${path}.image`, `${shown(image)} is neither the name of an image nor an id`)
   }
   const types = server.serverTypes ?? []

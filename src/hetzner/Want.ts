@@ -278,7 +278,8 @@ export const wantReplaced = (context: Context) =>
         issues.push({ path: `${path}.serverTypes`, message: `is not known for node ${name}` })
       }
       const digest = digestOfServer(from, wide.sshKeys)
-      if (node !== undefined) issues.push(...unknownFields(name, node.labels[Labels.spec], digest))
+      const label = node?.labels[Labels.spec]
+      if (node !== undefined) issues.push(...unknownFields(name, label, digest))
       const { ipv4, ipv6 } = node?.public_net ?? {}
       return {
         cluster,
@@ -287,7 +288,8 @@ export const wantReplaced = (context: Context) =>
         name,
         spec: from,
         path: `${path} of ${name}`,
-        digest,
+        // The image is the same one, however the spec refers to it.
+        digest: label ?? digest,
         ...shared,
         group: undefined,
         publicNet: node === undefined

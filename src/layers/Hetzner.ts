@@ -41,6 +41,7 @@ export type {
   AddNodes,
   FirewallRule,
   HetznerClusterSpec,
+  ImageReference,
   NetworkSpec,
   NodeDefaults,
   PoolSpec,

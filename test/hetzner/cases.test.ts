@@ -453,3 +453,36 @@ describe("a plan", () => {
         assert.isTrue((yield* hetzner.plan(secret)).isEmpty)
       })))
 })
+
+describe("an image by label selector", () => {
+  const talos = { ...nodes, image: { selector: "os=talos" }, serverTypes: ["cx23", "cax11"] }
+  const labels = { os: "talos" }
+
+  it.live("is the newest available snapshot of the server type's architecture", () =>
+    onFake({}, ({ fake, hetzner }) =>
+      Effect.gen(function*() {
+        yield* fake.seed.snapshot({ description: "old", labels, created: 1 })
+        const newest = yield* fake.seed.snapshot({ description: "new", labels, created: 2000 })
+        yield* fake.seed.snapshot({ description: "arm", labels, architecture: "arm", created: 3000 })
+        yield* fake.seed.snapshot({ description: "unready", labels, status: "creating", created: 4000 })
+        const image = { ...one, nodes: talos }
+        yield* hetzner.createNodes(image)
+        const [server] = (yield* fake.state).servers
+        assert.deepInclude(server?.json["image"] as object, { id: newest })
+        // A newer snapshot is for new servers only.
+        yield* fake.seed.snapshot({ description: "newer", labels, created: 5000 })
+        assert.isTrue((yield* hetzner.plan(image)).isEmpty)
+      })))
+
+  it.live("that selects nothing, or is no selector, is a validation error", () =>
+    onFake({}, ({ fake, hetzner }) =>
+      Effect.gen(function*() {
+        const none = yield* failure(hetzner.createNodes({ ...one, nodes: talos }))
+        assert.include(none.message, "controlPlane.image: the label selector \"os=talos\" selects no snapshot")
+        yield* fake.clearCalls
+        const wrong = { ...nodes, image: { selector: "os=(" } }
+        const error = yield* failure(hetzner.createNodes({ ...one, nodes: wrong }))
+        assert.include(error.message, "controlPlane.image.selector")
+        assert.deepStrictEqual(yield* fake.calls, [])
+      })))
+})
