@@ -99,7 +99,7 @@ export const makeBackend = Effect.fnUntraced(function*(options: {
         const hasVolumes = wide.volumes.length > 0 ||
           (spec.pools ?? []).some(({ volumes }) => (volumes ?? []).length > 0)
         return [
-          ...(wide.network === undefined ? [] : [kinds.networks]),
+          ...(wide.network === undefined && wide.existingNetwork === undefined ? [] : [kinds.networks]),
           ...(wide.rules === undefined ? [] : [kinds.firewalls]),
           ...(wide.placementGroups ? [kinds.groups] : []),
           ...(wide.sshKeys.length === 0 ? [] : [kinds.sshKeys]),

@@ -20,6 +20,7 @@ import {
   imageText,
   merged,
   mergedPool,
+  type NetworkSpec,
   type NodeDefaults,
   type Role,
   roles,
@@ -55,8 +56,10 @@ export interface WantedServer {
   readonly deprecation?: string | undefined
 }
 
+/** A network that is created, or one that exists and that the cluster does not own, by its id. */
 export interface WantedNetwork {
   readonly name: string
+  readonly existing?: number
   readonly ipRange: string
   readonly subnet: string
   readonly zone: string | undefined
@@ -105,6 +108,7 @@ export type RequestedKey = NonNullable<NodeDefaults["sshKeys"]>[number]
 export interface Desired {
   readonly servers: ReadonlyArray<WantedServer>
   readonly network: WantedNetwork | undefined
+  readonly existingNetwork: NetworkSpec["existing"]
   readonly firewall: WantedFirewall | undefined
   readonly groups: ReadonlyArray<WantedGroup>
   readonly sshKeys: ReadonlyArray<RequestedKey>
@@ -214,6 +218,7 @@ export const desiredOf = (defaults: NodeDefaults, spec: HetznerClusterSpec, clus
       ? undefined
       : { name: names.network, ...wide.network, zoneOfNew: wide.network.zone },
     firewall: wide.rules === undefined ? undefined : { cluster, name: names.firewall, rules: wide.rules },
+    existingNetwork: wide.existingNetwork,
     groups: wide.placementGroups ? [...new Set(groupOf)].map((number) => ({ name: names.group(number) })) : [],
     sshKeys: wide.sshKeys,
     volumes: [

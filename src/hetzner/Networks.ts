@@ -51,7 +51,9 @@ export const makeNetworks = (context: Context): Resource<WantedNetwork, Wire.Net
     order: 0,
     removal: 0,
     nameOf: ({ name }) => name,
-    diff: differences,
+    matches: ({ existing, name }, actual) => existing === undefined ? actual.name === name : actual.id === existing,
+    isShared: ({ existing }) => existing !== undefined,
+    diff: (wanted, actual) => wanted.existing === undefined ? differences(wanted, actual) : [],
     create: (write, wanted, task) =>
       wanted.zoneOfNew === undefined
         ? Effect.fail(task.error(noZone))

@@ -39,6 +39,11 @@ export interface ServerSpec {
  * @since 0.1.0
  */
 export interface NetworkSpec {
+  /**
+   * A network that exists, by its name or id, or by a label selector that selects one. Servers join it; it is not owned by
+   * the cluster, so it is neither changed nor deleted with it. The other fields are not used then.
+   */
+  readonly existing?: string | number | { readonly selector: string }
   /** Private IPv4 network, /24 or larger; 10.0.0.0/16 where none is given. */
   readonly ipRange?: string
   /** The part of it that the servers are in; its first /24 where none is given. */
@@ -194,7 +199,8 @@ export const clusterWide = (defaults: NodeDefaults, spec: HetznerClusterSpec) =>
   const ipRange = network === false ? "" : network.ipRange ?? defaultRange
   const publicNet = { ...defaults.publicNet, ...spec.publicNet }
   return {
-    network: network === false
+    existingNetwork: network === false ? undefined : network.existing,
+    network: network === false || network.existing !== undefined
       ? undefined
       : { ipRange, subnet: network.subnet ?? firstSubnet(ipRange), zone: network.zone },
     rules: (spec.firewall ?? defaults.firewall)?.rules,

@@ -71,6 +71,12 @@ const specFields = <S extends Schema.Top>(userData: S) => {
       Schema.Union([
         Schema.Literal(false),
         Schema.Struct({
+          existing: field(
+            Schema.Union([Word, wholeNumber(1, Number.MAX_SAFE_INTEGER), Schema.Struct({ selector: Word })]).annotate({
+              expected: "the name or id of a network, or `{ selector: LABELS }`"
+            }),
+            "A network that exists, by name, id or labels. The cluster does not own it."
+          ),
           ipRange: field(Word, "A private IPv4 CIDR, /24 or larger; 10.0.0.0/16 where it is not given."),
           subnet: field(Word, "The part of it that the servers are in; its first /24 where it is not given."),
           zone: field(Word, "A network zone, such as `eu-central`.")

@@ -280,8 +280,14 @@ export const faults = (defaults: NodeDefaults, spec: HetznerClusterSpec): Readon
     if (countOf(role, asked) > 0) checkServer(fieldOfRole(role), merged(role, defaults, { ...asked, labels: {} }), add)
   }
   checkPools(pools, defaults, asked, add)
+  const selector = typeof wide.existingNetwork === "object" ? wide.existingNetwork.selector : undefined
+  if (
+    selector !== undefined && !/^[\w./-]+(?:\s*==?\s*[\w.-]*)?(?:\s*,\s*[\w./-]+(?:\s*==?\s*[\w.-]*)?)*$/.test(selector)
+  ) {
+    add("network.existing.selector", `${shown(selector)} is not a list of labels such as team=blue,env=test`)
+  }
   if (wide.network !== undefined) checkNetwork(wide.network, total, add)
-  else if (!wide.publicNet.ipv4 && !wide.publicNet.ipv6) {
+  else if (wide.existingNetwork === undefined && !wide.publicNet.ipv4 && !wide.publicNet.ipv6) {
     add("publicNet", "a server without a network needs a public address")
   }
   if (wide.rules !== undefined) {

@@ -7,6 +7,7 @@ import { nearList } from "../internal/Suggest.ts"
 import type { ClusterName } from "../Model.ts"
 import { InvalidSpec } from "../ProviderError.ts"
 import type { CallFailure, Issue, Replaced, Want, World } from "../Resource.ts"
+import { isInNetwork } from "./Attachments.ts"
 import type { Client, Reading } from "./Client.ts"
 import { type Context, isOwnedBy } from "./Context.ts"
 import {
@@ -16,6 +17,7 @@ import {
   type RequestedKey,
   volumesOf,
   type WantedKey,
+  type WantedNetwork,
   type WantedServer,
   type WantedVolume
 } from "./Desired.ts"
@@ -31,6 +33,7 @@ import {
   fieldOfRole,
   type HetznerClusterSpec,
   merged,
+  type NetworkSpec,
   type Role,
   roles,
   type ServerSpec
@@ -98,6 +101,47 @@ const zoneOfServers = (
     )
 }
 
+/** A network that exists, as the spec refers to it, or the issue that there is none. */
+const findNetwork = (
+  context: Context,
+  requested: NonNullable<NetworkSpec["existing"]>,
+  world: World
+): WantedNetwork | Issue => {
+  const networks = world.of(context.kinds().networks)
+  const path = "network.existing"
+  const found = typeof requested === "object"
+    ? networks.filter(({ labels }) => isSelected(labels, requested.selector))
+    : networks.filter(({ id, name }) => name === requested || String(id) === String(requested))
+  const [network] = found
+  if (network === undefined) {
+    const message = typeof requested === "object"
+      ? `the label selector "${requested.selector}" selects no network`
+      : `there is no network ${requested}${nearList(String(requested), networks.map(({ name }) => name))}`
+    return { path, message }
+  }
+  if (found.length > 1) {
+    return { path, message: `${found.length} networks are selected: ${found.map(({ name }) => name).join(", ")}` }
+  }
+  const zone = network.subnets[0]?.network_zone
+  return zone === undefined
+    ? { path, message: `the network ${network.name} has no subnet` }
+    : {
+      name: network.name,
+      existing: network.id,
+      ipRange: network.ip_range,
+      subnet: network.subnets[0]?.ip_range ?? "",
+      zone,
+      zoneOfNew: zone
+    }
+}
+
+/** Whether labels have all of `key=value`, `key`; other terms of a selector are not used here. */
+const isSelected = (labels: Labels.LabelMap, selector: string): boolean =>
+  selector.split(",").every((term) => {
+    const [key = "", value] = term.trim().split(/\s*==?\s*/)
+    return value === undefined ? labels[key] !== undefined : labels[key] === value
+  })
+
 /** Everything that a spec requests. */
 export const wantSpec = (context: Context) =>
   Effect.fnUntraced(function*(
@@ -106,7 +150,16 @@ export const wantSpec = (context: Context) =>
     world: World
   ): Effect.fn.Return<Wants, InvalidSpec | CallFailure> {
     const kinds = context.kinds()
-    const desired = desiredOf(context.defaults, spec, spec.cluster as ClusterName)
+    const requested = desiredOf(context.defaults, spec, spec.cluster as ClusterName)
+    const other = requested.existingNetwork === undefined
+      ? undefined
+      : findNetwork(context, requested.existingNetwork, world)
+    if (other !== undefined && "path" in other) return yield* new InvalidSpec({ issues: [other] })
+    const desired = other === undefined ? requested : {
+      ...requested,
+      network: other,
+      servers: requested.servers.map((server) => ({ ...server, network: other.name }))
+    }
     const existing = world.named(kinds.networks, desired.network?.name ?? "")
     const zone = desired.network?.zone ?? existing?.subnets[0]?.network_zone
     const keys = keysOf(desired.sshKeys, world.of(kinds.sshKeys))
@@ -146,7 +199,10 @@ const own = <A extends Labels.Labelled>(context: Context, cluster: string, thing
 /** What new servers of a cluster join: its network, its firewall, its groups. */
 const joined = (context: Context, cluster: ClusterName, world: World) => {
   const { firewalls, groups, networks } = context.kinds()
-  const [network] = own(context, cluster, world.of(networks))
+  const servers = world.of(context.kinds().servers).filter(({ owner }) => owner?.cluster === cluster)
+  // Where it owns none, its servers may all be in a network that existed before.
+  const isJoined = ({ id }: Wire.Network) => servers.length > 0 && servers.every((server) => isInNetwork(server, id))
+  const network = own(context, cluster, world.of(networks))[0] ?? world.of(networks).find(isJoined)
   const [firewall] = own(context, cluster, world.of(firewalls))
   return {
     zone: network?.subnets[0]?.network_zone,

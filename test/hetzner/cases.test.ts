@@ -486,3 +486,38 @@ describe("an image by label selector", () => {
         assert.deepStrictEqual(yield* fake.calls, [])
       })))
 })
+
+describe("a network that exists", () => {
+  for (const by of ["name", "id", "selector"] as const) {
+    it.live(`is joined by its ${by}, by added nodes too, and stays when the cluster is deleted`, () =>
+      onFake({}, ({ fake, hetzner }) =>
+        Effect.gen(function*() {
+          const id = yield* fake.seed.network({
+            name: "shared",
+            labels: { team: "blue" },
+            ipRange: "10.1.0.0/16",
+            subnets: [{ ipRange: "10.1.1.0/24", zone: "eu-central" }]
+          })
+          const existing = by === "name" ? "shared" : by === "id" ? id : { selector: "team=blue" }
+          const joined = { ...spec, network: { existing } }
+          const planned = yield* hetzner.plan(joined)
+          assert.strictEqual(planned.steps.find(({ kind }) => kind === "network")?.action, "unchanged")
+          yield* hetzner.createNodes(joined)
+          yield* hetzner.addNodes("dev", { workers: 1, nodes })
+          const { servers } = yield* fake.state
+          assert.deepStrictEqual(servers.map(({ networks }) => networks), servers.map(() => [id]))
+          assert.isTrue((yield* hetzner.plan({ ...joined, workers: 3 })).isEmpty)
+          yield* hetzner.provider.deleteNodes("dev")
+          assert.deepStrictEqual(yield* inventory(fake), ["network shared"])
+        })))
+  }
+
+  it.live("that does not exist is a validation error with similar names", () =>
+    onFake({}, ({ fake, hetzner }) =>
+      Effect.gen(function*() {
+        yield* fake.seed.network({ name: "shared" })
+        const error = yield* failure(hetzner.createNodes({ ...spec, network: { existing: "sharde" } }))
+        assert.match(error.message, /network.existing: there is no network sharde.*shared/)
+        assert.deepStrictEqual(yield* writes(fake), [])
+      })))
+})
