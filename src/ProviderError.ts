@@ -208,6 +208,17 @@ export interface Leftover {
   readonly why: string
 }
 
+const notCreated = ({ clusterName, operation }: OperationReport): string => {
+  switch (operation) {
+    case "addNodes":
+      return `nodes were not added to cluster "${clusterName}"`
+    case "replaceNodes":
+      return `nodes of cluster "${clusterName}" were not created again`
+    default:
+      return `cluster ${clusterName} was not created`
+  }
+}
+
 /**
  * A create did not succeed. Everything that it created is removed again, except the `leftovers`.
  *
@@ -225,7 +236,7 @@ export class NodesNotCreated extends Data.TaggedError("NodesNotCreated")<{
 
   override get message(): string {
     const left = this.leftovers.map((left) => `\n  - left behind: ${left.kind} ${left.name}: ${left.why}`).join("")
-    return `cluster ${this.report.clusterName} was not created${failures(this.report)}${left}`
+    return `${notCreated(this.report)}${failures(this.report)}${left}`
   }
 }
 

@@ -54,6 +54,7 @@ const failed = [400, 599] as const
 const portTaken =
   /port is already allocated|ports are not available|(?:bind|listen|host port).*(?:address already in use|address already)/i
 const noNetwork = /could not find an available|address pools have been fully subnetted|could not find free subnet/i
+const addressTaken = /address already in use|is already allocated to container/i
 const noAddress = /no available ipv4 addresses|failed to find free ip|could not find free ip/i
 
 /** The rules in order. Exported for their tests. */
@@ -84,7 +85,7 @@ export const rules: ReadonlyArray<Rule> = [
   { status: failed, fragment: /endpoint with name .* already exists|already connected to network/i, reason: inUse },
   { status: failed, fragment: /is not connected to (?:the )?network/i, reason: notFound },
   { status: [402, 599], fragment: portTaken, reason: inUse },
-  { status: failed, fragment: /address already in use|is already allocated to container/i, reason: inUse },
+  { status: failed, fragment: addressTaken, reason: inUse },
   {
     status: [402, 599],
     fragment: /unable to find network|network not found|no such (?:container|image|volume|network)/i,
@@ -297,6 +298,14 @@ export const isAmbiguous = (reason: Reasons.Reason): boolean =>
 
 /** Whether a start failed because something else uses a host port. */
 export const isPortTaken = (reason: Reasons.Reason): boolean => reason._tag === "InUse" && portTaken.test(reason.detail)
+
+/** Whether something else has a fixed address. */
+export const isAddressTaken = (reason: Reasons.Reason): boolean =>
+  reason._tag === "InUse" && !isPortTaken(reason) && addressTaken.test(reason.detail)
+
+/** Whether a network has no free address. */
+export const isNetworkFull = (reason: Reasons.Reason): boolean =>
+  reason._tag === "QuotaExceeded" && noAddress.test(reason.detail)
 
 /** Whether a network refused a container because it is connected already. */
 export const isConnectedAlready = (reason: Reasons.Reason): boolean =>

@@ -18,16 +18,9 @@ import * as Labels from "./Labels.ts"
 import { ownerOf } from "./Owners.ts"
 import type { Scheme } from "./Scheme.ts"
 import { makeKeep, removeUnused, usersOfNetwork } from "./Users.ts"
-import { labelsOf, type Network } from "./Wire.ts"
+import { ipv4SubnetOf, labelsOf, type Network, subnetsOf } from "./Wire.ts"
 
 export type NetworkKind = Resource<WantedNetwork, Network, Reading, Writing>
-
-export const subnetsOf = (network: Network): ReadonlyArray<string> =>
-  (network.IPAM?.Config ?? []).flatMap((config) => typeof config.Subnet === "string" ? [config.Subnet] : [])
-
-/** The IPv4 subnet of a network. */
-export const ipv4SubnetOf = (network: Network): string | undefined =>
-  subnetsOf(network).find((subnet) => subnet.includes("."))
 
 /** A unique local /64 that is the same for the same name, as kind has it. */
 const uniqueLocal = (name: string): string => {

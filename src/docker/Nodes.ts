@@ -8,9 +8,10 @@
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import type { ClusterName } from "../Model.ts"
-import { BackendError, Difference, InUse, Locked, NotFoundError } from "../Reason.ts"
+import { Difference, Locked, NotFoundError } from "../Reason.ts"
 import { AlreadyDone, Done, type Outcome } from "../Report.ts"
 import type { CallFailure, NodeResource, Task, World } from "../Resource.ts"
+import { explainAddress } from "./AddressCause.ts"
 import { freeAddresses, isOutside } from "./Addresses.ts"
 import type { Reading, Writing } from "./Client.ts"
 import { type Container, isNode, listContainers, ownerOf, stateOf } from "./ClusterNodes.ts"
@@ -19,12 +20,12 @@ import { isAmbiguous, isPortTaken, isReason } from "./Errors.ts"
 import { chooseHostPorts } from "./HostPorts.ts"
 import { ensureImages } from "./Images.ts"
 import * as Labels from "./Labels.ts"
-import { ipv4SubnetOf, type NetworkKind } from "./Networks.ts"
+import type { NetworkKind } from "./Networks.ts"
 import { startNode } from "./Power.ts"
 import type { Scheme } from "./Scheme.ts"
 import { toNode } from "./Translate.ts"
 import { endpointIn, servesOthers } from "./Users.ts"
-import type { Network } from "./Wire.ts"
+import { ipv4SubnetOf, type Network } from "./Wire.ts"
 
 export type NodeKind = NodeResource<WantedNode, Container, Reading, Writing>
 
@@ -95,24 +96,6 @@ const created = (wanted: WantedNode, id: string, labels: Readonly<Record<string,
   }
 })
 
-/** A fixed address that the engine refuses names the network and the container that has it. */
-const withHolder = (error: CallFailure, { address, design }: WantedNode, task: Task, nodes: NodeKind): CallFailure => {
-  if (address === undefined || !isReason(error, "InUse") || !(error instanceof BackendError)) return error
-  if (isPortTaken(error.reason)) return error
-  const holder = task.world.of(nodes).find(({ container }) =>
-    Object.values(container.NetworkSettings?.Networks ?? {}).some((endpoint) => endpoint?.IPAddress === address)
-  )
-  const by = holder === undefined ? "something else" : `container "${holder.name}"`
-  const { code, status } = error.reason
-  return task.error(
-    new InUse({
-      detail: `address ${address} of network "${design.network.name}" is used by ${by}`,
-      ...(code === undefined ? {} : { code }),
-      ...(status === undefined ? {} : { status })
-    })
-  )
-}
-
 const createContainer = (
   write: Writing,
   wanted: WantedNode,
@@ -121,6 +104,7 @@ const createContainer = (
 ): Effect.Effect<Container, CallFailure> =>
   Effect.gen(function*() {
     const { design } = wanted
+    const addressed = { networks: networksOfNode(wanted), address: wanted.address }
     const body = createBody(wanted, Labels.ownership(design.scheme.name, design.cluster, task.mark))
     const id = yield* task.send("create", write.client.createContainer(wanted.name, body)).pipe(
       // Another create has created the same network at the same time, and one of the two removes its own again.
@@ -128,14 +112,14 @@ const createContainer = (
         while: (error) => error._tag === "BackendError" && isAmbiguous(error.reason),
         schedule: Schedule.upTo(task.policy.poll, { duration: ambiguousFor })
       }),
-      Effect.mapError((error) => withHolder(error, wanted, task, kinds.nodes))
+      explainAddress(write, task, addressed)
     )
     // Before API 1.44 a create call takes one network only. A node that misses one is repaired by the next create.
     const [, ...others] = networksOfNode(wanted)
     yield* Effect.forEach(others, (name) =>
-      task.send("connect", write.client.connectNetwork(task.world.named(kinds.networks, name)?.Id ?? name, id)), {
-      discard: true
-    })
+      task.send("connect", write.client.connectNetwork(task.world.named(kinds.networks, name)?.Id ?? name, id)).pipe(
+        explainAddress(write, task, { networks: [name] })
+      ), { discard: true })
     return created(wanted, id, body["Labels"] as Readonly<Record<string, string>>)
   })
 
@@ -231,7 +215,9 @@ const repair = (
       const address = name === main?.Name && !isOutside(subnet, actual.labels[addressLabel])
         ? actual.labels[addressLabel]
         : undefined
-      return task.send("connect", write.client.connectNetwork(network.Id, Id, address))
+      return task.send("connect", write.client.connectNetwork(network.Id, Id, address)).pipe(
+        explainAddress(write, task, { networks: [name], address })
+      )
     },
     { discard: true }
   )

@@ -11,12 +11,15 @@ import * as Effect from "effect/Effect"
 import { type BackendError, Conflict, NotFoundError, type Reason, ServerFault } from "../Reason.ts"
 import { AlreadyDone, Done, type Outcome } from "../Report.ts"
 import type { CallFailure, Power, Started, Task } from "../Resource.ts"
+import { explainAddress } from "./AddressCause.ts"
 import type { Effected, Reading, Writing } from "./Client.ts"
 import { type Container, isNode, stateOf } from "./ClusterNodes.ts"
+import { addressLabel } from "./Desired.ts"
 import { isPaused } from "./Errors.ts"
 import * as Labels from "./Labels.ts"
 import { isMade } from "./Scheme.ts"
 import { exitCode } from "./Translate.ts"
+import { networkNames } from "./Users.ts"
 import type { ContainerInspect } from "./Wire.ts"
 
 const done = new Done({})
@@ -76,7 +79,8 @@ const send = (write: Writing, actual: Container, task: Task): Effect.Effect<Outc
         Effect.catchIf(
           (error): error is BackendError => error._tag === "BackendError" && error.reason._tag === "NotFoundError",
           (error) => Effect.fail(missingNetwork(actual, task, error))
-        )
+        ),
+        explainAddress(write, task, { networks: networkNames(actual), address: actual.labels[addressLabel] })
       )
   }
 }

@@ -176,3 +176,11 @@ export const labelsOf = (value: { readonly Labels?: Readonly<Record<string, stri
  */
 export const nameOf = (container: Pick<ContainerSummary, "Id" | "Names">): string =>
   (container.Names ?? []).find((name) => name.lastIndexOf("/") === 0)?.slice(1) ?? container.Id.slice(0, 12)
+
+/** The subnets of a network, of both families. */
+export const subnetsOf = (network: Network): ReadonlyArray<string> =>
+  (network.IPAM?.Config ?? []).flatMap((config) => typeof config.Subnet === "string" ? [config.Subnet] : [])
+
+/** The IPv4 subnet of a network. */
+export const ipv4SubnetOf = (network: Network): string | undefined =>
+  subnetsOf(network).find((subnet) => subnet.includes("."))

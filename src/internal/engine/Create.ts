@@ -83,7 +83,10 @@ const refusal = <Read, Write extends Read>(
   items: ReadonlyArray<Item<Read, Write>>
 ): Reason | undefined => refusalOf(options.cluster, items.map(({ step }) => step), options.refuses)
 
-/** Plans, and waits while what is in the way is still being created by another operation. */
+/**
+ * Plans, and waits while what is in the way is still being created by another operation, or still being removed. What
+ * belongs to the cluster may go with what is being removed, so nothing is created before that.
+ */
 const planPatiently = <Read, Write extends Read>(
   engine: Engine<Read, Write>,
   run: Run,
@@ -95,8 +98,11 @@ const planPatiently = <Read, Write extends Read>(
     const until = (yield* Clock.currentTimeMillis) + Duration.toMillis(run.policy.nodeTimeout.create)
     while (true) {
       const planned = yield* planOnce(engine, run, options, fates)
-      const isPending = planned.items.some(({ isUnfinished, step }) =>
-        isUnfinished && options.refuses.includes(step.action) && step.holder === undefined
+      const isPending = planned.items.some(({ isUnfinished, obstacle, resource, step }) =>
+        step.holder === undefined &&
+        (isUnfinished
+          ? options.refuses.includes(step.action)
+          : obstacle !== undefined && resource.isGoing?.(obstacle) === true)
       )
       if (!isPending || (yield* Clock.currentTimeMillis) >= until) return planned
       const delay = yield* pace

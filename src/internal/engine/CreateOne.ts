@@ -31,6 +31,9 @@ class UnlistedHolder extends Data.TaggedError("UnlistedHolder")<{ readonly error
 /** How long a name may be used by something that is not listed. */
 const unlistedFor = "10 seconds"
 
+/** How long something that is being removed is waited for once more, after the plan has waited for it. */
+const stillGoingFor = "10 seconds"
+
 export interface CreateContext<Read, Write extends Read> {
   readonly engine: Engine<Read, Write>
   readonly run: Run
@@ -72,13 +75,17 @@ const clear = <Read, Write extends Read>(
 ): Effect.Effect<void, CallFailure> => {
   const { backend } = engine
   const key = keyOf(resource, obstacle)
+  const state = resource === backend.node ? backend.node.info(obstacle, run.cluster, run.world).rawState : ""
+  const detail = `it is still being removed${state === "" ? "" : ` (state "${state}")`}`
+  // The plan has already waited for what is being removed by something else.
+  const schedule = isGoing ? Schedule.upTo(run.policy.poll, { duration: stillGoingFor }) : run.policy.poll
   const gone = guardedList("list", readLimit(run.policy), () => resource.list(backend.read, undefined)).pipe(
     Effect.flatMap((list) =>
       list.some((actual) => keyOf(resource, actual) === key)
-        ? Effect.fail(task.error(new Locked({ detail: "it is still being removed" })))
+        ? Effect.fail(task.error(new Locked({ detail })))
         : Effect.void
     ),
-    Effect.retry({ schedule: run.policy.poll, while: (error) => isReason(error, "Locked") })
+    Effect.retry({ schedule, while: (error) => isReason(error, "Locked") })
   )
   const remove = isGoing
     ? Effect.void
