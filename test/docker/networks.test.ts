@@ -34,109 +34,134 @@ describe("addresses that the cluster does not own", () => {
       assert.deepStrictEqual(yield* networksOf("dev-worker"), { [network]: "10.89.0.4" })
     }))
 
-  onEach("an address that is taken after the list is named, with its network and its container (D1)", (world) =>
-    Effect.gen(function*() {
-      const { docker, run, states } = world
-      yield* docker.createNodes({ ...spec, workers: 0 })
-      let isTaken = false
-      const error = yield* failing(
-        "NodesNotCreated",
-        docker.addNodes("dev", { workers: 1 }).pipe(onEvent((event) =>
-          Effect.suspend(() => {
-            if (event._tag !== "Sent" || event.subject.name !== "dev-worker" || isTaken) return Effect.void
-            isTaken = true
-            return run("helper-tool", helper)
-          })
-        ))
-      )
-      assert.deepStrictEqual(reasonsOf(error).map(({ _tag }) => _tag), ["InUse"])
-      assert.include(error.message, "address 10.89.0.3 of network \"kubelayer-dev\" is used by container \"helper-tool\"")
-      assert.include(error.message, "nodes were not added to cluster \"dev\"")
-      assert.deepStrictEqual(yield* states, ["dev-control-plane running", "helper-tool running"])
-    }))
+  onEach(
+    "an address that is taken after the list is named, with its network and its container (D1)",
+    (world) =>
+      Effect.gen(function*() {
+        const { docker, run, states } = world
+        yield* docker.createNodes({ ...spec, workers: 0 })
+        let isTaken = false
+        const error = yield* failing(
+          "NodesNotCreated",
+          docker.addNodes("dev", { workers: 1 }).pipe(onEvent((event) =>
+            Effect.suspend(() => {
+              if (event._tag !== "Sent" || event.subject.name !== "dev-worker" || isTaken) return Effect.void
+              isTaken = true
+              return run("helper-tool", helper)
+            })
+          ))
+        )
+        assert.deepStrictEqual(reasonsOf(error).map(({ _tag }) => _tag), ["InUse"])
+        assert.include(
+          error.message,
+          "address 10.89.0.3 of network \"kubelayer-dev\" is used by container \"helper-tool\""
+        )
+        assert.include(error.message, "nodes were not added to cluster \"dev\"")
+        assert.deepStrictEqual(yield* states, ["dev-control-plane running", "helper-tool running"])
+      })
+  )
 
-  onEach("startNodes names the container that has the address of a stopped node (D1)", (world) =>
-    Effect.gen(function*() {
-      const { docker, run } = world
-      yield* docker.createNodes(spec)
-      yield* docker.provider.stopNodes("dev")
-      yield* run("first", helper)
-      yield* run("second", helper)
-      const error = yield* failing("NodesFailed", docker.provider.startNodes("dev"))
-      assert.deepStrictEqual(told(error.report), { "dev-control-plane": "Failed", "dev-worker": "Failed" })
-      const reasons = reasonsOf(error)
-      assert.deepStrictEqual(reasons.map(({ _tag }) => _tag), ["InUse", "InUse"])
-      assert.deepStrictEqual(reasons.map(({ detail }) => detail), [
-        "address 10.89.0.2 of network \"kubelayer-dev\" is used by container \"first\"",
-        "address 10.89.0.3 of network \"kubelayer-dev\" is used by container \"second\""
-      ])
-    }), { engines: dockers })
+  onEach(
+    "startNodes names the container that has the address of a stopped node (D1)",
+    (world) =>
+      Effect.gen(function*() {
+        const { docker, run } = world
+        yield* docker.createNodes(spec)
+        yield* docker.provider.stopNodes("dev")
+        yield* run("first", helper)
+        yield* run("second", helper)
+        const error = yield* failing("NodesFailed", docker.provider.startNodes("dev"))
+        assert.deepStrictEqual(told(error.report), { "dev-control-plane": "Failed", "dev-worker": "Failed" })
+        const reasons = reasonsOf(error)
+        assert.deepStrictEqual(reasons.map(({ _tag }) => _tag), ["InUse", "InUse"])
+        assert.deepStrictEqual(reasons.map(({ detail }) => detail), [
+          "address 10.89.0.2 of network \"kubelayer-dev\" is used by container \"first\"",
+          "address 10.89.0.3 of network \"kubelayer-dev\" is used by container \"second\""
+        ])
+      }),
+    { engines: dockers }
+  )
 })
 
 describe("nodes whose network is gone", () => {
-  onEach("createNodes connects stopped nodes to the new network and starts them (D2)", (world) =>
-    Effect.gen(function*() {
-      const { docker, networksOf, send, states } = world
-      yield* docker.createNodes(spec)
-      yield* docker.provider.stopNodes("dev")
-      assert.strictEqual(yield* send("DELETE", `/networks/${network}`), 204)
-      const report = yield* docker.createNodes(spec)
-      assert.deepStrictEqual(told(report), { [network]: "Done", "dev-control-plane": "Done", "dev-worker": "Done" })
-      assert.deepStrictEqual(yield* states, ["dev-control-plane running", "dev-worker running"])
-      assert.deepStrictEqual(yield* networksOf("dev-control-plane"), { [network]: "10.89.0.2" })
-      assert.deepStrictEqual(yield* networksOf("dev-worker"), { [network]: "10.89.0.3" })
-      assert.isTrue((yield* docker.plan(spec)).isEmpty)
-    }), { engines: dockers })
+  onEach(
+    "createNodes connects stopped nodes to the new network and starts them (D2)",
+    (world) =>
+      Effect.gen(function*() {
+        const { docker, networksOf, send, states } = world
+        yield* docker.createNodes(spec)
+        yield* docker.provider.stopNodes("dev")
+        assert.strictEqual(yield* send("DELETE", `/networks/${network}`), 204)
+        const report = yield* docker.createNodes(spec)
+        assert.deepStrictEqual(told(report), { [network]: "Done", "dev-control-plane": "Done", "dev-worker": "Done" })
+        assert.deepStrictEqual(yield* states, ["dev-control-plane running", "dev-worker running"])
+        assert.deepStrictEqual(yield* networksOf("dev-control-plane"), { [network]: "10.89.0.2" })
+        assert.deepStrictEqual(yield* networksOf("dev-worker"), { [network]: "10.89.0.3" })
+        assert.isTrue((yield* docker.plan(spec)).isEmpty)
+      }),
+    { engines: dockers }
+  )
 
   const withData = { ...spec, networks: [{ name: "data" }], nodes: { networks: ["data"] } }
 
-  onEach("createNodes connects stopped nodes to an extra network that was removed (D2)", (world) =>
-    Effect.gen(function*() {
-      const { docker, networksOf, send, states } = world
-      yield* docker.createNodes(withData)
-      yield* docker.provider.stopNodes("dev")
-      assert.strictEqual(yield* send("DELETE", "/networks/dev-data"), 204)
-      const report = yield* docker.createNodes(withData)
-      assert.strictEqual(told(report)["dev-data"], "Done")
-      assert.deepStrictEqual(yield* states, ["dev-control-plane running", "dev-worker running"])
-      for (const node of ["dev-control-plane", "dev-worker"]) {
-        assert.hasAllKeys(yield* networksOf(node), [network, "dev-data"])
-      }
-      assert.isTrue((yield* docker.plan(withData)).isEmpty)
-    }), { engines: dockers })
+  onEach(
+    "createNodes connects stopped nodes to an extra network that was removed (D2)",
+    (world) =>
+      Effect.gen(function*() {
+        const { docker, networksOf, send, states } = world
+        yield* docker.createNodes(withData)
+        yield* docker.provider.stopNodes("dev")
+        assert.strictEqual(yield* send("DELETE", "/networks/dev-data"), 204)
+        const report = yield* docker.createNodes(withData)
+        assert.strictEqual(told(report)["dev-data"], "Done")
+        assert.deepStrictEqual(yield* states, ["dev-control-plane running", "dev-worker running"])
+        for (const node of ["dev-control-plane", "dev-worker"]) {
+          assert.hasAllKeys(yield* networksOf(node), [network, "dev-data"])
+        }
+        assert.isTrue((yield* docker.plan(withData)).isEmpty)
+      }),
+    { engines: dockers }
+  )
 
-  onEach("createNodes connects stopped nodes to an external network that was created again (D2)", (world) =>
-    Effect.gen(function*() {
-      const { docker, networksOf, send, states } = world
-      const external = { ...spec, networks: [{ name: "out", external: true }], nodes: { networks: ["out"] } }
-      assert.strictEqual(yield* send("POST", "/networks/create", { Name: "out" }), 201)
-      yield* docker.createNodes(external)
-      yield* docker.provider.stopNodes("dev")
-      assert.strictEqual(yield* send("DELETE", "/networks/out"), 204)
-      assert.strictEqual(yield* send("POST", "/networks/create", { Name: "out" }), 201)
-      yield* docker.createNodes(external)
-      assert.deepStrictEqual(yield* states, ["dev-control-plane running", "dev-worker running"])
-      assert.isTrue((yield* docker.plan(external)).isEmpty)
-      assert.hasAllKeys(yield* networksOf("dev-worker"), [network, "out"])
-    }), { engines: dockers })
+  onEach(
+    "createNodes connects stopped nodes to an external network that was created again (D2)",
+    (world) =>
+      Effect.gen(function*() {
+        const { docker, networksOf, send, states } = world
+        const external = { ...spec, networks: [{ name: "out", external: true }], nodes: { networks: ["out"] } }
+        assert.strictEqual(yield* send("POST", "/networks/create", { Name: "out" }), 201)
+        yield* docker.createNodes(external)
+        yield* docker.provider.stopNodes("dev")
+        assert.strictEqual(yield* send("DELETE", "/networks/out"), 204)
+        assert.strictEqual(yield* send("POST", "/networks/create", { Name: "out" }), 201)
+        yield* docker.createNodes(external)
+        assert.deepStrictEqual(yield* states, ["dev-control-plane running", "dev-worker running"])
+        assert.isTrue((yield* docker.plan(external)).isEmpty)
+        assert.hasAllKeys(yield* networksOf("dev-worker"), [network, "out"])
+      }),
+    { engines: dockers }
+  )
 
-  onEach("createNodes connects a running node that was disconnected, on its own address (D2)", (world) =>
-    Effect.gen(function*() {
-      const { docker, networksOf, send } = world
-      yield* docker.createNodes(spec)
-      assert.strictEqual(yield* send("POST", `/networks/${network}/disconnect`, { Container: "dev-worker" }), 200)
-      const plan = yield* docker.plan(spec)
-      assert.deepStrictEqual(
-        plan.changes.map(({ action, differences, name }) => [name, action, differences.map(({ field }) => field)]),
-        [["dev-worker", "repair", [`networks.${network}`]]]
-      )
-      assert.deepStrictEqual(told(yield* docker.createNodes(spec)), {
-        [network]: "AlreadyDone",
-        "dev-control-plane": "AlreadyDone",
-        "dev-worker": "Done"
+  onEach(
+    "createNodes connects a running node that was disconnected, on its own address (D2)",
+    (world) =>
+      Effect.gen(function*() {
+        const { docker, networksOf, send } = world
+        yield* docker.createNodes(spec)
+        assert.strictEqual(yield* send("POST", `/networks/${network}/disconnect`, { Container: "dev-worker" }), 200)
+        const plan = yield* docker.plan(spec)
+        assert.deepStrictEqual(
+          plan.changes.map(({ action, differences, name }) => [name, action, differences.map(({ field }) => field)]),
+          [["dev-worker", "repair", [`networks.${network}`]]]
+        )
+        assert.deepStrictEqual(told(yield* docker.createNodes(spec)), {
+          [network]: "AlreadyDone",
+          "dev-control-plane": "AlreadyDone",
+          "dev-worker": "Done"
+        })
+        assert.deepStrictEqual(yield* networksOf("dev-worker"), { [network]: "10.89.0.3" })
       })
-      assert.deepStrictEqual(yield* networksOf("dev-worker"), { [network]: "10.89.0.3" })
-    }))
+  )
 })
 
 describe("a create that ended between the create of a node and its connection", () => {
@@ -179,16 +204,20 @@ describe("clusters in another network than that of their scheme", () => {
     HostConfig: { NetworkMode: "mynet" }
   })
 
-  onEach("addNodes puts new nodes into the network of the others, and creates no network (D4)", (world) =>
-    Effect.gen(function*() {
-      const { docker, networkNames, networksOf, run, send } = world
-      assert.strictEqual(yield* send("POST", "/networks/create", { Name: "mynet" }), 201)
-      yield* run("own-control-plane", node("control-plane"))
-      yield* run("own-worker", node("worker"))
-      yield* docker.addNodes("own", { workers: 2 })
-      for (const name of ["own-worker2", "own-worker3"]) assert.hasAllKeys(yield* networksOf(name), ["mynet"])
-      assert.notInclude(yield* networkNames, "kind")
-    }), { layer: { scheme: "kind" } })
+  onEach(
+    "addNodes puts new nodes into the network of the others, and creates no network (D4)",
+    (world) =>
+      Effect.gen(function*() {
+        const { docker, networkNames, networksOf, run, send } = world
+        assert.strictEqual(yield* send("POST", "/networks/create", { Name: "mynet" }), 201)
+        yield* run("own-control-plane", node("control-plane"))
+        yield* run("own-worker", node("worker"))
+        yield* docker.addNodes("own", { workers: 2 })
+        for (const name of ["own-worker2", "own-worker3"]) assert.hasAllKeys(yield* networksOf(name), ["mynet"])
+        assert.notInclude(yield* networkNames, "kind")
+      }),
+    { layer: { scheme: "kind" } }
+  )
 
   onEach("replaceNodes keeps nodes in the network of the others (D4)", (world) =>
     Effect.gen(function*() {
@@ -207,18 +236,22 @@ describe("exhausted and overlapping subnets", () => {
   const creates = (counts: Readonly<Record<string, number>>, template: string) => counts[`POST ${template}`] ?? 0
 
   for (const scheme of ["kind", "k3d"] as const) {
-    onEach(`createNodes says to remove networks where no address pool is left, in scheme ${scheme} (D5)`, (world) =>
-      Effect.gen(function*() {
-        const { docker, fake, send, states } = world
-        for (let n = 0, status = 201; n < 300 && status < 300; n++) {
-          status = yield* send("POST", "/networks/create", { Name: `pool-${n}` })
-        }
-        const error = yield* failing("NodesNotCreated", docker.createNodes(spec))
-        assert.deepStrictEqual(reasonsOf(error).map(({ _tag }) => _tag), ["QuotaExceeded"])
-        assert.include(error.message, "docker network prune")
-        assert.strictEqual(creates(yield* fake.counts, "/networks/create"), 1)
-        assert.deepStrictEqual(yield* states, [])
-      }), { engines: dockers, layer: { scheme }, fake: { addressPools: pools } })
+    onEach(
+      `createNodes says to remove networks where no address pool is left, in scheme ${scheme} (D5)`,
+      (world) =>
+        Effect.gen(function*() {
+          const { docker, fake, send, states } = world
+          for (let n = 0, status = 201; n < 300 && status < 300; n++) {
+            status = yield* send("POST", "/networks/create", { Name: `pool-${n}` })
+          }
+          const error = yield* failing("NodesNotCreated", docker.createNodes(spec))
+          assert.deepStrictEqual(reasonsOf(error).map(({ _tag }) => _tag), ["QuotaExceeded"])
+          assert.include(error.message, "docker network prune")
+          assert.strictEqual(creates(yield* fake.counts, "/networks/create"), 1)
+          assert.deepStrictEqual(yield* states, [])
+        }),
+      { engines: dockers, layer: { scheme }, fake: { addressPools: pools } }
+    )
   }
 
   onEach("createNodes names an external network that has no free address (D5)", (world) =>
@@ -245,23 +278,26 @@ describe("exhausted and overlapping subnets", () => {
       assert.lengthOf(starts, new Set(starts).size)
     }))
 
-  onEach("createNodes names the network whose subnet overlaps with the requested one (D5)", (world) =>
-    Effect.gen(function*() {
-      const { docker, send } = world
-      assert.strictEqual(
-        yield* send("POST", "/networks/create", { Name: "other", IPAM: { Config: [{ Subnet: "10.77.0.0/16" }] } }),
-        201
-      )
-      const error = yield* failing(
-        "NodesNotCreated",
-        docker.createNodes({ ...spec, network: { subnet: "10.77.5.0/24" } })
-      )
-      assert.deepStrictEqual(reasonsOf(error).map(({ _tag }) => _tag), ["Conflict"])
-      assert.include(
-        error.message,
-        "subnet 10.77.5.0/24 overlaps with subnet 10.77.0.0/16 of network \"other\""
-      )
-    }))
+  onEach(
+    "createNodes names the network whose subnet overlaps with the requested one (D5)",
+    (world) =>
+      Effect.gen(function*() {
+        const { docker, send } = world
+        assert.strictEqual(
+          yield* send("POST", "/networks/create", { Name: "other", IPAM: { Config: [{ Subnet: "10.77.0.0/16" }] } }),
+          201
+        )
+        const error = yield* failing(
+          "NodesNotCreated",
+          docker.createNodes({ ...spec, network: { subnet: "10.77.5.0/24" } })
+        )
+        assert.deepStrictEqual(reasonsOf(error).map(({ _tag }) => _tag), ["Conflict"])
+        assert.include(
+          error.message,
+          "subnet 10.77.5.0/24 overlaps with subnet 10.77.0.0/16 of network \"other\""
+        )
+      })
+  )
 })
 
 describe("a node that is being removed", () => {
@@ -276,8 +312,10 @@ describe("a node that is being removed", () => {
       yield* Effect.sleep("1 second")
       const report = yield* second.createNodes(six)
       assert.strictEqual(Object.values(told(report)).filter((tag) => tag === "Done").length, 7)
-      assert.deepStrictEqual((yield* states).map((line) => line.replace(/.* /, "")), Array.from({ length: 6 }, () =>
-        "running"))
+      assert.deepStrictEqual(
+        (yield* states).map((line) => line.replace(/.* /, "")),
+        Array.from({ length: 6 }, () => "running")
+      )
       assert.notIncludeMembers(first, (yield* second.provider.listNodes("dev")).map(({ id }) => id))
       yield* Fiber.await(deleting)
     }), { engines: dockers, fake: { durations: { remove: "8 seconds" } } })

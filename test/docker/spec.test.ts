@@ -297,6 +297,47 @@ describe("faults of a spec", () => {
       }
     }))
 
+  it.live("a wildcard address uses a port in its own family only (D16)", () =>
+    Effect.gen(function*() {
+      const both = (first: string | undefined, second: string | undefined) =>
+        issuesOf({
+          ...base,
+          workers: -1,
+          controlPlane: {
+            ports: [first, second].map((address, index) => ({
+              container: 80 + index,
+              host: 18_080,
+              ...(address === undefined ? {} : { address })
+            }))
+          }
+        }).pipe(Effect.map((issues) => issues.map((issue) => issue.split(":")[0])))
+      for (const [first, second] of [["0.0.0.0", "::"], ["0.0.0.0", "::1"], ["127.0.0.1", "::"]] as const) {
+        assert.deepStrictEqual(yield* both(first, second), ["workers"], `${first} ${second}`)
+      }
+      for (
+        const [first, second] of [["0.0.0.0", "127.0.0.1"], ["::", "::1"], [undefined, "::1"], ["0.0.0.0", undefined]]
+      ) {
+        assert.includeMembers(yield* both(first, second), ["controlPlane.ports[1].host"], `${first} ${second}`)
+      }
+    }))
+
+  it.live("an unknown field is refused, and the near one is named (U7)", () =>
+    Effect.gen(function*() {
+      const spec = {
+        ...base,
+        workers: undefined,
+        wokers: 3,
+        nodes: { image: "node", commands: ["sleep"] },
+        networks: [{ name: "data", subnets: "10.1.0.0/24" }]
+      }
+      const issues = yield* issuesOf(spec as unknown as DockerClusterSpec)
+      assert.includeMembers(issues, [
+        "wokers: unknown field; did you mean workers?",
+        "nodes.commands: unknown field; did you mean command?",
+        "networks[0].subnets: unknown field; did you mean subnet?"
+      ])
+    }))
+
   it.live("what the layer's options leave out is asked of the layer too", () =>
     Effect.gen(function*() {
       const spec = { cluster: "dev", controlPlanes: 1, workers: 1 }
