@@ -52,6 +52,18 @@ const withDockerode: Plugin = {
   }
 }
 
+/** The fleet opens sockets of Node. The platform package reaches undici for health checks by Kubernetes only. */
+const withoutUndici: Plugin = {
+  name: "without-undici",
+  setup: ({ onLoad }) =>
+    onLoad({ filter: /platform-node[/\\]dist[/\\]Undici\.js$/ }, () => ({
+      contents: `export const Agent = class {
+        constructor() { throw new Error("undici is not part of the kubelayer command") }
+      }
+      export const getGlobalDispatcher = () => new Agent()`
+    }))
+}
+
 /** Parts of effect/cli that the command does not use: its prompts, its wizard and its own completion scripts. */
 const unusedOfCli =
   /effect[/\\]dist[/\\]cli[/\\](?:Prompt|internal[/\\](?:wizard|completions[/\\](?:bash|zsh|fish|powershell)))\.js$/
@@ -142,7 +154,7 @@ export const bundle = async (outdir: string): Promise<Metafile> => {
     // The same code as Node's own, for other platforms.
     alias: { "readable-stream": "node:stream" },
     external: ["@grpc/grpc-js", "@bufbuild/protobuf", "openpgp", "yaml"],
-    plugins: [withoutUnused, withoutUnusedCli, withDockerode, lazyNode, oneCore],
+    plugins: [withoutUnused, withoutUndici, withoutUnusedCli, withDockerode, lazyNode, oneCore],
     logOverride: { "import-is-undefined": "silent" },
     define: { KUBELAYER_VERSION: JSON.stringify(version) },
     // CommonJS inside the bundle asks for Node's modules by `require`.

@@ -7,8 +7,11 @@ import { runOrFail } from "../lib/exec.ts"
 import { pack } from "../lib/pack.ts"
 import { say, SmokeFailed } from "./common.ts"
 
-/** Without the command, which is a bundle of its own. */
+/** Bytes of the packed library without the command, which is a bundle of its own. */
 const LARGEST = 700_000
+
+/** Bytes of the tarball. */
+const LARGEST_WITH_COMMAND = 1_200_000
 
 const digestOf = (path: string): string => createHash("sha256").update(readFileSync(path)).digest("hex")
 
@@ -35,6 +38,11 @@ export const checkTarball = Effect.fnUntraced(function*(directory: string, tarba
     return yield* new SmokeFailed({ message: "packing again gives another tarball" })
   }
 
+  const packed = statSync(tarball).size
+  if (packed > LARGEST_WITH_COMMAND) {
+    return yield* new SmokeFailed({ message: `the tarball has ${packed} bytes, above ${LARGEST_WITH_COMMAND}` })
+  }
+
   rmSync(join(root, "dist/bin"), { recursive: true, force: true })
   const library = join(directory, "library.tgz")
   yield* runOrFail("tar", ["-czf", library, "-C", unpacked, "package"])
@@ -42,5 +50,8 @@ export const checkTarball = Effect.fnUntraced(function*(directory: string, tarba
   if (size > LARGEST) {
     return yield* new SmokeFailed({ message: `the tarball has ${size} bytes without the command, above ${LARGEST}` })
   }
-  yield* say(`tarball of ${Math.round(size / 1000)} kB without the command, the same when packed again, no broken link`)
+  const kilobytes = (bytes: number) => `${Math.round(bytes / 1000)} kB`
+  yield* say(
+    `tarball of ${kilobytes(packed)}, ${kilobytes(size)} without the command, the same when packed again, no broken link`
+  )
 })
