@@ -52,6 +52,8 @@ export const checkTarball = Effect.fnUntraced(function*(directory: string, tarba
   }
   const kilobytes = (bytes: number) => `${Math.round(bytes / 1000)} kB`
   yield* say(
-    `tarball of ${kilobytes(packed)}, ${kilobytes(size)} without the command, the same when packed again, no broken link`
+    `tarball of ${kilobytes(packed)}, ${
+      kilobytes(size)
+    } without the command, the same when packed again, no broken link`
   )
 })
