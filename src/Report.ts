@@ -42,6 +42,7 @@ export const OperationName = Schema.Literals([
   "restartNodes",
   "apply",
   "sync",
+  "upgrade",
   "forEachNode"
 ])
 

@@ -37,6 +37,7 @@ import type { Template } from "../omni/template/Model.ts"
 import type { SyncOptions } from "../omni/template/Plan.ts"
 import { talosVersions } from "../omni/template/Preflight.ts"
 import type { KnownTalos } from "../omni/template/Versions.ts"
+import { cancelUpgrade, planUpgrade, upgrade, type UpgradePath } from "../omni/Upgrade.ts"
 import { awaitReady, awaitRunning, awaitUpgrade, type UpgradeOptions, type WaitOptions } from "../omni/Waits.ts"
 import { loadProtos } from "../omni/Wire.ts"
 import type { Plan } from "../Plan.ts"
@@ -82,6 +83,7 @@ export type {
 } from "../omni/template/Model.ts"
 export type { SyncOptions } from "../omni/template/Plan.ts"
 export type { KnownTalos } from "../omni/template/Versions.ts"
+export type { UpgradePath } from "../omni/Upgrade.ts"
 export type { UpgradeOptions, WaitOptions } from "../omni/Waits.ts"
 
 // -----------------------------------------------------------------------------
@@ -188,6 +190,28 @@ export interface OmniService {
     cluster: string,
     options?: UpgradeOptions
   ) => Effect.Effect<void, ClusterNotFound | BackendFailure>
+  /**
+   * How a cluster gets to versions of Talos and Kubernetes: the upgrades in order. Unknown and older versions, and a
+   * Kubernetes that the Talos does not take, are an `InvalidSpec`. Writes nothing.
+   */
+  readonly planUpgrade: (
+    cluster: string,
+    versions: UpgradeOptions
+  ) => Effect.Effect<ReadonlyArray<UpgradePath>, InvalidSpec | ClusterNotFound | BackendFailure>
+  /**
+   * Upgrades a cluster, and waits until every machine has the versions and the cluster is ready. Machines are in the report
+   * as they get the Talos version. What the server would refuse, a version that skips a minor, a locked cluster and an
+   * upgrade while another one runs fail before the write. A timeout is in the report of `NodesFailed`.
+   */
+  readonly upgrade: (
+    cluster: string,
+    versions: UpgradeOptions
+  ) => Effect.Effect<
+    OperationReport,
+    InvalidSpec | ClusterNotFound | NodesFailed | OperationTimeout | BackendFailure
+  >
+  /** Takes an upgrade back that runs: the cluster requests its last versions again. Nothing where none runs. */
+  readonly cancelUpgrade: (cluster: string) => Effect.Effect<void, ClusterNotFound | BackendFailure>
   /** What keeps a cluster from becoming ready, or from going. Empty where nothing does, or where it is not there. */
   readonly whyBlocked: (cluster: string) => Effect.Effect<ReadonlyArray<Blocker>, BackendFailure>
   /** As `NodeCreator.sweep`. */
@@ -317,6 +341,9 @@ const makeOn = Effect.fnUntraced(function*(
     awaitRunning: (cluster, waiting) => of("awaitRunning", cluster, (name) => awaitRunning(waits)(name, waiting)),
     awaitReady: (cluster, waiting) => of("awaitReady", cluster, (name) => awaitReady(waits)(name, waiting)),
     awaitUpgrade: (cluster, waiting) => of("awaitUpgrade", cluster, (name) => awaitUpgrade(waits)(name, waiting)),
+    planUpgrade: (cluster, versions) => of("planUpgrade", cluster, (name) => planUpgrade({ state })(name, versions)),
+    upgrade: (cluster, versions) => of("upgrade", cluster, (name) => upgrade({ state, waits, policy })(name, versions)),
+    cancelUpgrade: (cluster) => of("cancelUpgrade", cluster, cancelUpgrade({ state })),
     whyBlocked: (cluster) => of("whyBlocked", cluster, blockersOf(state)),
     sweep: creator.sweep
   }
