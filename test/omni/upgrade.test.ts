@@ -102,7 +102,7 @@ describe("upgrade", () => {
         )
         const phase = Effect.map(
           fake.resources("TalosUpgradeStatuses"),
-          ([status]) => String((status?.spec as { readonly phase?: unknown }).phase)
+          ([status]) => String((status?.spec as { readonly phase?: unknown } | undefined)?.phase)
         )
         while ((yield* phase) !== "1") yield* Effect.sleep("2 millis")
         yield* newCalls
