@@ -21,6 +21,7 @@ const upgradable = (options: { readonly pace?: string } = {}) =>
         ...options
       } as never
     })
+    yield* seen.fake.settled
     yield* seen.omni.sync({
       cluster: { name: "dev", kubernetes: { version: "v1.32.0" }, talos: { version: "v1.10.7" } },
       controlPlane: { machineClass: { name: "small", size: 1 } },
