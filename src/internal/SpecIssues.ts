@@ -24,6 +24,18 @@ export const dotted = (path: Path): string =>
     return text === "" ? key : `${text}.${key}`
   }, "")
 
+/** An issue for each field of a record that is not known, with the nearest known one. */
+export const unknownFields = (
+  record: object,
+  known: ReadonlyArray<string>,
+  prefix = ""
+): ReadonlyArray<{ readonly path: string; readonly message: string }> =>
+  Object.entries(record).flatMap(([key, value]) =>
+    value === undefined || known.includes(key)
+      ? []
+      : [{ path: `${prefix}${dotted([key])}`, message: `unknown field${didYouMean(key, known)}` }]
+  )
+
 const valueAt = (input: unknown, path: Path): unknown =>
   path.reduce<unknown>(
     (value, part) =>

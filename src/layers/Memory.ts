@@ -221,7 +221,10 @@ const seed = Effect.fnUntraced(function*(engine: Engine.Engine, clusters: NonNul
         onFailure: ({ issue }) => [{ path: `clusters.${name}`, message: issue }],
         onSuccess: () => []
       }),
-      Effect.map((issues) => [...issues, ...issuesOf(spec, `clusters.${name}.`)])
+      Effect.map((issues) => {
+        const { state: _, ...rest } = spec
+        return [...issues, ...issuesOf(rest, `clusters.${name}.`)]
+      })
     ))
   if (issues.flat().length > 0) return yield* new InvalidSpec({ issues: issues.flat() })
   for (const [cluster, { state = "running", ...spec }] of Object.entries(clusters)) {

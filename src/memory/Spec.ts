@@ -5,6 +5,8 @@
  */
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import { poolFields } from "../internal/SpecFields.ts"
+import { unknownFields } from "../internal/SpecIssues.ts"
 import type { NodeRole } from "../Model.ts"
 import type { AddedNodes, ClusterSpec, NodePool } from "../Provider.ts"
 import type { Issue } from "../Resource.ts"
@@ -125,6 +127,7 @@ const poolIssues = (pools: ReadonlyArray<NodePool>, prefix: string): ReadonlyArr
     const isReserved = pool.name === "control-plane" || pool.name === "worker" ||
       pool.name === suffixes["load-balancer"] || pool.name === "helper"
     return [
+      ...unknownFields(pool, Object.keys(poolFields), `${path}.`),
       ...(/^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$/.test(pool.name) && !isReserved
         ? []
         : [{
@@ -147,6 +150,7 @@ export const issuesOf = (spec: Omit<MemorySpec, "cluster">, prefix = ""): Readon
   const pools = Array.isArray(spec.pools) ? spec.pools as ReadonlyArray<NodePool> : []
   const inPools = pools.some(({ count, role }) => role === "control-plane" && count > 0)
   return [
+    ...unknownFields(spec, Object.keys(SpecSchema.fields), prefix),
     ...countIssue(`${prefix}controlPlanes`, spec.controlPlanes, inPools ? 0 : 1),
     ...countIssue(`${prefix}workers`, spec.workers, 0),
     ...countIssue(`${prefix}loadBalancers`, spec.loadBalancers ?? 0, 0),

@@ -4,12 +4,14 @@
 import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
 import { checkNewClusterName } from "../internal/ClusterNames.ts"
+import { unknownFields } from "../internal/SpecIssues.ts"
 import type { ClusterName } from "../Model.ts"
 import type { AddedNodes, ClusterSpec } from "../Provider.ts"
 import { InvalidClusterName } from "../ProviderError.ts"
 import type { Issue } from "../Resource.ts"
 import * as Labels from "./Labels.ts"
 import type { MachineSelection } from "./Machines.ts"
+import { DocumentFields } from "./SpecSchema.ts"
 
 /**
  * What `createNodes` creates clusters of.
@@ -66,8 +68,11 @@ const sourceIssues = (defaults: ClusterDefaults): ReadonlyArray<Issue> =>
     ? [{ path: "machines", message: "is set beside `machineClass`; machines come from one of them" }]
     : []
 
+const knownFields = ["cluster", ...Object.keys(DocumentFields), "allowFewerControlPlanes"]
+
 /** All that is wrong with a spec. */
 export const issuesOf = (spec: ClusterSpec, defaults: ClusterDefaults): ReadonlyArray<Issue> => [
+  ...unknownFields(spec, knownFields),
   ...countIssue("controlPlanes", spec.controlPlanes, 1),
   ...countIssue("workers", spec.workers, 0),
   ...labelIssues(spec.labels),

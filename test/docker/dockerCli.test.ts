@@ -128,7 +128,7 @@ describe.skipIf(cliVersion === undefined)("compared with the docker CLI", () => 
       }
     }))
 
-  it.live("both start ssh with the same arguments", () =>
+  it.live("both start ssh with the same arguments (U6)", () =>
     Effect.gen(function*() {
       const folder = yield* temporaryFolder
       const ssh = path.join(folder, "ssh")
