@@ -104,7 +104,8 @@ export const makeBackend = Effect.fnUntraced(function*(options: {
           ...(wide.placementGroups ? [kinds.groups] : []),
           ...(wide.sshKeys.length === 0 ? [] : [kinds.sshKeys]),
           ...(hasVolumes ? [kinds.volumes] : []),
-          ...(wide.floatingIp === undefined ? [] : [kinds.floatingIps])
+          ...(wide.floatingIp === undefined ? [] : [kinds.floatingIps]),
+          ...(wide.loadBalancer === undefined ? [] : [kinds.loadBalancers])
         ]
       },
       desired: wantSpec(context),

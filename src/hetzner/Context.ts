@@ -42,7 +42,8 @@ const carriersIn = (kinds: Kinds, world: World): ReadonlyArray<ReadonlyArray<Lab
   world.of(kinds.groups),
   world.of(kinds.sshKeys),
   world.of(kinds.volumes),
-  world.of(kinds.floatingIps)
+  world.of(kinds.floatingIps),
+  world.of(kinds.loadBalancers)
 ]
 
 /** Whether the operation that created a thing has succeeded; undefined where the lists do not say it. */

@@ -103,6 +103,20 @@ export interface WantedFloatingIp {
   readonly price?: Price | undefined
 }
 
+/** The load balancer in front of the Kubernetes API. */
+export interface WantedLoadBalancer {
+  readonly cluster: ClusterName
+  readonly name: string
+  readonly type: string
+  readonly port: number
+  readonly location: string | undefined
+  /** The location of one that is created. */
+  readonly place?: string | undefined
+  readonly isPublic: boolean
+  readonly network: string | undefined
+  readonly price?: Price | undefined
+}
+
 export type RequestedKey = NonNullable<NodeDefaults["sshKeys"]>[number]
 
 export interface Desired {
@@ -114,6 +128,7 @@ export interface Desired {
   readonly sshKeys: ReadonlyArray<RequestedKey>
   readonly volumes: ReadonlyArray<WantedVolume>
   readonly floatingIp: WantedFloatingIp | undefined
+  readonly loadBalancer: WantedLoadBalancer | undefined
 }
 
 /** The parts of a `spec` label: a letter for the field, and its digest. */
@@ -231,6 +246,15 @@ export const desiredOf = (defaults: NodeDefaults, spec: HetznerClusterSpec, clus
         kind.volumes.flatMap((volume) => volumesOf(servers.filter(({ pool }) => pool === kind.pool), volume))
       )
     ],
+    loadBalancer: wide.loadBalancer === undefined ? undefined : {
+      cluster,
+      name: names.loadBalancer,
+      type: wide.loadBalancer.type ?? "lb11",
+      port: wide.loadBalancer.port ?? 6443,
+      location: wide.loadBalancer.location,
+      isPublic: wide.loadBalancer.public ?? true,
+      network: wide.network === undefined ? undefined : names.network
+    },
     floatingIp: wide.floatingIp === undefined ? undefined : {
       name: names.floatingIp,
       type: wide.floatingIp.type ?? "ipv4",

@@ -8,6 +8,7 @@ import type {
   WantedFloatingIp,
   WantedGroup,
   WantedKey,
+  WantedLoadBalancer,
   WantedNetwork,
   WantedServer,
   WantedVolume
@@ -25,6 +26,6 @@ export interface Kinds {
   readonly sshKeys: Kind<WantedKey, Wire.SshKey>
   readonly volumes: Kind<WantedVolume, Wire.Volume>
   readonly floatingIps: Kind<WantedFloatingIp, Wire.FloatingIp>
-  readonly loadBalancers: Kind<unknown, Wire.LoadBalancer>
+  readonly loadBalancers: Kind<WantedLoadBalancer, Wire.LoadBalancer>
   readonly primaryIps: Kind<unknown, Wire.PrimaryIp>
 }

@@ -14,6 +14,7 @@ export const namesOf = (cluster: ClusterName) => ({
   network: `${cluster}-network`,
   firewall: `${cluster}-firewall`,
   floatingIp: `${cluster}-ip`,
+  loadBalancer: `${cluster}-load-balancer`,
   groupPrefix: `${cluster}-placement-`,
   group: (number: number) => `${cluster}-placement-${number}`,
   volume: (name: string) => `${cluster}-${name}`

@@ -30,4 +30,5 @@ export const PlacementGroup = Schema.Struct({ placement_group: Wire.placementGro
 export const SshKey = Schema.Struct({ ssh_key: Wire.sshKeys.schema, action })
 export const Volume = Schema.Struct({ volume: Wire.volumes.schema, action, next_actions: actions })
 export const FloatingIp = Schema.Struct({ floating_ip: Wire.floatingIps.schema, action })
+export const LoadBalancer = Schema.Struct({ load_balancer: Wire.loadBalancers.schema, action })
 export const Server = Schema.Struct({ server: Wire.servers.schema, action, next_actions: actions })

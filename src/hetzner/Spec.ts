@@ -88,6 +88,24 @@ export interface VolumeSpec {
 }
 
 /**
+ * A load balancer `<cluster>-load-balancer` in front of the Kubernetes API of all control planes, those that come later
+ * included. A delete removes it with the cluster.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface LoadBalancerSpec {
+  /** The type of the load balancer; `lb11` where none is given. */
+  readonly type?: string
+  /** The TCP port, which is also that of the control planes; 6443 where none is given. */
+  readonly port?: number
+  /** The location of the first control plane where none is given. */
+  readonly location?: string
+  /** Whether it has public addresses; true where it is not given. A private one needs a network. */
+  readonly public?: boolean
+}
+
+/**
  * How nodes are made where a spec does not say otherwise.
  *
  * @category models
@@ -112,6 +130,8 @@ export interface NodeDefaults {
   /** Both families where nothing is said; without any, servers are reachable through the network alone. */
   readonly publicNet?: { readonly ipv4?: boolean; readonly ipv6?: boolean }
   readonly volumes?: ReadonlyArray<VolumeSpec>
+  /** A load balancer in front of the Kubernetes API; none where it is not given. */
+  readonly loadBalancer?: LoadBalancerSpec
   /** A floating IP `<cluster>-ip`, assigned to the first control plane. */
   readonly floatingIp?: { readonly type?: "ipv4" | "ipv6"; readonly keep?: boolean }
 }
@@ -208,6 +228,7 @@ export const clusterWide = (defaults: NodeDefaults, spec: HetznerClusterSpec) =>
     sshKeys: spec.sshKeys ?? defaults.sshKeys ?? [],
     publicNet: { ipv4: publicNet.ipv4 ?? true, ipv6: publicNet.ipv6 ?? true },
     volumes: spec.volumes ?? defaults.volumes ?? [],
+    loadBalancer: spec.loadBalancer ?? defaults.loadBalancer,
     floatingIp: spec.floatingIp ?? defaults.floatingIp
   }
 }

@@ -95,6 +95,18 @@ const specFields = <S extends Schema.Top>(userData: S) => {
       "Public addresses; both where nothing is given."
     ),
     volumes: field(Schema.Array(Volume), "Volumes of the cluster."),
+    loadBalancer: field(
+      Schema.Struct({
+        type: field(Word, "The type of the load balancer; `lb11` where it is not given."),
+        port: field(
+          wholeNumber(1, 65_535),
+          "The TCP port, also that of the control planes; 6443 where it is not given."
+        ),
+        location: field(Word, "The location of the first control plane where it is not given."),
+        public: field(Schema.Boolean, "Whether it has public addresses; true where it is not given.")
+      }),
+      "A load balancer `<cluster>-load-balancer` in front of the Kubernetes API."
+    ),
     floatingIp: field(
       Schema.Struct({
         type: field(Schema.Literals(["ipv4", "ipv6"]), "`ipv4` where it is not given."),

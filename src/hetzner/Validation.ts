@@ -294,6 +294,9 @@ export const faults = (defaults: NodeDefaults, spec: HetznerClusterSpec): Readon
     checkFirewall(wide.rules, add)
     if (!wide.publicNet.ipv4 && !wide.publicNet.ipv6) add("firewall", "it guards public addresses, and there are none")
   }
+  if (wide.loadBalancer?.public === false && wide.network === undefined && wide.existingNetwork === undefined) {
+    add("loadBalancer.public", "a private load balancer needs a network")
+  }
   checkKeys(wide.sshKeys, add)
   checkVolumes(wide.volumes, add)
   const floating = wide.floatingIp?.type

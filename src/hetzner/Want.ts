@@ -17,6 +17,7 @@ import {
   type RequestedKey,
   volumesOf,
   type WantedKey,
+  type WantedLoadBalancer,
   type WantedNetwork,
   type WantedServer,
   type WantedVolume
@@ -158,7 +159,10 @@ export const wantSpec = (context: Context) =>
     const desired = other === undefined ? requested : {
       ...requested,
       network: other,
-      servers: requested.servers.map((server) => ({ ...server, network: other.name }))
+      servers: requested.servers.map((server) => ({ ...server, network: other.name })),
+      loadBalancer: requested.loadBalancer === undefined
+        ? undefined
+        : { ...requested.loadBalancer, network: other.name }
     }
     const existing = world.named(kinds.networks, desired.network?.name ?? "")
     const zone = desired.network?.zone ?? existing?.subnets[0]?.network_zone
@@ -168,7 +172,7 @@ export const wantSpec = (context: Context) =>
     const isZoneNeeded = desired.network !== undefined && (existing?.subnets ?? []).length === 0
     const zoneOfNew = zone ?? offers?.offered.zone ??
       (isZoneNeeded ? yield* zoneOfServers(context, read, desired.servers, world) : undefined)
-    const { firewall, floatingIp, network } = desired
+    const { loadBalancer, firewall, floatingIp, network } = desired
     const place = offers?.offered.places.get("controlPlane")?.[0]?.location
     const servers = desired.servers.map((server) => withOffer(server, offers))
     return [
@@ -180,9 +184,25 @@ export const wantSpec = (context: Context) =>
       ...desired.volumes.map((volume) =>
         want(kinds.volumes, withPrice({ ...volume, place: volume.place ?? place }, offers))
       ),
-      ...(floatingIp === undefined ? [] : [want(kinds.floatingIps, floatingIp)])
+      ...(floatingIp === undefined ? [] : [want(kinds.floatingIps, floatingIp)]),
+      ...(loadBalancer === undefined ? [] : [want(kinds.loadBalancers, withBalancerPrice(loadBalancer, place, offers))])
     ]
   })
+
+const withBalancerPrice = (
+  balancer: WantedLoadBalancer,
+  first: string | undefined,
+  offers: ReadOffers | undefined
+): WantedLoadBalancer => {
+  const place = balancer.location ?? first
+  return offers?.pricing === undefined
+    ? { ...balancer, place }
+    : {
+      ...balancer,
+      place,
+      price: priceOf(offers.pricing, { kind: "load-balancer", type: balancer.type, location: place })
+    }
+}
 
 const withPrice = (volume: WantedVolume, offers: ReadOffers | undefined): WantedVolume =>
   offers?.pricing === undefined

@@ -133,6 +133,15 @@ const LoadBalancer = Schema.Struct({
     /** The servers that a label selector selects. */
     targets: orNull(Schema.Array(ServerTarget))
   }))),
+  services: orNull(Schema.Array(Schema.Struct({
+    protocol: Schema.String,
+    listen_port: Schema.Number,
+    destination_port: Schema.Number
+  }))),
+  public_net: orNull(Schema.Struct({
+    enabled: orNull(Schema.Boolean),
+    ipv4: orNull(Schema.Struct({ ip: orNull(Schema.String) }))
+  })),
   load_balancer_type: orNull(Named),
   location: orNull(Named)
 })

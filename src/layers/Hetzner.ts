@@ -42,6 +42,7 @@ export type {
   FirewallRule,
   HetznerClusterSpec,
   ImageReference,
+  LoadBalancerSpec,
   NetworkSpec,
   NodeDefaults,
   PoolSpec,

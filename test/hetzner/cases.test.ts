@@ -521,3 +521,60 @@ describe("a network that exists", () => {
         assert.deepStrictEqual(yield* writes(fake), [])
       })))
 })
+
+describe("a load balancer of the spec", () => {
+  const guarded: Hetzner.HetznerClusterSpec = { ...spec, controlPlanes: 3, workers: 0, loadBalancer: {} }
+
+  it.live("is in front of all control planes; it is priced, repaired and deleted with the cluster", () =>
+    onFake({ fake: { duration: "1 second" } }, ({ fake, hetzner }) =>
+      Effect.gen(function*() {
+        const planned = yield* hetzner.plan(guarded)
+        assert.match(
+          planned.steps.find(({ kind }) => kind === "load-balancer")?.details?.["price"] ?? "",
+          /EUR a month/
+        )
+        const report = yield* hetzner.createNodes(guarded)
+        assert.include(told(report), "load-balancer dev-load-balancer Done")
+        yield* hetzner.addNodes("dev", { controlPlanes: 1, nodes })
+        const [balancer] = (yield* fake.state).loadBalancers
+        const targets = balancer?.json["targets"] as ReadonlyArray<{ readonly targets: ReadonlyArray<unknown> }>
+        assert.lengthOf(targets[0]?.targets ?? [], 4)
+        assert.isTrue((yield* hetzner.plan({ ...guarded, controlPlanes: 4 })).isEmpty)
+        yield* hetzner.provider.deleteNodes("dev")
+        yield* expectNothing(fake)
+      })))
+
+  it.live("without its targets and its port is repaired by createNodes", () =>
+    onFake({}, ({ fake, hetzner }) =>
+      Effect.gen(function*() {
+        const { loadBalancer: _, ...plain } = guarded
+        yield* hetzner.createNodes(plain)
+        yield* fake.seed.loadBalancer({ name: "dev-load-balancer", labels: ours() })
+        assert.deepStrictEqual(actions(yield* hetzner.plan(guarded)), ["repair load-balancer dev-load-balancer"])
+        yield* hetzner.createNodes(guarded)
+        assert.isTrue((yield* hetzner.plan(guarded)).isEmpty)
+      })))
+
+  it.live("of another type is changed by apply; a name that something else uses is refused", () =>
+    onFake({}, ({ fake, hetzner }) =>
+      Effect.gen(function*() {
+        yield* hetzner.createNodes(guarded)
+        const larger = { ...guarded, loadBalancer: { type: "lb21" } }
+        const plan = yield* hetzner.plan(larger)
+        assert.deepStrictEqual(actions(plan), ["update load-balancer dev-load-balancer"])
+        yield* hetzner.apply(plan)
+        assert.isTrue((yield* hetzner.plan(larger)).isEmpty)
+        yield* fake.seed.loadBalancer({ name: "shop-load-balancer", labels: { team: "other" } })
+        const error = yield* failure(hetzner.createNodes({ ...guarded, cluster: "shop" }))
+        assert.strictEqual(error._tag === "BackendError" && error.reason._tag, "NameTaken")
+      })))
+
+  it.live("that is left after its servers were removed is deleted with the cluster", () =>
+    onFake({}, ({ fake, hetzner }) =>
+      Effect.gen(function*() {
+        yield* hetzner.createNodes({ ...guarded, network: false })
+        yield* hetzner.removeNodes("dev", ["dev-control-plane-1", "dev-control-plane-2", "dev-control-plane-3"])
+        yield* hetzner.provider.deleteNodes("dev")
+        yield* expectNothing(fake)
+      })))
+})
