@@ -1,7 +1,7 @@
 /**
  * Runs simulated programs against the fakes, and checks the invariants after each run:
  *
- *   node scripts/simulate.ts [--seeds <n>] [--from <seed>] [--backend <name>] [--workers <n>] [--digests]
+ *   node scripts/simulate.ts [--seeds <n>] [--from <seed>] [--backend <name>] [--workers <n>] [--seconds <n>] [--digests]
  *
  * Without `--backend` the seeds are divided: as many on each of Hetzner, Docker and Omni as a tenth of them, the others on
  * Memory. A seed that breaks an invariant is made smaller, and printed as a test.
@@ -36,6 +36,7 @@ const options = {
   from: { type: "string", default: "1" },
   backend: { type: "string" },
   workers: { type: "string" },
+  seconds: { type: "string" },
   digests: { type: "boolean", default: false },
   worker: { type: "boolean", default: false },
   // Ends at the first seed that breaks an invariant, and does not make it smaller.
@@ -114,15 +115,14 @@ const mix = (seeds: number, from: number): ReadonlyArray<Range> => {
   ]
 }
 
-/** Divides ranges into parts, so that workers end at about the same time. */
-const divide = (ranges: ReadonlyArray<Range>, size: number): ReadonlyArray<Range> =>
-  ranges.flatMap(({ backend, from, seeds }) =>
-    Array.from({ length: Math.ceil(seeds / size) }, (_, index) => ({
-      backend,
-      from: from + index * size,
-      seeds: Math.min(size, seeds - index * size)
-    }))
-  )
+/** Divides ranges into parts, one of each in turn, so that workers end at about the same time. */
+const divide = (ranges: ReadonlyArray<Range>, parts: number): ReadonlyArray<Range> =>
+  Array.from({ length: parts }, (_, part) =>
+    ranges.flatMap(({ backend, from, seeds }) => {
+      const begin = Math.floor(seeds * part / parts)
+      const end = Math.floor(seeds * (part + 1) / parts)
+      return end > begin ? [{ backend, from: from + begin, seeds: end - begin }] : []
+    })).flat()
 
 const backendNamed = (name: string | undefined): Effect.Effect<Simulation.BackendName | undefined, Plain> => {
   const backend = Simulation.backendNames.find((one) => one === name)
@@ -143,6 +143,7 @@ const report = (ranges: ReadonlyArray<Range>, summaries: ReadonlyArray<Summary>,
     const own = summaries.filter((summary) => summary.backend === backend)
     const sum = (of: (summary: Summary) => number) => own.reduce((total, one) => total + of(one), 0)
     const seeds = sum((one) => one.seeds)
+    if (seeds === 0) continue
     print(
       `${backend}: ${seeds} seeds, ${(sum((one) => one.calls) / seeds).toFixed(1)} calls a seed, ` +
         `${Math.round(seeds / (sum((one) => one.cpuMillis) / 1000))} seeds a CPU second`
@@ -175,11 +176,16 @@ const simulate = Effect.gen(function*() {
   const workers = values.workers === undefined ? cpus().length : yield* integer("workers", values.workers)
   const began = Date.now()
   const ranges = backend === undefined ? mix(seeds, from) : [{ backend, from, seeds }]
-  const size = Math.max(50, Math.ceil(seeds / workers / 4))
-  const summaries = yield* Effect.forEach(divide(ranges, size), (range) => inWorker(range, values.digests), {
-    concurrency: workers
-  })
-  return report(ranges, summaries, Date.now() - began)
+  const seconds = values.seconds === undefined ? undefined : yield* integer("seconds", values.seconds)
+  const isOver = () => seconds !== undefined && Date.now() - began > seconds * 1000
+  // Parts are small where time decides, and each costs the start of a process.
+  const parts = divide(ranges, Math.max(1, Math.ceil(seeds / (seconds === undefined ? 2_000 : 250))))
+  const summaries = yield* Effect.forEach(
+    parts,
+    (range) => isOver() ? Effect.succeed([]) : Effect.map(inWorker(range, values.digests), (summary) => [summary]),
+    { concurrency: workers }
+  )
+  return report(ranges, summaries.flat(), Date.now() - began)
 })
 
 main(simulate)

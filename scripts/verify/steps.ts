@@ -104,6 +104,12 @@ export const steps: ReadonlyArray<Step> = [
   { name: "smoke", after: ["package"], run: smoke },
   { name: "documents", run: commands(["node", "scripts/docs.ts"]) },
   { name: "quickstart on memory", run: commands(["node", "scripts/quickstart.ts", "--engine", "none", "--plain"]) },
+  // As many seeds as a minute allows; the output has their number.
+  {
+    name: "simulation",
+    alone: true,
+    run: commands(["node", "scripts/simulate.ts", "--seeds", "10000", "--seconds", "60"])
+  },
   {
     name: "quickstart on a fake Hetzner Cloud",
     run: (context) =>

@@ -6,7 +6,7 @@ import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/testing/TestClock"
 import * as Memory from "kubelayer/layers/Memory"
 import { onEvent } from "kubelayer/Provider"
-import { InvalidInput } from "kubelayer/Reason"
+import { InvalidInput, InvalidResponse } from "kubelayer/Reason"
 import { SessionSource } from "../../src/internal/Session.ts"
 import { outcomes, states } from "../memory/support/simulator.ts"
 
@@ -107,6 +107,20 @@ describe("two creators of one cluster", () => {
       const { nodes } = yield* memory.world
       assert.strictEqual(nodes.length, 3)
       assert.notInclude(nodes.map(({ id }) => id), left?.id)
+    }).pipe(Effect.provide(Memory.layer())))
+
+  it.effect("a node whose removal had no readable reply is reported as rolled back, once it is gone", () =>
+    Effect.gen(function*() {
+      const memory = yield* Memory.Memory
+      yield* memory.failNext({ operation: "start", node: "dev-worker", reason: no })
+      const reason = new InvalidResponse({ detail: "not decodable" })
+      yield* memory.failNext({ operation: "delete", node: "dev-worker2", reason, takesEffect: true })
+      const fiber = yield* Effect.forkChild(Effect.flip(memory.creator.createNodes(spec)))
+      yield* TestClock.adjust("5 minutes")
+      const error = yield* Fiber.join(fiber)
+      assert(error._tag === "NodesNotCreated", error.message)
+      assert.deepStrictEqual(error.leftovers, [])
+      assert.strictEqual(outcomes(error.report)["dev-worker2"], "RolledBack")
     }).pipe(Effect.provide(Memory.layer())))
 
   it.effect("a create that fails removes nothing of what it adopted", () =>

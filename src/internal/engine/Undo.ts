@@ -144,6 +144,12 @@ export const undo = <Read, Write extends Read>(
         why: "another create uses it"
       }))
       const found = all.filter(({ isFinished }) => !isFinished)
+      // A removal whose reply was broken was carried out where the list does not show the thing any more.
+      const listed = new Set(found.map(({ actual, resource }) => {
+        const { kind, name } = subjectOf(resource, actual)
+        return `${kind}/${name}`
+      }))
+      for (const [key, { kind, name }] of left) if (!listed.has(key)) yield* rolledBack(run, { kind, name })
       left.clear()
       if (found.length === 0) break
       for (const { actual, resource } of found) {

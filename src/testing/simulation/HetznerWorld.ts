@@ -13,10 +13,10 @@ import * as HetznerFake from "../HetznerFake.ts"
 import type { Client, Line } from "./Line.ts"
 import type { MakeWorld, Thing } from "./SimulatedWorld.ts"
 
-const token = "simulated-token-of-a-project-that-does-not-exist-0000000000000000"
+const token = "simulated-token-of-a-project-that-does-not-exist"
 
-/** Clients share what they know of an endpoint, and processes do not, so each process has one of its own. */
-let endpoints = 0
+/** Layers of one token share what they know, and processes do not, so each process has a token of its own. */
+let tokens = 0
 
 const replies = {
   limited: {
@@ -137,8 +137,8 @@ export const makeHetznerWorld: MakeWorld = Effect.fnUntraced(function*({ line, r
     connect: (client) =>
       Layer.build(
         Hetzner.layerHttpClient({
-          token,
-          endpoint: `https://${String(++endpoints).padStart(9, "0")}.simulated.invalid/v1`,
+          token: `${token}-${String(++tokens).padStart(12, "0")}`,
+          endpoint: "https://simulated.invalid/v1",
           nodes: { image: "debian-13", serverTypes: ["cx23"], locations: ["fsn1"] }
         }).pipe(Layer.provide(Layer.succeed(HttpClient.HttpClient)(clientOf(fake.httpClient, line(), client, inWorld))))
       ).pipe(
@@ -160,7 +160,7 @@ export const makeHetznerWorld: MakeWorld = Effect.fnUntraced(function*({ line, r
       if (server === undefined) return
       now(one.change === "remove" ? fake.vanish(server.id) : fake.change(server.id, { status: "off" }))
     },
-    rest: Effect.sleep("3 minutes"),
+    rest: Effect.sleep("1 minute"),
     secrets: [token],
     violations: Effect.map(fake.violations, (all) => all.map((one) => JSON.stringify(one)))
   }

@@ -6,7 +6,7 @@ import type { NodeInfo } from "../../Model.ts"
 import type { Leftover } from "../../ProviderError.ts"
 import type { Client } from "./Line.ts"
 import type { Context } from "./Run.ts"
-import type { Step } from "./Script.ts"
+import { type BackendName, nodeName, type Step } from "./Script.ts"
 import type { Thing } from "./SimulatedWorld.ts"
 import { allTextOf, clusterOf, describeExit, describeStep, failureOf, isRead, reportOf, tagOf } from "./Work.ts"
 
@@ -138,13 +138,18 @@ export const checkUnowned = (
   }
 }
 
-const numbered = (cluster: string, role: string, count: number): ReadonlyArray<string> =>
-  Array.from({ length: count }, (_, index) => `${cluster}-${role}${index === 0 ? "" : index + 1}`)
+const numbered = (backend: BackendName, cluster: string, role: "control-plane" | "worker", count: number) =>
+  Array.from({ length: count }, (_, index) => nodeName(backend, cluster, role, index + 1))
 
 /** The names of the nodes of a cluster of a size. */
-export const namesOf = (cluster: string, controlPlanes: number, workers: number): ReadonlyArray<string> => [
-  ...numbered(cluster, "control-plane", controlPlanes),
-  ...numbered(cluster, "worker", workers)
+export const namesOf = (
+  backend: BackendName,
+  cluster: string,
+  controlPlanes: number,
+  workers: number
+): ReadonlyArray<string> => [
+  ...numbered(backend, cluster, "control-plane", controlPlanes),
+  ...numbered(backend, cluster, "worker", workers)
 ]
 
 const checkSuccess = (
@@ -170,7 +175,9 @@ const checkSuccess = (
   switch (step.do) {
     case "create":
     case "apply": {
-      const names = context.script.backend === "omni" ? undefined : namesOf(cluster, step.controlPlanes, step.workers)
+      const names = context.script.backend === "omni"
+        ? undefined
+        : namesOf(context.script.backend, cluster, step.controlPlanes, step.workers)
       if (nodes.length < step.controlPlanes + step.workers) {
         violate(`there are only ${nodes.length} nodes: ${byName(nodes)}`)
       }

@@ -199,10 +199,12 @@ const putBystander = (context: Context): Effect.Effect<void> =>
   Effect.gen(function*() {
     const { unowned, world } = context
     const connected = yield* connect(context, 0, true)
+    const before = new Set((yield* world.truth).map(({ id, kind }) => `${kind} ${id}`))
     yield* takeStep(context, connected, { do: "create", cluster: bystander, controlPlanes: 1, workers: 1 })
     yield* disconnect(connected)
-    for (const thing of yield* world.truth) {
-      if (thing.cluster === bystander) unowned.set(`${thing.kind} ${thing.id}`, thing.text)
+    for (const { id, kind, text } of yield* world.truth) {
+      const key = `${kind} ${id}`
+      if (!before.has(key)) unowned.set(key, text)
     }
   })
 

@@ -155,14 +155,21 @@ const weighted = <A>(next: Random, choices: ReadonlyArray<readonly [weight: numb
 
 type Role = "creator" | "deleter" | "operator" | "scaler" | "sweeper" | "watcher" | "reader"
 
-const nodeOf = (next: Random, cluster: string): string =>
-  `${cluster}-${oneOf(next, ["control-plane", "worker", "worker", "worker2"])}`
+/** The name of the n-th node of a role, from 1. Nodes of Omni are machines, whose names are their own. */
+export const nodeName = (backend: BackendName, cluster: string, role: "control-plane" | "worker", n: number): string =>
+  backend === "hetzner" ? `${cluster}-${role}-${n}` : `${cluster}-${role}${n === 1 ? "" : n}`
+
+const nodeOf = (next: Random, backend: BackendName, cluster: string): string => {
+  const n = oneOf(next, [0, 1, 1, 2])
+  const role = n === 0 ? "control-plane" : "worker"
+  return nodeName(backend, cluster, role, Math.max(1, n))
+}
 
 const stepsOf = (next: Random, role: Role, size: ClusterSize, backend: BackendName): ReadonlyArray<Step> => {
   const cluster = size.name
   const sized = { cluster, controlPlanes: size.controlPlanes, workers: size.workers }
   const other = { ...sized, workers: Math.max(0, size.workers + oneOf(next, [-1, 0, 1])) }
-  const node = nodeOf(next, cluster)
+  const node = nodeOf(next, backend, cluster)
   const work = (): Work => {
     switch (role) {
       case "creator":
@@ -191,7 +198,7 @@ const stepsOf = (next: Random, role: Role, size: ClusterSize, backend: BackendNa
       case "scaler":
         return weighted<Work>(next, [
           [3, { do: "add", cluster, workers: between(next, 1, 2) }],
-          [2, { do: "remove", cluster, node: nodeOf(next, cluster) }],
+          [2, { do: "remove", cluster, node: nodeOf(next, backend, cluster) }],
           [backend === "omni" ? 0 : 1, { do: "replace", cluster, node }],
           [1, { do: "apply", ...other }]
         ])
@@ -296,7 +303,10 @@ export const generate = (seed: number, backend: BackendName): Script => {
     bystander: chance(next, 0.35),
     clusters: sizes.filter(() => chance(next, 0.6)),
     unowned: chance(next, 0.5)
-      ? ["registry", ...(chance(next, 0.2) ? [`${oneOf(next, names as [string, ...Array<string>])}-worker2`] : [])]
+      ? [
+        "registry",
+        ...(chance(next, 0.2) ? [nodeName(backend, oneOf(next, names as [string, ...Array<string>]), "worker", 2)] : [])
+      ]
       : [],
     actors,
     faults: faults.sort(byCall),
