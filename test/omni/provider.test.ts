@@ -348,7 +348,11 @@ describe("deleteNodes", () => {
       yield* fake.addCluster("dev", { controlPlanes: 1, workers: 2 })
       yield* fake.hold("dev", true)
       const fiber = yield* Effect.forkChild(provider.deleteNodes("dev"))
-      yield* Effect.sleep("100 millis")
+      // However slow the machine is, the interruption comes after the call that begins the delete.
+      yield* Effect.repeat(newCalls, {
+        schedule: Schedule.spaced("10 millis"),
+        until: (calls) => calls.includes("Teardown Clusters")
+      })
       yield* Fiber.interrupt(fiber)
       yield* newCalls
       yield* Effect.sleep("100 millis")
