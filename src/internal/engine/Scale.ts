@@ -25,6 +25,10 @@ import type { Run } from "./Run.ts"
 const notFound = <Read, Write extends Read>({ backend }: Engine<Read, Write>, cluster: ClusterName, world: World) =>
   new ClusterNotFound({ provider: backend.backend, clusterName: cluster, ...knownClusters(backend.node, world) })
 
+/** The kinds that nodes depend on. A kind that even a delete lists only sometimes is not among them. */
+const scaledKinds = <Read, Write extends Read>(backend: Engine<Read, Write>["backend"]) =>
+  kindsOf<Read, Write>(backend).filter(({ concerns }) => concerns === undefined)
+
 // -----------------------------------------------------------------------------
 // Add
 // -----------------------------------------------------------------------------
@@ -73,7 +77,7 @@ export const addNodes = <Read, Write extends Read>(
       name: "addNodes",
       cluster,
       onFailure: nodes.onFailure ?? "remove",
-      kinds: kindsOf<Read, Write>(backend),
+      kinds: scaledKinds<Read, Write>(backend),
       wants: (world) =>
         Effect.flatMap(members(backend.node, cluster, world), (there) => {
           if (there.length === 0) absentFrom = world
@@ -223,7 +227,7 @@ const replaceInScope = <Read, Write extends Read, E, R>(
     if (backend.replaced === undefined) {
       return yield* failWith(new UnsupportedError({ detail: `${backend.backend} cannot replace nodes` }))
     }
-    const kinds = kindsOf<Read, Write>(backend)
+    const kinds = scaledKinds<Read, Write>(backend)
     const first = yield* look<Read, Write>(backend, policy, kinds, undefined)
     yield* refuseAmbiguous<Read, Write>(backend, cluster, first)
     const all = [...yield* members(backend.node, cluster, first)].sort((a, b) => byRoleThenName(a.info, b.info))
