@@ -105,7 +105,7 @@ const wordsOf = (node: Syntax): string | undefined => {
 
 /** At least three words, two of them in lower case: no name, no header, no path, no script of several lines. */
 const isSentence = (text: string): boolean =>
-  text.split("\n").length < 4 &&
+  text.split("\n").length < 4 && !/^\s*(?:SELECT|UPDATE|INSERT|DELETE|CREATE|DROP) /.test(text) &&
   text.trim().split(/\s+/).length >= 3 && (text.match(/(?<![\w.\-/=:])[a-z]{2,}(?![\w=/])/g) ?? []).length >= 2
 
 /** Visits a node and, if `enter` returns true, its children. Modules are not imported by sentences. */

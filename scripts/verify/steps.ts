@@ -3,9 +3,11 @@ import * as Effect from "effect/Effect"
 import { readdirSync, rmSync } from "node:fs"
 import { join } from "node:path"
 import { endpointOf } from "../engine/api.ts"
+import { onCi } from "../engine/engine.ts"
 import { withNodeImages } from "../engine/image.ts"
 import { CommandFailed, run, type RunOptions } from "../lib/exec.ts"
 import { pack, ROOT } from "../lib/pack.ts"
+import { chromium } from "../site/browser.ts"
 import { ansible } from "./ansible.ts"
 import { stockClients } from "./clients.ts"
 import { onPodman } from "./podman.ts"
@@ -69,6 +71,13 @@ const engineTests: Step["run"] = (context) =>
     return Effect.scoped(
       Effect.andThen(withNodeImages(endpoint.socketPath), runTests("engine", context, env))
     )
+  })
+
+/** The pages are opened in Chromium, which CI must have. */
+const site: Step["run"] = (context) =>
+  Effect.suspend(() => {
+    const opens = chromium() !== undefined || onCi() ? ["--check"] : []
+    return runCommands([["node", "scripts/site.ts", ...opens]], context)
   })
 
 const unitTests = "unit tests"
@@ -141,5 +150,6 @@ export const steps: ReadonlyArray<Step> = [
       })
   },
   { name: "quickstart and laws on Podman", alone: true, run: onPodman },
-  { name: "Ansible on a fake Hetzner Cloud", full: true, run: ansible }
+  { name: "Ansible on a fake Hetzner Cloud", full: true, run: ansible },
+  { name: "site of the documentation", full: true, run: site }
 ]

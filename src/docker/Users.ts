@@ -119,7 +119,7 @@ export const removeUnused = (
       { discard: true }
     )
   const known = [...task.world.of(nodes), ...task.world.earlier.of(nodes)]
-  // What stays is taken out of the network first: an engine removes a network from under a stopped container.
+  // Remaining containers leave the network first: an engine removes a network also while a stopped container uses it.
   const detachSpared = detach !== undefined && known.some((node) => servesOthers(node) !== undefined)
     ? Effect.flatMap(listContainers(write.client, write.schemes, undefined), spare)
     : Effect.void

@@ -6,7 +6,7 @@ import * as RcMap from "effect/RcMap"
 import * as Scope from "effect/Scope"
 import { NodeCreator, type NodeCreatorService, Provider, type ProviderService } from "../Provider.ts"
 
-/** Which backend a document names. */
+/** The backend that a document names. */
 export interface BackendAddress {
   readonly backend: string
   readonly instance?: string

@@ -18,7 +18,7 @@ import * as SqlClient from "effect/sql/SqlClient"
 import { loadPackage } from "../internal/LoadPackage.ts"
 import { InvalidSpec } from "../ProviderError.ts"
 
-/** Where a runner listens for the others. */
+/** The address at which a runner listens for the others. */
 export interface Listen {
   readonly host: string
   readonly port: number
@@ -32,7 +32,7 @@ export interface ShardSettings {
 /** All runners of a store must have the same number. */
 const shards = 300
 
-/** What all runners of a store agree on. */
+/** The settings that all runners of a store share. */
 export const settingsOf = ({ lockExpiration }: ShardSettings, listen: Listen | undefined): string =>
   listen === undefined
     ? "one process without `listen`"

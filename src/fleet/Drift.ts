@@ -1,8 +1,8 @@
 /**
  * Finds clusters at rest that are not as their documents say any more: one read of a backend for all of its clusters.
  *
- * A cluster has drifted where it is gone, where a node is missing or surplus, or where a node does not run. What nodes are
- * made of is compared when the cluster is planned.
+ * A cluster has drifted if it is gone, if a node is missing or surplus, or if a node does not run. The specs of nodes
+ * are compared when the cluster is planned.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"

@@ -8,7 +8,7 @@ import { InvalidSpec } from "../ProviderError.ts"
 import { StoreError } from "./Errors.ts"
 import { make as makeStore, type Store } from "./Store.ts"
 
-/** Where a fleet keeps its documents. */
+/** The store of a fleet. */
 export type StoreOptions = { readonly sqlite: string } | { readonly postgres: string }
 
 /** The address of a store without credentials. */

@@ -1,4 +1,4 @@
-/** What callers see of a fleet: its clusters, their conditions, and events. */
+/** The public models of a fleet: its clusters, their conditions, and events. */
 import * as Schema from "effect/Schema"
 
 /**
@@ -109,7 +109,7 @@ export class FleetEvent extends Schema.Class<FleetEvent>("kubelayer/fleet/FleetE
   /** In milliseconds since 1970. */
   at: Schema.Number,
   runner: Schema.optionalKey(Schema.String),
-  /** What was changed, as `created node dev-worker`. */
+  /** The change, such as `created node dev-worker`. */
   changes: Schema.Array(Schema.String),
   durationMillis: Schema.optionalKey(Schema.Int),
   plan: Schema.optionalKey(Schema.Unknown)

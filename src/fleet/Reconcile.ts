@@ -28,7 +28,7 @@ export interface ReconcileOptions {
   readonly revisitMillis: number
 }
 
-/** What one attempt came to. */
+/** The result of one attempt. */
 type Attempt =
   | { readonly _tag: "Converged"; readonly changes: ReadonlyArray<string>; readonly plan?: Plan }
   | { readonly _tag: "Removed"; readonly changes: ReadonlyArray<string> }
@@ -103,7 +103,7 @@ const unresolved = (error: InvalidSpec): Attempt => ({
   message: oneLine(error.message)
 })
 
-/** How often a plan that another change has made stale is planned again at once. */
+/** How often a stale plan is planned again at once. */
 const freshPlans = 3
 
 const converge = (

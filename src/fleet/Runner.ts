@@ -36,7 +36,7 @@ export interface RunnerOptions extends ReconcileOptions {
   /** The pace of the search for drift on a backend without events. */
   readonly resyncMillis: number
   readonly retentionMillis: number
-  /** What a reconcile does. It is replaced by measurements. */
+  /** The work of a reconcile. Measurements replace it. */
   readonly reconcile?: (claimed: Claimed) => Effect.Effect<Settled>
 }
 
@@ -158,7 +158,7 @@ const groupByBackend = (clusters: ReadonlyArray<AtRest>) => {
   return groups
 }
 
-/** The scheduler: hands due clusters over, and looks for drift. It runs on one runner of the fleet. */
+/** The scheduler: hands due clusters over, and checks for drift. It runs on one runner of the fleet. */
 export const makeScheduler = (runner: Runner, send: (name: string) => Effect.Effect<void>) =>
   Effect.gen(function*() {
     const { backends, leaseMillis, resyncMillis, retentionMillis, store, tickMillis } = runner.options

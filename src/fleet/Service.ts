@@ -24,9 +24,9 @@ const watchPace = "500 millis"
  */
 export interface FleetService {
   /**
-   * Adds or changes the document of a cluster. The same document again changes nothing. Fails with `InvalidSpec` for a
-   * document that is not valid, has more than 1 MiB, names a secret that no runner reads, or has the name of a cluster on
-   * another backend.
+   * Adds or changes the document of a cluster. The same document again changes nothing. Fails with `InvalidSpec` for an
+   * invalid document, a document of more than 1 MiB, a secret that no runner reads, or the name of a cluster on another
+   * backend.
    */
   readonly apply: (document: Document.ClusterDocument) => Effect.Effect<FleetCluster, InvalidSpec | StoreError>
   /**
@@ -45,7 +45,7 @@ export interface FleetService {
   /** Leaves a cluster as it is until `resume`. A reconcile that runs is finished. */
   readonly pause: (cluster: string) => Effect.Effect<void, ClusterNotFound | StoreError>
   readonly resume: (cluster: string) => Effect.Effect<void, ClusterNotFound | StoreError>
-  /** What has happened, the oldest first. */
+  /** The events, the oldest first. */
   readonly events: (options?: EventOptions) => Effect.Effect<ReadonlyArray<FleetEvent>, StoreError>
 }
 

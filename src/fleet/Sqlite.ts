@@ -1,8 +1,9 @@
 /**
  * An SQL client over Node's own `node:sqlite`, for a store in one file on one host.
  *
- * Three settings are needed for several processes on one file: a busy timeout, `BEGIN IMMEDIATE` (a transaction that reads
- * before it writes would fail at once with "database is locked"), and write-ahead logging with `synchronous = NORMAL`.
+ * Several processes on one file need three settings: a busy timeout, `BEGIN IMMEDIATE`, and write-ahead logging with
+ * `synchronous = NORMAL`. Without `BEGIN IMMEDIATE` a transaction that reads before it writes fails at once with
+ * "database is locked".
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"

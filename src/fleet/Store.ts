@@ -30,7 +30,7 @@ export interface Claimed {
   readonly requestedAt: number
 }
 
-/** What became of a row that a runner worked on. */
+/** The result of a runner for a row. */
 export interface Settled {
   readonly phase: FleetPhase
   readonly attempts: number
@@ -60,7 +60,7 @@ export interface NewDocument {
 /** A process that reconciles clusters. */
 export interface RunnerRow {
   readonly name: string
-  /** What all live runners of a store have to agree on. */
+  /** The settings that all live runners of a store must share. */
   readonly settings: string
   /** It works alone on its store. */
   readonly isExclusive: boolean

@@ -1,10 +1,9 @@
 /**
  * Waiting for what the API goes on doing after its answer: one poller a layer, for all running actions of all callers.
  *
- * Ids are asked for in chunks. A poll that failed only delays. An action that the API no longer knows is settled by
- * reading what it was about; one that ended in error fails with a reason that names the server. Interrupting a caller
- * ends its own wait; the action goes on.
- * Source: Hetzner Cloud API reference, "Actions", `GET /actions`.
+ * Ids are read in chunks. A failed poll only delays. An action that the API no longer knows is settled by reading its
+ * resource; one that ended in error fails with a reason that names the server. Interrupting a caller ends its own wait;
+ * the action goes on. Source: Hetzner Cloud API reference, "Actions", `GET /actions`.
  */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -30,12 +29,12 @@ export interface Actions {
   ) => Effect.Effect<void, CallFailure>
 }
 
-/** How many ids stand in one request. */
+/** The number of ids in one request. */
 const perRequest = 25
 
 const Reply = Schema.Struct({ actions: Schema.Array(Wire.Action) })
 
-/** What a server looks like when a command is done, where that can be seen. One that is gone will not come to it. */
+/** The status of a server after a command, if the command has one. A deleted server never reaches it. */
 const endings: Readonly<Record<string, (server: Wire.Server | undefined) => boolean>> = {
   start_server: (server) => server === undefined || server.status === "running",
   stop_server: (server) => server === undefined || server.status === "off",
@@ -128,7 +127,7 @@ export const makeActions = (
       const seen = yield* Effect.result(poller.next(action.id, (yield* delay) * stretch))
       if (seen._tag === "Failure") {
         yield* Effect.logDebug(
-          `action ${action.id} could not be asked for; it is asked for again`,
+          `action ${action.id} could not be read; it is read again`,
           seen.failure.message
         )
       } else if (seen.success === undefined) {

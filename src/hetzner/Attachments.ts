@@ -28,7 +28,7 @@ export const connectionTo = (server: number, item: { readonly server: number | n
 export const primaryIpConnection = (server: number, ip: Wire.PrimaryIp): Connection =>
   connectionTo(server, { server: ip.assignee_id ?? null })
 
-/** What is different about the public addresses of a server. They cannot change while the server runs. */
+/** The differences of the public addresses of a server. They cannot change while the server runs. */
 export const publicNetDifferences = (
   { public_net }: Wire.Server,
   requested: { readonly ipv4: boolean; readonly ipv6: boolean }

@@ -1,8 +1,8 @@
 /**
  * Says in words what a thing that stays behind goes on costing.
  *
- * The pricing is read where something needs it, and again after an hour. Where it cannot be read, the text says only that
- * the thing is billed.
+ * The pricing is read when it is needed, and again after an hour. If it cannot be read, the text only says that the
+ * thing is billed.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"

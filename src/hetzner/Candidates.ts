@@ -1,5 +1,5 @@
 /**
- * Where a server is tried to be made, in which order, and what was decided on the way.
+ * Chooses the places for a new server in order, and records the decisions.
  *
  * A candidate is a server type in a location. One that is sold out is remembered by the layer for a time that grows, and
  * then tried after all others; within one call it is tried once. Nothing here sends anything.
@@ -19,7 +19,7 @@ const longestRest = 30 * 60_000
 /** After such a time without a new one, a shortage counts as the first again. */
 const forgottenAfter = 2 * 60 * 60_000
 
-/** What a layer remembers of places that were sold out. */
+/** The memory of a layer about places that were sold out. */
 export interface Shortages {
   readonly remember: (candidate: Candidate, now: number) => void
   readonly forget: (candidate: Candidate) => void
@@ -46,7 +46,7 @@ export const makeShortages = (): Shortages => {
   }
 }
 
-/** What a call knows of a role's candidates, shared by all servers of the role. */
+/** The knowledge of a call about the candidates of a role, shared by all servers of the role. */
 export interface Choice<C extends Candidate> {
   /** The next candidate to try for a server that has tried these; undefined where none is left. */
   readonly next: (tried: ReadonlySet<string>, now: number) => C | undefined

@@ -1,9 +1,9 @@
 /**
- * What can be bought: server types, locations and images, and which of them a spec's wishes come to.
+ * The catalogue of server types, locations and images, and the choice of a spec among them.
  *
- * The catalogue changes from month to month, so nothing of it stands in the code. Names that it does not have are faults
- * of the spec, told with those that are near.
- * Source: Hetzner Cloud API reference, `GET /server_types`, `/locations`, `/images`.
+ * The catalogue changes from month to month, so no part of it is in the code. Names that it does not have are issues of
+ * the spec, reported with similar names. Source: Hetzner Cloud API reference, `GET /server_types`, `/locations`,
+ * `/images`.
  */
 import * as Effect from "effect/Effect"
 import { nearList } from "../internal/Suggest.ts"
@@ -29,9 +29,9 @@ export interface MissingServers {
 export interface Catalogue {
   readonly serverTypes: ReadonlyArray<Wire.ServerType>
   readonly locations: ReadonlyArray<Wire.Location>
-  /** By what was asked for: all of that name, or the one of that id. */
+  /** By the requested value: all of that name, or the one of that id. */
   readonly images: ReadonlyMap<string, ReadonlyArray<Wire.Image>>
-  /** Names of images, where one that was asked for is not known. */
+  /** Names of images, if a requested one is not known. */
   readonly imageNames: ReadonlyArray<string>
 }
 
@@ -76,7 +76,7 @@ export const readCatalogue = Effect.fnUntraced(function*(
   }
 })
 
-/** Where a type is sold, those with stock before those without. */
+/** The locations of a type, those with stock before those without. */
 const soldIn = (type: Wire.ServerType, now: number): ReadonlyArray<string> => {
   const sold = (type.locations ?? []).filter(({ deprecation }) => !isRetired(deprecation, now))
   return [
@@ -120,7 +120,10 @@ const imageFor = (
   return fitting
 }
 
-/** What the wishes come to. With a network, all places are in one zone: the given one, or that of the first place. */
+/**
+ * The places of the requested types and locations. With a network, all places are in one zone: the given one, or that
+ * of the first place.
+ */
 export const offer = (
   wanted: ReadonlyArray<MissingServers>,
   catalogue: Catalogue,

@@ -41,7 +41,7 @@ const newForMillis = 100
 
 const isRetryable = (error: CallFailure): boolean => error._tag === "ProviderUnavailable" || error.isRetryable
 
-/** What watches see of a list, as one text. */
+/** The part of a list that watches compare, as one text. */
 const textOf = ({ networks, servers }: ServerList): string =>
   JSON.stringify([servers, networks.map(({ id, labels }) => [id, labels])])
 

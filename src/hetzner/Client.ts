@@ -33,7 +33,7 @@ import * as Wire from "./Wire.ts"
 
 export type CallFailure = ProviderUnavailable | BackendError
 
-/** A query; an array stands for a name that is repeated. */
+/** A query; an array repeats its name. */
 export type Query = Readonly<Record<string, string | number | ReadonlyArray<string | number>>>
 
 export interface How {
@@ -118,7 +118,7 @@ const parseJson = Option.liftThrowable((text: string): unknown => JSON.parse(tex
 
 const decodeRefusal = Schema.decodeUnknownOption(Wire.Refusal)
 const decodePage = Schema.decodeUnknownOption(Wire.Page)
-/** What is read of a list's entry that cannot be decoded as a whole. */
+/** The fields of an entry that cannot be decoded as a whole. */
 const decodeKnown = Schema.decodeUnknownOption(
   Schema.Struct({
     id: Schema.optionalKey(Schema.Unknown),
@@ -159,7 +159,7 @@ const RemoveReply = Schema.Struct({
   actions: Schema.optionalKey(Schema.NullOr(Schema.Array(Wire.Action)))
 })
 
-/** The least that can be asked with a token; whatever else answers in its place does not look like this. */
+/** The smallest read that needs a token. The reply of another server has another form. */
 const pinging: Request = { method: "GET", path: "/servers", query: { page: 1, per_page: 1 } }
 const Pong = Schema.Struct({ servers: Schema.Array(Schema.Unknown) })
 
@@ -257,7 +257,7 @@ export const make = Effect.fnUntraced(function*(options: {
       : failWith(reasonOf(facts, redact))
   }
 
-  // 3. Send, and tell the governor what became of it.
+  // 3. Send, and report the reply to the governor.
   const exchanged = (request: Request, policy: Policy): Effect.Effect<Answer, CallFailure> =>
     Effect.suspend(() => http.execute(authorized(request))).pipe(
       Effect.flatMap((response) => Effect.map(answerOf(response), (answer) => ({ answer, headers: response.headers }))),
@@ -405,7 +405,7 @@ export const make = Effect.fnUntraced(function*(options: {
       (policy) =>
         send(pinging, policy, "usual").pipe(
           Effect.flatMap((answer) => decoded(pinging, Pong, answer)),
-          // Who asks whether it answers does not want to wait for the quota.
+          // A check of availability does not wait for the quota.
           answeredWithin(policy.requestTimeout, pinging),
           Effect.catchTag("BackendError", ({ reason }) =>
             Effect.fail(

@@ -1,5 +1,5 @@
 /**
- * What the kinds of things of one instance share, and what the labels of a thing say to the engine.
+ * The context that the kinds of one instance share, and the owner of a thing by its labels.
  *
  * Labels decide ownership. Everything that kubelayer creates carries the marks of its operation too, and the name of the
  * thing whose unfinished label speaks for the whole operation.
@@ -117,7 +117,7 @@ const words: { readonly [K in ResourceKind]?: string } = {
 /** `placement group` for `placement-group`. */
 export const wordOf = (kind: ResourceKind): string => words[kind] ?? kind
 
-/** Who uses a name, for people: `a network of KSail cluster dev`. */
+/** The user of a name, for people: `a network of KSail cluster dev`. */
 export const holderOf = (kind: ResourceKind, labels: Labels.LabelMap): string =>
   `${/^[aeiou]|^SSH/.test(wordOf(kind)) ? "an" : "a"} ${wordOf(kind)} ${Labels.holder(labels)}`
 

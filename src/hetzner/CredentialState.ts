@@ -1,6 +1,6 @@
 /**
- * What all instances of one credential in this process share: the quota is the Project's, and one list serves all watches.
- * It exists as long as one of them does.
+ * The state that all instances of one credential in this process share: the quota of the Project, and one list for all
+ * watches. It exists as long as one of them does.
  */
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"

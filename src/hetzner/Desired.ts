@@ -1,8 +1,8 @@
 /**
- * What a spec without validation errors requests: servers, and what they share. Pure.
+ * The desired things of a valid spec: servers and the resources that they share. Pure.
  *
- * What a server shows itself (type, location, networks) is not stored a second time. Of the fields that it does not show, a
- * digest is in a label, so that a later plan can name a difference.
+ * The fields that a server shows (type, location, networks) are not stored a second time. A label has a digest of the
+ * other fields, so that a later plan can name a difference.
  */
 import { canonical, digestOf } from "../internal/Digest.ts"
 import type { ClusterName } from "../Model.ts"
@@ -37,7 +37,7 @@ export interface WantedServer {
   readonly spec: ServerSpec
   /** The path of its fields in the spec. Servers of one path are created in the same places. */
   readonly path: string
-  /** What it is created from, as far as a server does not show it, as it is in its label. */
+  /** The fields of its creation that a server does not show, as its label has them. */
   readonly digest: string
   /** Whether it is in one of the cluster's placement groups. */
   readonly isSpread: boolean
@@ -49,10 +49,10 @@ export interface WantedServer {
   readonly firewall: string | undefined
   readonly publicNet: { readonly ipv4: boolean; readonly ipv6: boolean }
   readonly sshKeys: ReadonlyArray<RequestedKey>
-  /** Where it can be created, the best first; of servers that do not exist yet. */
+  /** The places where it can be created, the best first; only for servers that do not exist yet. */
   readonly places?: ReadonlyArray<Place>
   readonly price?: Price | undefined
-  /** What of it retires. */
+  /** The parts of it that retire. */
   readonly deprecation?: string | undefined
 }
 

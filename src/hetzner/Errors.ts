@@ -1,9 +1,9 @@
 /**
- * The one table from what Hetzner's API answers to our reasons.
+ * Maps the answers of Hetzner's API to reasons.
  *
- * A code of the API has one reason, in a reply as in an action that ended in error; where there is none, or none that is
- * known, the status has one. An unknown code of a request that was refused becomes `UnknownError`.
- * Source: Hetzner Cloud API reference, "Errors", and the errors of each call.
+ * A code of the API has one reason, in a reply as in an action that ended in error. Without a known code the status has
+ * one. An unknown code of a refused request becomes `UnknownError`. Source: Hetzner Cloud API reference, "Errors", and
+ * the errors of each call.
  */
 import type { ProviderUnavailable } from "../ProviderError.ts"
 import * as Reasons from "../Reason.ts"
@@ -13,7 +13,7 @@ export interface Answer {
   readonly code?: string
   readonly message: string
   readonly correlationId?: string
-  /** How long to wait, where the quota tells. */
+  /** The wait, if the quota reports it. */
   readonly retryAfterMillis?: number
   /** Whether it was asked to change something. */
   readonly isWrite?: boolean
@@ -108,7 +108,7 @@ export const codes: Readonly<Record<string, Tag>> = {
   ca_too_many_duplicate_certificates: "QuotaExceeded"
 }
 
-/** What a status means where no known code is beside it, such as in a page of a proxy. */
+/** The meaning of a status without a known code, such as in a page of a proxy. */
 const statuses: ReadonlyArray<readonly [from: number, to: number, tag: Tag]> = [
   [400, 400, "InvalidInput"],
   [401, 401, "Unauthorized"],
@@ -143,7 +143,7 @@ const tagOf = (answer: Answer): Tag => {
       ? statuses.find(([from, to]) => status >= from && status <= to)?.[2]
       : undefined) ??
     "UnknownError"
-  // Who may not even read has no credential for this Project.
+  // A credential that may not even read is not for this Project.
   return tag === "ReadOnlyCredential" && !isWrite && code !== "token_readonly" ? "Unauthorized" : tag
 }
 
@@ -226,13 +226,13 @@ const wordsOf = (error: unknown): ReadonlyArray<string> => {
     }
     if (typeof message === "string" && message !== "") words.push(message)
     if (typeof code === "string") words.push(code)
-    // Where a host has several addresses, each has an error of its own.
+    // If a host has several addresses, each has its own error.
     current = cause ?? (Array.isArray(errors) ? errors[0] : undefined)
   }
   return words
 }
 
-/** What a request means that got no answer. `description` is the transport's own, `cause` what it met. */
+/** The meaning of a request without an answer. `description` is the text of the transport, `cause` its error. */
 export const connectionFailure = (description: string | undefined, cause: unknown): {
   readonly isUnconnected: boolean
   readonly detail: string

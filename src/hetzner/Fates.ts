@@ -1,5 +1,5 @@
 /**
- * Who decided what becomes of the things of an operation: another create uses them, or they are removed.
+ * Decides the fate of the things of an operation: another create adopts them, or they are removed.
  *
  * Labels have no version, so they cannot decide between two processes. Names are unique: the first to create the placement
  * group of the operation's name decides, and its label says what.

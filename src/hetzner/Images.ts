@@ -27,7 +27,7 @@ const newestFirst = (a: Wire.Image, b: Wire.Image): number => {
   return timeB - timeA || idB - idA
 }
 
-/** What an image has to fit. */
+/** The requirements of an image. */
 export interface ImageNeeds {
   readonly selector: string
   readonly architecture: string

@@ -15,7 +15,7 @@ const mark = "--"
 const isValue = (text: string): boolean => /^(?:[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$/.test(text)
 const looksEncoded = (text: string): boolean => /(?:^|--)[0-9a-f]{13}$/.test(text)
 
-/** The value that stands for a text. */
+/** The label value of a text. */
 export const labelValueOf = (text: string): string => {
   if (isValue(text) && !looksEncoded(text)) return text
   const digest = digestOf(text)
@@ -24,5 +24,5 @@ export const labelValueOf = (text: string): string => {
   return beginning === "" ? digest : `${beginning}${mark}${digest}`
 }
 
-/** Whether a value stands for this text. */
+/** Whether a value is the label value of this text. */
 export const isLabelValueOf = (value: string, text: string): boolean => value === labelValueOf(text)

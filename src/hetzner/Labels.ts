@@ -1,17 +1,16 @@
 /**
  * The labels that say whose something is at Hetzner: ours, KSail's, or a user's own scheme; and the selectors over them.
  *
- * What an API answers is judged by the labels of that same answer (`classify`), whatever selector was sent with the
- * request. Everything that kubelayer makes carries our own labels too, whichever scheme says whose it is, so that a sweep
- * finds it. Values at Hetzner are at most 63 of `[A-Za-z0-9._-]`.
- * Source: Hetzner Cloud API reference, "Labels" and "Label Selector".
+ * The labels in a reply decide ownership (`classify`), not the selector of the request. Everything that kubelayer
+ * creates carries its labels too, also with another ownership, so that a sweep finds it. Values at Hetzner are at most
+ * 63 of `[A-Za-z0-9._-]`. Source: Hetzner Cloud API reference, "Labels" and "Label Selector".
  */
 import { digestOf } from "../internal/Digest.ts"
 import { type ClusterName, isClusterName, type NodeRole } from "../Model.ts"
 
 export type LabelMap = Readonly<Record<string, string>>
 
-/** What a resource is known by. */
+/** The identity of a resource. */
 export interface Labelled {
   readonly id: number
   readonly name: string
@@ -20,13 +19,16 @@ export interface Labelled {
 
 const cluster = "kubelayer.cluster"
 const role = "kubelayer.role"
-/** The process that made it, encoded; see `encodeSession`. */
+/** The process that created it, encoded; see `encodeSession`. */
 export const session = "kubelayer.session"
-/** The create call that made it; a clean-up removes exactly what carries its own. */
+/** The create call that created it; a clean-up removes exactly the things with its own id. */
 export const operation = "kubelayer.operation"
-/** `true`: it goes when a scope of the process that made it closes, so it is nobody's once that process is dead. */
+/**
+ * `true`: it is deleted when a scope of the process that created it closes, so it is an orphan once that process has
+ * exited.
+ */
 export const bound = "kubelayer.bound"
-/** `true`: the create that made it has not ended yet. */
+/** `true`: the create of it has not ended yet. */
 export const pending = "kubelayer.pending"
 /** The name of the thing whose `pending` label is also that of this one: the first that its create created. */
 export const pendingOn = "kubelayer.pending-on"
@@ -34,11 +36,11 @@ export const pendingOn = "kubelayer.pending-on"
 export const added = "kubelayer.added"
 /** The node pool of a server. */
 export const pool = "kubelayer.pool"
-/** What became of the things of an operation, on the placement group that records it. */
+/** The fate of the things of an operation, on the placement group that records it. */
 export const fate = "kubelayer.fate"
 /** `true`: it outlives the cluster. */
 export const keep = "kubelayer.keep"
-/** What a server was made from, field by field, so that a later create can name a difference. */
+/** The spec of a server, field by field, so that a later create can name a difference. */
 export const spec = "kubelayer.spec"
 
 /** The cluster autoscaler marks the servers that it adds by the node group that it adds them to. */
@@ -97,7 +99,7 @@ export const decodeSession = (text: string): string => text.replaceAll("_.", "/"
 // Ownership
 // -----------------------------------------------------------------------------
 
-/** Whose something is: a cluster's name and, of a server, its role in the words of the labels. */
+/** The owner of a thing: the name of the cluster and, for a server, its role in the words of the labels. */
 export interface Owner {
   readonly cluster: string
   readonly role?: string
@@ -112,7 +114,7 @@ export interface Owner {
 export interface CustomOwnership {
   /** The labels of everything that is a cluster's; `selectorFor` of the API is built from them. */
   readonly labelsFor: (cluster: string, role?: "control-plane" | "worker") => Readonly<Record<string, string>>
-  /** Whose something with these labels is; undefined where it is nobody's. */
+  /** The owner of a thing with these labels; undefined if it has none. */
   readonly classify: (
     labels: Readonly<Record<string, string>>
   ) => { readonly cluster: string; readonly role?: string } | undefined
@@ -140,7 +142,7 @@ const kubelayer: Ownership = {
   labelsFor: (name, as) => ({ [cluster]: name, ...(as === undefined ? {} : { [role]: as }) })
 }
 
-/** KSail's: its clusters, and what is made for it here. */
+/** The labels of KSail: its clusters, and the things that kubelayer creates for it. */
 const ofKsail: Ownership = {
   name: "ksail",
   selectorFor: (name) => selector({ [ksail.owned]: "true", [ksail.cluster]: name }),
@@ -182,14 +184,14 @@ export type OwnershipChoice = "kubelayer" | "ksail" | CustomOwnership
 export const ownershipOf = (choice: OwnershipChoice): Ownership =>
   choice === "kubelayer" ? kubelayer : choice === "ksail" ? ofKsail : custom(choice)
 
-/** A role in the words of whichever tool marked the server. What is no control plane works. */
+/** A role in the words of the tool that labelled the server. Everything except a control plane is a worker. */
 export const roleOf = (raw: string | undefined): NodeRole =>
   /^(?:control-?plane|master|server)$/i.test(raw ?? "") ? "control-plane" : "worker"
 
 /** Letters beyond ASCII are a cluster's name on Omni only. */
 export const isName = (name: string): name is ClusterName => isClusterName(name) && /^[\x21-\x7e]+$/.test(name)
 
-/** Who owns a resource, for people, as in `a network ${holder}`: the cluster, or what its labels say. */
+/** The owner of a resource, for people, as in `a network ${holder}`: the cluster, or the content of its labels. */
 export const holder = (labels: LabelMap): string => {
   const own = labels[cluster]
   if (own !== undefined) return `of kubelayer cluster ${own}`

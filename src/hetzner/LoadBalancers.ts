@@ -22,7 +22,7 @@ import * as Wire from "./Wire.ts"
 /** The cloud controller marks the load balancers that it created for a service of a cluster. */
 const serviceLabel = "hcloud-ccm/service-uid"
 
-/** The servers and networks of each cluster in a look. */
+/** The listed servers and networks of each cluster. */
 interface Clusters {
   readonly servers: ReadonlyMap<string, ReadonlySet<number>>
   readonly networks: ReadonlyMap<number, string>

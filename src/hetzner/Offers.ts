@@ -1,5 +1,5 @@
 /**
- * Where the servers that do not exist yet can be created, and what they cost: from the catalogue and the pricing.
+ * The places and prices of servers that do not exist yet, from the catalogue and the pricing.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -72,7 +72,7 @@ export const withOffer = (server: WantedServer, offers: ReadOffers | undefined):
 
 export const issuesOfOffers = (offers: ReadOffers | undefined): ReadonlyArray<Issue> => offers?.offered.faults ?? []
 
-/** The places of a server that is created. They are known, unless it existed when the plan was made. */
+/** The places of a server that is created. They are known, unless it existed when the plan was created. */
 export const placesOf = (
   context: Context,
   server: WantedServer,

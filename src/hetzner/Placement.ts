@@ -1,11 +1,11 @@
 /**
- * Which server belongs into which placement group. Pure.
+ * Assigns servers to placement groups. Pure.
  *
  * A spread group holds at most ten servers and puts each on a host of its own. Groups are filled evenly and in the order
  * of the nodes, control planes first, so that up to ten control planes never share a host.
  */
 
-/** What the API allows in one spread group. */
+/** The limit of the API for one spread group. */
 export const groupSize = 10
 
 /** How many groups so many servers need. */

@@ -1,5 +1,5 @@
 /**
- * What a plan says about a server beside its step: where it is created, what it costs, what retires. Pure.
+ * The details of a server in a plan: its place, its price, and everything that retires. Pure.
  */
 import type { WantedServer } from "./Desired.ts"
 import { priceText } from "./Prices.ts"

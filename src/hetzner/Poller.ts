@@ -1,9 +1,9 @@
 /**
  * One poll for all who wait for the same kind of thing.
  *
- * Who waits says when it would look by itself. The first whose time has come asks for all whose time has nearly come,
- * and each gets what was answered about its own key. Nothing is asked while nobody waits: who is interrupted leaves, and
- * a poll in flight for which nobody waits any more is interrupted too.
+ * Each waiter registers the time of its next poll. The first one that is due polls for all that are nearly due, and
+ * each gets the answer for its key. Without waiters there is no poll: an interrupted waiter leaves, and a poll in
+ * flight without a waiter is interrupted, too.
  */
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
@@ -30,7 +30,7 @@ export interface Poller<K, V, E> {
 
 export const makePoller = <K, V, E>(options: {
   readonly ask: (keys: ReadonlyArray<K>) => Effect.Effect<ReadonlyMap<K, V>, E>
-  /** Whether one answer is about all keys, so that none has to ask by itself soon after. */
+  /** Whether one answer is about all keys, so that no other poll is needed soon after. */
   readonly answersAll?: boolean
 }): Poller<K, V, E> => {
   const entries = new Set<Entry<K, V, E>>()
@@ -40,7 +40,7 @@ export const makePoller = <K, V, E>(options: {
       if (leader.batch !== undefined) return Effect.void
       const batch: Batch = { waiting: 0, fiber: undefined }
       const asked = [...entries].filter((entry) =>
-        // Who would look soon by itself is answered now.
+        // A waiter that is due soon gets its answer now.
         entry.batch === undefined && (options.answersAll === true || entry.due - entry.delay / 2 <= now)
       )
       for (const entry of asked) entry.batch = batch

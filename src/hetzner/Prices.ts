@@ -1,6 +1,6 @@
 /**
- * What things cost, from the pricing of the API: by the hour and by the month, without and with VAT. Pure, but for the
- * one request that reads the pricing.
+ * Prices from the pricing of the API: by the hour and by the month, without and with VAT. Pure, except for the request
+ * that reads the pricing.
  *
  * Amounts are of the API's list. Traffic, usage caps and discounts are not part of them.
  * Source: Hetzner Cloud API reference, `GET /pricing`.
@@ -93,7 +93,7 @@ const locatedPrices = (pricing: Pricing, billed: Billed): ReadonlyArray<typeof A
   }
 }
 
-/** What a thing costs; undefined where the pricing does not say it. */
+/** The price of a thing; undefined if the pricing does not have it. */
 export const priceOf = (pricing: Pricing, billed: Billed): Price | undefined => {
   const { currency } = pricing
   if (billed.kind === "volume" || billed.kind === "snapshot") {
@@ -107,7 +107,7 @@ export const priceOf = (pricing: Pricing, billed: Billed): Price | undefined => 
   return monthly === undefined ? undefined : { currency, monthly, hourly: amountOf(price?.price_hourly, factor) }
 }
 
-/** What a server costs with its public addresses. An address without a price of its own adds nothing. */
+/** The price of a server with its public addresses. An address without a price adds nothing. */
 export const priceOfServer = (
   pricing: Pricing,
   server: {

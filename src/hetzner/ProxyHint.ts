@@ -1,6 +1,6 @@
 /**
- * What to advise where no connection could be made and the environment names a proxy that Node does not use.
- * Source: Node.js documentation, "NODE_USE_ENV_PROXY".
+ * The advice if no connection could be opened and the environment names a proxy that Node does not use. Source: Node.js
+ * documentation, "NODE_USE_ENV_PROXY".
  */
 
 type Environment = Readonly<Record<string, string | undefined>>

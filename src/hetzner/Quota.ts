@@ -1,10 +1,10 @@
 /**
- * The quota governor: one for each credential in this process, told by the headers of every reply.
+ * The quota governor: one for each credential in this process. It reads the headers of every reply.
  *
- * It keeps a copy of the Project's bucket, and lets a request go when the bucket has a token for it, so that the API
- * hardly ever has to refuse one. Others may spend the same quota: what a reply says wins. The last tokens are for
- * deletes; what merely watches leaves more. A request that would have to wait past its deadline fails at once.
- * Source: Hetzner Cloud API reference, "Rate Limiting": a bucket that is full after an hour, refilled evenly.
+ * It keeps a copy of the Project's bucket, and sends a request when the bucket has a token for it. The API then refuses
+ * hardly any. Other clients may use the same quota, so the values of a reply win. The last tokens are for deletes;
+ * watches leave more. A request that would have to wait past its deadline fails at once. Source: Hetzner Cloud API
+ * reference, "Rate Limiting": a bucket that is full after an hour, refilled evenly.
  */
 import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
@@ -28,7 +28,7 @@ const reserves: { readonly [K in Urgency]: number } = { watch: 10, usual: 1, del
 const retryBudget = 60
 
 /**
- * What is known of the quota; undefined before the first reply.
+ * The known quota; undefined before the first reply.
  *
  * @category models
  * @since 0.1.0
@@ -45,13 +45,13 @@ export interface Quota {
 export interface Governor {
   /** Waits for a token and takes it. Fails with `RateLimited` where that would be later than `latest`. */
   readonly take: (urgency: Urgency, latest: number) => Effect.Effect<void, BackendError>
-  /** What a reply said, or that none came. */
+  /** The quota in a reply, or the absence of a reply. */
   readonly heard: (headers: Readonly<Record<string, string | undefined>> | undefined) => Effect.Effect<void>
   /** A request was refused for the quota; gives how long to wait, each caller another time. */
   readonly refused: Effect.Effect<number>
   /** Whether a call may be sent again. */
   readonly mayRetry: Effect.Effect<boolean>
-  /** By how much those who merely look wait longer: 1 with a full bucket. */
+  /** The factor by which watches wait longer: 1 with a full bucket. */
   readonly stretch: Effect.Effect<number>
   readonly quota: Effect.Effect<Quota | undefined>
 }
@@ -70,7 +70,7 @@ export const makeGovernor = (): Governor => {
   let inFlight = 0
   let retries = retryBudget
   let retriesAt: number | undefined
-  /** Those of one urgency wait in a line, of which only the first looks at the bucket. */
+  /** Requests of one urgency wait in a line, and only the first one checks the bucket. */
   const lines = {
     watch: Semaphore.makeUnsafe(1),
     usual: Semaphore.makeUnsafe(1),
@@ -149,7 +149,7 @@ export const makeGovernor = (): Governor => {
       fill(now)
       if (limit === undefined) return 1
       const share = Math.max(0, tokens) / limit
-      // Half of the bucket is spent freely; with the last of it, a look is worth ten times its usual wait.
+      // Half of the bucket is spent freely. With the last of it, a watch waits ten times as long.
       return share >= 0.5 ? 1 : 1 + 9 * (1 - share * 2)
     }),
     quota: Effect.map(Clock.currentTimeMillis, (now) => {

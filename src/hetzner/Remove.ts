@@ -13,7 +13,9 @@ import type { Client } from "./Client.ts"
 import { isReason } from "./Errors.ts"
 import { asDelete } from "./Quota.ts"
 
-/** Lists lag behind the end of the last delete. What is in use for longer than that is used by something that stays. */
+/**
+ * Lists lag behind the end of the last delete. If it is in use for longer than that, its user is something that stays.
+ */
 const inUseFor = Duration.seconds(30)
 
 type Wait = <A>(attempt: Effect.Effect<A, CallFailure>) => Effect.Effect<A, CallFailure>

@@ -1,5 +1,5 @@
 /**
- * What the API answers to requests that make something, as far as it is read.
+ * The replies of the API to creates, as far as they are read.
  */
 import * as Schema from "effect/Schema"
 import * as Wire from "./Wire.ts"

@@ -49,7 +49,7 @@ const isShortage = (error: CallFailure): boolean =>
 /** How often the API's own count of a group is believed. */
 const mostFullGroups = 3
 
-/** What all servers of one operation know of each other. */
+/** The knowledge that all servers of one operation share. */
 interface Common {
   /** Why no more servers are bought: one was refused for a reason that holds for all. */
   stopped: BackendError | undefined
@@ -111,7 +111,7 @@ interface Failed {
   readonly wasCreated: boolean
 }
 
-/** Creates it in one place, and waits until it runs. What is left of a failure is removed. */
+/** Creates it in one place, and waits until it runs. The remains of a failure are removed. */
 const attempt = (
   context: Context,
   write: Client,

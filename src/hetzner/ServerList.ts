@@ -1,8 +1,8 @@
 /**
  * Lists servers, and says which cluster owns each.
  *
- * A small Project is listed whole, in one request, since a selector knows no "or" and servers of the autoscaler do not
- * carry a cluster's labels: a cluster owns them where they are in one of its networks. In a large Project the API filters.
+ * A small Project is listed whole, in one request. A selector has no "or", and servers of the autoscaler do not carry
+ * the labels of a cluster: a cluster owns them if they are in one of its networks. In a large Project the API filters.
  * The labels of what comes back decide either way.
  */
 import * as Effect from "effect/Effect"
@@ -92,7 +92,7 @@ const listPart = Effect.fnUntraced(function*(
     const { found } = first
     if (first.next === undefined) return yield* withNetworks(read, found)
     const own = found.filter(({ labels }) => ownership.classify(labels)?.cluster === cluster)
-    // Where most of them are the cluster's, listing the rest as well costs less.
+    // If most of them belong to the cluster, listing the rest as well costs less.
     if (own.length * 2 >= found.length) return yield* listAll(read, {}, first)
     small.set(read, known.add(cluster))
   }

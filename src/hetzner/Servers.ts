@@ -47,7 +47,7 @@ const labelDifferences = (wanted: Labels.LabelMap, actual: Labels.LabelMap): Rea
       : [new Difference({ field: `labels.${key}`, actual: actual[key] ?? null, requested, remedy: "update" })]
   )
 
-/** What a server that exists differs in from what is requested. */
+/** The differences of an existing server from the requested one. */
 const differences = (
   context: Context,
   wanted: WantedServer,
@@ -95,7 +95,7 @@ const differences = (
         network !== undefined && isInNetwork(server, network.id)
       ? []
       : [new Difference({ field: "network", actual: null, requested: wanted.network, remedy: "repair" })]),
-    // Where the firewall itself is not applied yet, its own step covers every server.
+    // If the firewall itself is not applied yet, its own step covers every server.
     ...(firewall === undefined || !isAppliedBySelector(firewall, selector) ||
         serversWithout(firewall, [server]).length === 0
       ? []
@@ -176,7 +176,7 @@ export const makeServers = (
     info: (server, cluster) => toNode(server, cluster, server.owner ?? { cluster }),
     isGoing: ({ status }) => status === "deleting",
     isUnfinished: ({ status }) => status === "initializing",
-    // What an autoscaler has added is its own matter.
+    // Servers of an autoscaler are managed by it.
     isSurplus: ({ labels }) => !Labels.isAutoscaled(labels),
     diff: (wanted, server, world) => differences(context, wanted, server, world),
     create: (write, wanted, task) => createServer(context, write, wanted, task),

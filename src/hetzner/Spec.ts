@@ -1,6 +1,6 @@
 /**
- * What a caller can ask for when nodes are made as servers, and what a role or the cluster as a whole comes to once the
- * layer's options are merged in. `Faults.ts` checks it, `Plan.ts` goes on from it.
+ * The spec of nodes as servers, and its merge with the options of the layer. `Validation.ts` checks it, and
+ * `Desired.ts` turns it into the desired things.
  */
 import * as Redacted from "effect/Redacted"
 import type { AddedNodes, ClusterSpec, NodePool } from "../Provider.ts"
@@ -13,7 +13,7 @@ export const imageText = (image: ImageReference): string =>
   typeof image === "object" ? `selector ${image.selector}` : String(image)
 
 /**
- * One kind of node. What a role leaves open comes from `nodes`, then from the layer's options.
+ * The server of a role. A field that a role leaves open comes from `nodes`, then from the options of the layer.
  *
  * @category models
  * @since 0.1.0
@@ -80,10 +80,10 @@ export interface VolumeSpec {
   readonly sizeGb: number
   /** With a role, each of its nodes gets one, attached, called `<node>-<name>`; else it is one, called `<cluster>-<name>`. */
   readonly each?: "control-plane" | "worker"
-  /** Where a volume without nodes is made; the first location where none is given. */
+  /** The location of a volume without nodes; by default the first location. */
   readonly location?: string
   readonly format?: "ext4" | "xfs"
-  /** It outlives the cluster: a delete leaves it, and says so. */
+  /** It outlives the cluster: a delete leaves it, and the report names it. */
   readonly keep?: boolean
 }
 
@@ -116,15 +116,15 @@ export interface NodeDefaults {
   readonly nodes?: ServerSpec
   readonly controlPlane?: ServerSpec
   readonly worker?: ServerSpec
-  /** The private network `<cluster>-network`, which is made unless this is `false`. */
+  /** The private network `<cluster>-network`, created unless this is `false`. */
   readonly network?: NetworkSpec | false
   /** The firewall `<cluster>-firewall` of all servers; none where it is not given. */
   readonly firewall?: { readonly rules: ReadonlyArray<FirewallRule> }
-  /** Spread groups `<cluster>-placement-1`, ... of at most ten servers each, which are made unless this is `false`. */
+  /** Spread groups `<cluster>-placement-1`, ... of at most ten servers each, created unless this is `false`. */
   readonly placementGroups?: boolean
   /**
-   * Who may log in: names, fingerprints or ids of keys of the project, or keys that are put there where they are
-   * missing. Without any, a server has a root password that nobody is told.
+   * SSH keys: names, fingerprints or ids of keys of the project, or keys that are created there if they are missing.
+   * Without keys, a server has a root password that kubelayer does not report.
    */
   readonly sshKeys?: ReadonlyArray<string | number | { readonly name: string; readonly publicKey: string }>
   /** Both families where nothing is said; without any, servers are reachable through the network alone. */
@@ -137,8 +137,8 @@ export interface NodeDefaults {
 }
 
 /**
- * Servers with their own type, image, locations, labels and volumes, called `<cluster>-<pool>-<n>`. What a pool leaves open
- * comes from its role, then from `nodes`, then from the layer's options.
+ * Servers with their own type, image, locations, labels and volumes, called `<cluster>-<pool>-<n>`. A field that a pool
+ * leaves open comes from its role, then from `nodes`, then from the options of the layer.
  *
  * @category models
  * @since 0.2.0
@@ -213,7 +213,7 @@ export const defaultRange = "10.0.0.0/16"
 /** The first /24 of a range, which itself is no smaller. */
 const firstSubnet = (range: string): string => range.replace(/\/\d+$/, "/24")
 
-/** What a spec and the layer's options say of the cluster as a whole. */
+/** The values of a spec and of the options of the layer that concern the cluster as a whole. */
 export const clusterWide = (defaults: NodeDefaults, spec: HetznerClusterSpec) => {
   const network = spec.network ?? defaults.network ?? {}
   const ipRange = network === false ? "" : network.ipRange ?? defaultRange

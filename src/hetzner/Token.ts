@@ -1,8 +1,8 @@
 /**
- * What a layer is given to reach the API: the token and the endpoint, checked before anything is sent.
+ * The token and the endpoint of a layer, checked before anything is sent.
  *
- * All faults are told at once. The token is trimmed, kept Redacted, and stands in no message; it travels over https only,
- * unless the endpoint is on the loopback interface or http is allowed expressly.
+ * All issues are reported at once. The token is trimmed, kept Redacted, and in no message. It is sent over https only,
+ * unless the endpoint is on the loopback interface or `allowHttp` is set.
  */
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
@@ -34,7 +34,7 @@ const isLoopback = (host: string): boolean =>
  */
 const shortestToken = 16
 
-/** What is wrong with a token; its characters are never shown. */
+/** The issue of a token; its characters are never shown. */
 const tokenFault = (token: unknown): string | undefined => {
   if (typeof token !== "string") return "is not a string"
   if (token.trim() === "") return "is empty. Create one in the Hetzner console of the project, under Security"

@@ -6,7 +6,7 @@ import { type ClusterName, NodeInfo, type NodeState } from "../Model.ts"
 import { type Owner, pool as poolLabel, roleOf } from "./Labels.ts"
 import type { Server } from "./Wire.ts"
 
-/** The API's server states. While it is moved or rebuilt a server does no work, and comes back by itself. */
+/** The API's server states. While it is moved or rebuilt, a server does no work, and then starts on its own. */
 const states: ReadonlyMap<string, NodeState> = new Map([
   ["initializing", "creating"],
   ["starting", "starting"],
@@ -34,7 +34,7 @@ export const toNode = (server: Server, cluster: ClusterName, owner: Owner): Node
     rawState: server.status,
     addresses: {
       private: present((server.private_net ?? []).map(({ ip }) => ip)),
-      // Of an IPv6 address the API tells the network.
+      // The API reports the network of an IPv6 address.
       public: present([server.public_net?.ipv4?.ip, server.public_net?.ipv6?.ip])
     },
     ...(server.server_type === undefined || server.server_type === null ? {} : { serverType: server.server_type.name }),

@@ -1,5 +1,5 @@
 /**
- * The label of a create that has not ended. What a process leaves unfinished when it exits is found by it.
+ * The label of a create that has not ended. A sweep finds the unfinished things of an exited process by it.
  *
  * The first shared thing that an operation creates carries it, or every server where nothing shared is created, and so does
  * what is created later without either. It is removed when everything exists, so one request finishes a whole cluster.

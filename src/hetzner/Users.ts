@@ -1,5 +1,5 @@
 /**
- * Who uses a thing, seen from a delete of the cluster: servers that stay keep in place what they use.
+ * The users of a thing, for a delete of the cluster: a thing that a remaining server uses stays.
  */
 import * as Effect from "effect/Effect"
 import type { CallFailure, World } from "../Resource.ts"
@@ -7,10 +7,10 @@ import type { Reading } from "./Client.ts"
 import type { Context } from "./Context.ts"
 import * as Wire from "./Wire.ts"
 
-/** Servers that no list of this look has, by id; undefined for one that does not exist. */
+/** Servers that the list does not have, by id; undefined for one that does not exist. */
 const looked = new WeakMap<World, Map<number, Wire.Server | undefined>>()
 
-/** The servers of these ids that stay, by id. A list can lag behind the end of a delete, so the rest is asked for. */
+/** The servers of these ids that stay, by id. A list can lag behind the end of a delete, so the rest is read. */
 export const stayingServers = (
   { kinds }: Context,
   read: Reading,

@@ -1,7 +1,7 @@
 /**
- * Every fault that a spec has by itself, found at once, each with its path, before any call.
+ * Validates a spec without a call: all issues at once, each with its path.
  *
- * The bounds are the API's own. What only the project or the catalogue can tell is told by `Judge.ts` and `Catalogue.ts`.
+ * The bounds are the API's own. `Catalogue.ts` checks the values that only the project or the catalogue knows.
  */
 import * as IpNetwork from "effect/net/IpNetwork"
 import * as Result from "effect/Result"
@@ -128,7 +128,7 @@ const checkNetwork = (
     }
     if (prefixOf(network.ipRange) > 24) add("network.ipRange", `${network.ipRange} is smaller than a /24`)
   }
-  // Where the range is at fault, the subnet that follows from it is no second fault.
+  // If the range is invalid, the subnet that follows from it is no second issue.
   if (subnet === undefined) {
     if (range !== undefined) {
       add("network.subnet", `${shown(network.subnet)} is not an IPv4 network such as 10.0.1.0/24`)
@@ -141,7 +141,7 @@ const checkNetwork = (
   if (prefixOf(network.subnet) > 30) add("network.subnet", `${network.subnet} is smaller than a /30`)
   // Network, gateway and broadcast addresses are not for servers.
   const room = Math.max(0, Number(IpNetwork.addressCount(subnet)) - 3)
-  if (nodes > room) add("network.subnet", `${network.subnet} has room for ${room} servers, ${nodes} are asked for`)
+  if (nodes > room) add("network.subnet", `${network.subnet} has room for ${room} servers, ${nodes} are requested`)
   if (network.zone !== undefined && !word.test(network.zone)) {
     add("network.zone", `${shown(network.zone)} is not a name`)
   }
@@ -227,7 +227,7 @@ const checkKeys = (keys: NonNullable<NodeDefaults["sshKeys"]>, add: Add) =>
         add(`${path}.publicKey`, "is not a public key such as ssh-ed25519 AAAA…")
       }
     } else if (key === "" || typeof key === "string" && /PRIVATE KEY/.test(key)) {
-      // What was pasted here may be a secret, so it is not shown.
+      // The pasted text may be a secret, so it is not shown.
       add(path, "is not the name, fingerprint or id of a key")
     }
   })
@@ -258,7 +258,7 @@ const checkPools = (
     checkVolumes(pool.volumes ?? [], (at, message) => add(`${path}.${at}`, message))
   })
 
-/** Every fault that a spec has by itself; none where it can be asked for. */
+/** All issues of a spec; none if it is valid. */
 export const faults = (defaults: NodeDefaults, spec: HetznerClusterSpec): ReadonlyArray<Fault> => {
   const found: Array<Fault> = []
   const add: Add = (path, message) => void found.push({ path, message })
@@ -266,7 +266,7 @@ export const faults = (defaults: NodeDefaults, spec: HetznerClusterSpec): Readon
     const value = spec[path]
     if (Number.isInteger(value) && value >= least && value <= mostNodes) return value
     add(path, `${value} is not a whole number from ${least} to ${mostNodes}`)
-    // One of the role is looked at all the same, so that its other faults are told too.
+    // One node of the role is checked all the same, so that its other issues are reported too.
     return 1
   }
   const pools = spec.pools ?? []
@@ -276,7 +276,7 @@ export const faults = (defaults: NodeDefaults, spec: HetznerClusterSpec): Readon
   const total = pools.reduce((sum, { count }) => sum + count, asked.controlPlanes + asked.workers)
   checkLabels("labels", spec.labels, add)
   for (const role of roles) {
-    // The labels of every node have been looked at.
+    // The labels of every node have been checked.
     if (countOf(role, asked) > 0) checkServer(fieldOfRole(role), merged(role, defaults, { ...asked, labels: {} }), add)
   }
   checkPools(pools, defaults, asked, add)

@@ -159,7 +159,7 @@ export const makeVolumes = (context: Context): Resource<WantedVolume, Wire.Volum
   }
 }
 
-/** Where a volume without a node is created, where the spec does not say it: at the first server. */
+/** The default location of a volume without a node: that of the first server. */
 const firstLocation = (context: Context, task: Task): string =>
   task.world.of(context.kinds().servers).find(({ labels }) =>
     isOwnedBy(context, labels, task.cluster satisfies ClusterName)

@@ -1,5 +1,5 @@
 /**
- * What a spec, added nodes and replaced nodes come to, seen beside what exists.
+ * The desired things of a spec, of added nodes and of replaced nodes, beside everything that exists.
  */
 import * as Effect from "effect/Effect"
 import { want } from "../Backend.ts"
@@ -216,7 +216,7 @@ const withPrice = (volume: WantedVolume, offers: ReadOffers | undefined): Wanted
 const own = <A extends Labels.Labelled>(context: Context, cluster: string, things: ReadonlyArray<A>) =>
   things.filter(({ labels }) => isOwnedBy(context, labels, cluster))
 
-/** What new servers of a cluster join: its network, its firewall, its groups. */
+/** The resources that new servers of a cluster join: its network, its firewall, its groups. */
 const joined = (context: Context, cluster: ClusterName, world: World) => {
   const { firewalls, groups, networks } = context.kinds()
   const servers = world.of(context.kinds().servers).filter(({ owner }) => owner?.cluster === cluster)
@@ -297,7 +297,7 @@ export const wantAdded = (context: Context) =>
 // Replaced nodes
 // -----------------------------------------------------------------------------
 
-/** What the API does not give back about a server, and has to come from the layer's options. */
+/** The fields of a server that the API does not return; they come from the options of the layer. */
 const unknownFields = (
   name: string,
   label: string | undefined,

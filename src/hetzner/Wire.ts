@@ -1,9 +1,9 @@
 /**
- * What Hetzner's API answers, as far as it is read.
+ * The replies of Hetzner's API, as far as they are read.
  *
- * The schemas are lenient: only fields that are read stand in them, words of a closed set are plain strings, and what the
- * API may drop may be missing. So a new status, or a field that is gone, breaks no list.
- * Source: Hetzner Cloud API reference, the objects of each section.
+ * The schemas are lenient: they have only the fields that are read, words of a closed set are plain strings, and fields
+ * that the API may drop are optional. So a new status, or a field that is gone, breaks no list. Source: Hetzner Cloud
+ * API reference, the objects of each section.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -22,7 +22,7 @@ const Labels = Schema.NullOr(Schema.Record(Schema.String, Schema.String)).pipe(
   Schema.withDecodingDefaultKey(Effect.succeed({}))
 )
 
-/** What everything has that can be labelled. */
+/** The fields of everything that can be labelled. */
 const labelled = {
   id: Schema.Number,
   name: Schema.String,
@@ -238,7 +238,7 @@ export const isos = collection("isos", "iso", Iso, false)
 export const serverTypes = collection("server_types", "server_type", ServerType, false)
 export const locations = collection("locations", "location", Location, false)
 
-/** What a list says of its pages. */
+/** The pagination of a list. */
 export const Page = Schema.Struct({
   meta: orNull(Schema.Struct({
     pagination: orNull(Schema.Struct({ next_page: orNull(Schema.Number), total_entries: orNull(Schema.Number) }))

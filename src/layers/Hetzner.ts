@@ -1,10 +1,10 @@
 /**
  * Nodes in servers of the Hetzner Cloud.
  *
- * `layer` gives `Provider`, `NodeCreator` and `Hetzner` from one instance. Which servers are a cluster's is said by their
- * labels: ours, KSail's, or a user's own scheme. The layer builds without the network: a token or an endpoint that cannot
- * be meant is refused at once, everything else is told by the methods. It bootstraps no Kubernetes: what runs on a server
- * is a matter of its image and its user data.
+ * `layer` gives `Provider`, `NodeCreator` and `Hetzner` from one instance. Labels decide which servers belong to a
+ * cluster: those of kubelayer, those of KSail, or a user's own. The layer builds without the network: an invalid token
+ * or endpoint is refused at once, every other failure is that of a method. It bootstraps no Kubernetes: image and user
+ * data decide what runs on a server.
  *
  * @since 0.1.0
  */
@@ -153,9 +153,9 @@ export class Hetzner extends Context.Service<Hetzner, HetznerService>()("kubelay
 // Constructors
 // -----------------------------------------------------------------------------
 
-/** What holds for Hetzner where nobody says otherwise. A server takes its time, and a request burns none of it. */
+/** The defaults of the policy on Hetzner. Servers take long to change, and requests need little of this machine. */
 const backendPolicy: Policy.Overrides = {
-  // Long enough that a request of which nothing was heard is sent once more.
+  // Long enough that a request without a reply is sent once more.
   retry: Schedule.min([Schedule.exponential("200 millis"), Schedule.spaced("5 seconds")]).pipe(
     Schedule.jittered,
     Schedule.upTo({ times: 5, duration: "1 minute" })

@@ -1,9 +1,9 @@
 /**
  * Talos machines under Sidero Omni: clusters that are watched, and not polled.
  *
- * `layer` gives `Provider`, `NodeCreator` and `Omni` from one instance. It signs every call with a service account's key,
- * and opens its connection with the first call: without a server the layer builds, and every method fails with
- * `ProviderUnavailable`. Omni installs Talos and bootstraps Kubernetes; kubelayer asks for it, and waits for it.
+ * `layer` gives `Provider`, `NodeCreator` and `Omni` from one instance. It signs every call with a service account's
+ * key, and opens its connection with the first call: without a server the layer builds, and every method fails with
+ * `ProviderUnavailable`. Omni installs Talos and bootstraps Kubernetes; kubelayer requests that, and waits for it.
  *
  * @since 0.1.0
  */
@@ -96,8 +96,9 @@ export type { UpgradeOptions, WaitOptions } from "../omni/Waits.ts"
  */
 export interface Options extends ConnectionOptions, ClusterDefaults {
   /**
-   * Which machines `stopNodes` powers off. `reversible` (the default): machines with the label of a static infra provider,
-   * which Omni can power on again; the others are `Unsupported`. `always`: all machines; some need a person to power on.
+   * The machines that `stopNodes` powers off. `reversible` (the default): machines with the label of a static infra
+   * provider, which Omni can power on again; the others are `Unsupported`. `always`: all machines; some need a person
+   * to power on.
    */
   readonly powerOff?: PowerOff
   /**
@@ -116,7 +117,7 @@ export interface Options extends ConnectionOptions, ClusterDefaults {
 // -----------------------------------------------------------------------------
 
 /**
- * What only Omni can do.
+ * The methods that only Omni has.
  *
  * @category models
  * @since 0.1.0
@@ -124,9 +125,9 @@ export interface Options extends ConnectionOptions, ClusterDefaults {
 export interface OmniService {
   readonly provider: ProviderService
   readonly creator: NodeCreatorService
-  /** Whose key signs the calls, and until when it holds. */
+  /** The service account whose key signs the calls, and the expiry of the key. */
   readonly credential: Credential
-  /** What `createNodes` would do. Machines that it would choose are in the plan. */
+  /** The plan of `createNodes`. It contains the machines that a create would choose. */
   readonly plan: NodeCreatorService["plan"]
   /** As `NodeCreator.createNodes`: it ends when all machines run and Omni reports the cluster as ready. */
   readonly createNodes: (spec: ClusterSpec) => Effect.Effect<OperationReport, CreateFailure>
@@ -142,9 +143,9 @@ export interface OmniService {
   ) => Effect.Effect<OperationReport, ApplyFailure>
   /**
    * Changes a cluster to what a template says, as `omnictl cluster template sync` does: a text of YAML documents, or a
-   * value. What the template does not have is destroyed; `planTemplate` shows it first. It can be run again after whatever
-   * it was interrupted at, and undoes nothing. It waits for nothing to run: see `awaitReady`. Errors before the first write
-   * are the failure itself; later ones are in the report of `NodesFailed`.
+   * value. Resources that the template does not have any more are destroyed; `planTemplate` shows them first. It undoes
+   * nothing; run it again after a failure or interruption. It waits for nothing to run: see `awaitReady`. Errors before
+   * the first write are the failure itself; later ones are in the report of `NodesFailed`.
    */
   readonly sync: (
     template: string | Template,
@@ -153,7 +154,7 @@ export interface OmniService {
     OperationReport,
     InvalidSpec | NodesFailed | OperationTimeout | ProviderUnavailable | BackendError
   >
-  /** What `sync` would change. Writes nothing. `apply` carries it out. */
+  /** The plan of `sync`. It writes nothing; `apply` carries it out. */
   readonly planTemplate: (
     template: string | Template,
     options?: SyncOptions
@@ -247,8 +248,8 @@ export interface OmniService {
 export class Omni extends Context.Service<Omni, OmniService>()("kubelayer/Omni") {}
 
 /**
- * A way to the server from outside, for `layerTransport`: a channel of `@grpc/grpc-js`, through a tunnel or proxy, or the
- * calls of an `OmniFake` inside the process. Whoever opened it closes it.
+ * A way to the server from outside, for `layerTransport`: a channel of `@grpc/grpc-js`, through a tunnel or proxy, or
+ * the calls of an `OmniFake` inside the process. The caller closes it.
  *
  * @category services
  * @since 0.1.0

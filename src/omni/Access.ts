@@ -1,5 +1,5 @@
 /**
- * What the parts of the Omni backend work with: everything that reads, and beside it what writes.
+ * The calls that the parts of the Omni backend share: everything that reads, and everything that writes.
  */
 import type { LiveStatuses } from "./LiveStatuses.ts"
 import type { Choices } from "./Machines.ts"
@@ -8,7 +8,7 @@ import type { ClusterDefaults } from "./Spec.ts"
 import type { State, StateReader } from "./State.ts"
 import type { WaitContext } from "./Waits.ts"
 
-/** Which machines `stopNodes` powers off: those that Omni can power on again, or all. */
+/** The machines that `stopNodes` powers off: those that Omni can power on again, or all. */
 export type PowerOff = "reversible" | "always"
 
 export interface Reading {

@@ -1,8 +1,8 @@
 /**
  * Why a cluster is not what it should be, or does not go: read at once, in words that name the resource.
  *
- * It says what Omni itself says (the text of a destroy, the error of a set, a configuration that a machine refused) and
- * what can be seen (a lock, finalizers, machines without connection). It changes nothing and waits for nothing.
+ * It repeats the words of Omni: the text of a destroy, the error of a set, a configuration that a machine refused. It
+ * adds locks, finalizers and machines without a connection. It changes nothing and waits for nothing.
  */
 import * as Effect from "effect/Effect"
 import type { ClusterName } from "../Model.ts"
@@ -148,10 +148,10 @@ export const blockersOf =
           "cluster",
           cluster,
           requested === 0
-            ? "it asks for no machine"
+            ? "it requests no machine"
             : `it is ${
               phaseOf(status.spec.phase).raw
-            } with ${healthy} of ${total} machines healthy and ${requested} asked for`
+            } with ${healthy} of ${total} machines healthy and ${requested} requested`
         )
       }
       return found

@@ -26,7 +26,7 @@ import type { ConnectionOptions, GrpcChannel } from "./ConnectionOptions.ts"
 import { connectionFailure, oneLine, reasonOf, type Role } from "./Errors.ts"
 import type { Credential, SignedHeaders } from "./Signing.ts"
 
-/** What a call can fail with. */
+/** The errors of a call. */
 export type CallFailure = ProviderUnavailable | BackendError
 
 export interface CallSettings {
@@ -34,7 +34,7 @@ export interface CallSettings {
   readonly role: Role
   /** Whether it may be sent again, where sending it again may help. */
   readonly repeatable: boolean
-  /** Which cluster a call of the management service is about. */
+  /** The cluster of a call of the management service. */
   readonly headers?: SignedHeaders
 }
 
@@ -55,7 +55,7 @@ export interface NotSent {
   readonly notSent: string
 }
 
-/** What `Calls` fail with. A `BackendError` was found before anything was sent. */
+/** The errors of `Calls`. A `BackendError` was found before anything was sent. */
 export type CallsFailure = CallStatus | NotSent | BackendError
 
 /** How calls get to the server and their answers back. One attempt each: without deadlines and retries. */
@@ -95,7 +95,7 @@ export interface Client {
     input: MessageInitShape<I>,
     settings: CallSettings
   ) => Effect.Effect<MessageShape<O>, CallFailure>
-  /** The whole of a streamed answer that ends by itself. */
+  /** The whole of a streamed answer that ends on its own. */
   readonly collect: <I extends DescMessage, O extends DescMessage>(
     method: DescMethodServerStreaming<I, O>,
     input: MessageInitShape<I>,
@@ -128,7 +128,7 @@ export const makeOn = (
   { address, collect, credential, stream, unary }: Calls,
   policy: Effect.Effect<Policy>
 ): Client => {
-  /** What a failure of `Calls` means for a call that needs a role. */
+  /** The meaning of a failure of `Calls` for a call that needs a role. */
   const failed = (role: Role) => (failure: CallsFailure): Effect.Effect<never, CallFailure> => {
     if ("_tag" in failure) return Effect.fail(failure)
     if ("notSent" in failure) {

@@ -1,5 +1,5 @@
 /**
- * The configurations with which one reaches a cluster: a kubeconfig of a Kubernetes user made for it, and a talosconfig.
+ * The configurations to reach a cluster: a kubeconfig of a Kubernetes user that is created for it, and a talosconfig.
  *
  * The server makes a configuration also of a cluster that is not there, so that is asked first. A kubeconfig holds a
  * token, and so is Redacted; when the token ends is read from the token itself.
@@ -24,7 +24,7 @@ import { type CallFailure, Kinds, type State } from "./State.ts"
 export interface KubeconfigOptions {
   /** How long the token holds: above zero, at most 10 years; 30 days where it is not given. */
   readonly ttl?: Duration.Input
-  /** The Kubernetes user that the token stands for; `kubelayer` where it is not given. */
+  /** The Kubernetes user of the token; `kubelayer` by default. */
   readonly user?: string
   /** Its groups; `system:masters` where they are not given. */
   readonly groups?: ReadonlyArray<string>
@@ -54,7 +54,7 @@ const faultsOf = (options: KubeconfigOptions, ttl: Duration.Duration | undefined
   ...(options.user === "" ? [{ path: "user", message: "is empty" }] : [])
 ]
 
-/** When a token in a kubeconfig ends; undefined where there is none that tells. */
+/** The expiry of the token in a kubeconfig; undefined if there is none. */
 const expiryIn = (kubeconfig: string): DateTime.Utc | undefined => {
   const payload = /\btoken:\s*["']?[\w-]+\.([\w-]+)\.[\w-]*/.exec(kubeconfig)?.[1]
   if (payload === undefined) return undefined
@@ -89,7 +89,7 @@ export const kubeconfig = (state: State, management: Management) =>
     })
     const expiresAt = expiryIn(text)
     return expiresAt === undefined
-      ? yield* failWith(new InvalidResponse({ detail: "the kubeconfig has no token that tells when it ends" }))
+      ? yield* failWith(new InvalidResponse({ detail: "the kubeconfig has no token with an expiry" }))
       : { kubeconfig: Redacted.make(text, { label: "kubeconfig" }), expiresAt }
   })
 

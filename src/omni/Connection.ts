@@ -1,9 +1,8 @@
 /**
- * Where Omni is, and how it is reached: the endpoint's rules, TLS, the settings of the channel.
+ * The connection to Omni: the rules of the endpoint, TLS, the settings of the channel.
  *
- * https is verified, against the system's authorities or the one that is given; nothing turns that off. Without TLS the
- * signatures and all that is read go over the network in the clear, so http is taken on loopback, or where it is asked
- * for. Opens nothing: the first call does.
+ * https is always verified, against the system's authorities or the given one. http sends signatures and replies in
+ * clear text, so it is accepted on loopback, or with `allowHttp`. It opens no connection: the first call does.
  */
 import type { Channel, ChannelOptions, Client as GrpcClient } from "@grpc/grpc-js"
 import * as Effect from "effect/Effect"
@@ -72,7 +71,7 @@ const caIssue = ({ ca }: ConnectionOptions): ReadonlyArray<Issue> => {
   }
 }
 
-/** Reads the options of a connection. All faults are told at once, those of the key beside. */
+/** Reads the options of a connection. All issues are reported at once, those of the key included. */
 export const resolve = (
   options: ConnectionOptions
 ): { readonly endpoint: Endpoint | undefined; readonly issues: ReadonlyArray<Issue> } => {
@@ -132,8 +131,8 @@ const channelOptions = (endpoint: Endpoint): ChannelOptions => ({
 export interface Connection {
   readonly client: () => GrpcClient
   /**
-   * No connection could be made by this client. It would say so of every call until its next attempt; the next call makes
-   * one of its own.
+   * This client could not open a connection. It would fail every call until its next attempt, so the next call opens a
+   * new one.
    */
   readonly renew: (failed: GrpcClient) => void
 }

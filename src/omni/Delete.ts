@@ -1,10 +1,10 @@
 /**
  * Deleting a cluster: its `Cluster` resource is torn down, and Omni removes the sets, patches and machines with it.
  *
- * The machines are free again afterwards. Progress has Omni's own words about the destroy, and the machines that have no
- * connection, for which it waits; they are given up only where an option says so. A locked cluster is refused, and so is
- * one that a controller owns. Two deletes at once both succeed.
- * Source: the order and the texts of Omni 1.9 as measured.
+ * The machines are free again afterwards. Progress has Omni's own words about the destroy, and the machines that have
+ * no connection, for which it waits; they are removed from Omni only with an option. A locked cluster is refused, and
+ * so is one that a controller owns. Two deletes at once both succeed. Source: the order and the texts of Omni 1.9 as
+ * measured.
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -50,7 +50,7 @@ const destroyDisconnected = Effect.fnUntraced(function*(
 /** Kinds of machines that have no label of their cluster; a template marks those that it manages. */
 const kindsOfMachines = [Kinds.KernelArgs, Kinds.MachineInstallDiskConfig] as const
 
-/** What a template says of machines stays with them, without the mark of the template. */
+/** The settings of a template for machines stay with them, without the mark of the template. */
 const releaseMachines = (
   { state }: Writing,
   task: Task,

@@ -155,7 +155,7 @@ const inOurTerms = (error: InvalidSpec): InvalidSpec =>
     }))
   })
 
-/** What exists of a cluster, as a template is compared with. */
+/** The existing resources of a cluster, in the form to compare with a template. */
 const actualOf = ({ all, cluster, sets: found }: Present): ReadonlyArray<Actual> => [
   ...(cluster === undefined ? [] : [plainOf("Cluster", cluster)]),
   ...[...found.values()].map((set) => plainOf("MachineSet", set)),

@@ -1,11 +1,10 @@
 /**
- * The one table from what Omni answers to our reasons.
+ * Maps the answers of Omni to reasons.
  *
  * A rule is a gRPC code and, where the server uses one code for several things, a fragment of its message that does not
- * change between versions. The first rule that fits wins; a code without any becomes `UnknownError`. What grpc-js says of
- * a connection that could not be made is told apart from one that was cut. Messages are shown in one line, without the
- * layers of wrapping that the server puts around them.
- * Source: gRPC status codes; messages as measured on Omni 1.9.
+ * change between versions. The first rule that fits wins; a code without any becomes `UnknownError`. A connection that
+ * could not be opened and one that was cut have different texts of grpc-js. Messages are shown in one line, without the
+ * layers of wrapping that the server puts around them. Source: gRPC status codes; messages as measured on Omni 1.9.
  */
 import * as Reasons from "../Reason.ts"
 
@@ -41,7 +40,7 @@ export interface Answer {
   readonly message: string
   /** The role that the call needs. */
   readonly role: Role
-  /** By how much the server's clock is ahead of ours, where it told its time. */
+  /** By how much the server's clock is ahead of ours, if it reported its time. */
   readonly skewMillis?: number
 }
 
@@ -50,7 +49,7 @@ type Common = { readonly detail: string; readonly status: number; readonly code:
 interface Rule {
   readonly code: number
   readonly fragment?: RegExp
-  /** Where it holds for calls that change something, or that do not, only. */
+  /** Set if the rule is only for calls that change something, or only for the others. */
   readonly writes?: boolean
   readonly reason: (common: Common, answer: Answer) => Reasons.Reason
 }
@@ -58,12 +57,12 @@ interface Rule {
 const notInPhase = /is not in phase/i
 const wrongServer = /received http status code (?!429|5)|unknown service|server does not implement the method/i
 
-/** What the server cannot read in a request. It has no code of its own for it. */
+/** The texts for a request that the server cannot read. It has no code for that. */
 const malformed =
   /error parsing version|unknown phase|spec is missing|unexpected eof|owner is already set|unknown role|key lifetime|key does not contain/i
 
 const foreign = (common: Common) =>
-  new Reasons.InvalidResponse({ ...common, detail: `what answers is not Omni: ${common.detail}` })
+  new Reasons.InvalidResponse({ ...common, detail: `the server at this address is not Omni: ${common.detail}` })
 
 const needing = (common: Common, { role }: Answer) => ({
   ...common,
@@ -222,10 +221,10 @@ export const reasonOf = (answer: Answer): Reasons.Reason => {
   return rule === undefined ? new Reasons.UnknownError(common) : rule.reason(common, answer)
 }
 
-/** What grpc-js says where it has no connection to send a call on. */
+/** The text of grpc-js without a connection for a call. */
 const noConnection = /no connection established|name resolution failed|waiting for lb pick|failed to connect/i
 
-/** Why no connection could be made, and what to do about it; undefined where that is not what a status says. */
+/** The cause of a connection that could not be opened, with advice; undefined if a status has another meaning. */
 export const connectionFailure = (
   code: number,
   message: string,
@@ -262,5 +261,5 @@ export const connectionFailure = (
       advice: "If the server speaks TLS, write the endpoint with https://."
     }
   }
-  return { detail: text === "" ? "no connection could be made" : text, advice }
+  return { detail: text === "" ? "no connection could be opened" : text, advice }
 }

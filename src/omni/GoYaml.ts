@@ -352,7 +352,7 @@ const block = (value: ReadonlyArray<Value> | ReadonlyMap<Value, Value>, indent: 
     }).join("")
 }
 
-/** What follows `-` or `key:`, with a newline at the end. */
+/** The text after `-` or `key:`, with a newline at the end. */
 const following = (value: Value, indent: number, place: "item" | "value" | "complex"): string => {
   if (isList(value) && value.length === 0) return " []\n"
   if (isMapping(value) && value.size === 0) return " {}\n"

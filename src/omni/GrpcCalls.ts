@@ -45,7 +45,7 @@ const pullFrom = <A>(
     ending ??= { error: Cause.Done() }
     wake()
   })
-  // What is buffered is still to be read when the status comes.
+  // Buffered messages must still be read when the status comes.
   call.on("error", (error) => {
     ending = { error }
     wake()
@@ -105,7 +105,7 @@ export const make = Effect.fnUntraced(function*(
     })
   }
 
-  /** What a call needs before it is sent: its bytes, and its signature. */
+  /** The bytes and the signature of a call. */
   const prepared = <I extends DescMessage>(
     method: { readonly name: string; readonly parent: { readonly typeName: string }; readonly input: I },
     input: MessageInitShape<I>,

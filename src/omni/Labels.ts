@@ -2,13 +2,13 @@
  * The labels and annotations that say who something on Omni belongs to, and for which cluster.
  *
  * Omni's own begin with `omni.sidero.dev/`: which cluster, set and role a machine has, whether it is free, connected,
- * locked. Ours say which process made a cluster, so that what a process that died left behind is found again. A resource
- * that has an owner is a controller's of Omni, and is never written to.
+ * locked. Those of kubelayer name the process that created a cluster, so that a sweep finds the clusters of an exited
+ * process. A resource that has an owner is a controller's of Omni, and is never written to.
  */
 import type { ClusterName } from "../Model.ts"
 import type { Mark, Owner } from "../Resource.ts"
 
-/** What Omni keeps for itself: no label of a caller's may begin with it. */
+/** The prefix of Omni: no label of a caller may begin with it. */
 const prefix = "omni.sidero.dev/"
 
 export const cluster = `${prefix}cluster`
@@ -34,15 +34,15 @@ export const clusterLocked = `${prefix}cluster-locked`
 export const locked = `${prefix}locked`
 export const managedByTemplates = `${prefix}managed-by-cluster-templates`
 
-/** What the keys of our own annotations begin with. */
+/** The prefix of the annotations of kubelayer. */
 export const ownPrefix = "kubelayer."
-/** Annotation: the cluster that kubelayer made this for. */
+/** Annotation: the cluster that kubelayer created this for. */
 export const owned = "kubelayer.owned"
-/** Annotation: the process that made it, see `internal/Session.ts`. */
+/** Annotation: the process that created it, see `internal/Session.ts`. */
 export const session = "kubelayer.session"
-/** Annotation: the create call that made it; a clean-up removes exactly what carries its own. */
+/** Annotation: the create call that created it; a clean-up removes exactly the resources with its own id. */
 export const operation = "kubelayer.operation"
-/** Annotation, `true`: it goes when a scope of the process that made it closes. */
+/** Annotation, `true`: it is deleted when a scope of the process that created it closes. */
 export const bound = "kubelayer.bound"
 
 /** Annotation, `true`: `addNodes` created it. */
@@ -64,7 +64,7 @@ export const ownership = (clusterName: ClusterName, mark: Mark): Record<string, 
   ...(mark.added ? { [added]: "true" } : {})
 })
 
-/** Who owns a resource that is of a cluster: a user, and kubelayer where it has its annotations. */
+/** The owner of a resource of a cluster: a user, and kubelayer if it has its annotations. */
 export const ownerOf = (
   { annotations }: { readonly annotations: Labels },
   clusterName: string

@@ -1,8 +1,8 @@
 /**
  * The statuses of all clusters on three streams of the server, one for each kind, for all watches of a layer.
  *
- * A watch lists the statuses after each change. That list is made of what the streams have shown, so it sends no call. It
- * is read from the server only while the streams are not open.
+ * A watch lists the statuses after each change. The list comes from the streams, so it sends no call. It is read from
+ * the server only while the streams are not open.
  */
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
@@ -25,7 +25,7 @@ interface Seen {
 export interface LiveStatuses {
   /** An element for each change. The first comes when all streams have shown what exists. */
   readonly changes: Stream.Stream<void, CallFailure>
-  /** What the streams have shown; undefined while they are not open. */
+  /** The state of the streams; undefined while they are not open. */
   readonly statuses: () => ReadonlyArray<ClusterStatus> | undefined
 }
 

@@ -1,8 +1,8 @@
 /**
  * The machines of an account that no cluster has, and the Talos versions that they could run.
  *
- * Which machines are free is said in one place, `template/Machines.ts`; here is what a caller sees of them, and the choice
- * among them: the longest known first, so that two runs choose the same.
+ * `template/Machines.ts` decides which machines are free. This module has their public form, and the choice among them:
+ * the longest known first, so that two runs choose the same.
  */
 import * as Effect from "effect/Effect"
 import * as Semaphore from "effect/Semaphore"
@@ -24,7 +24,7 @@ import type { KnownTalos } from "./template/Versions.ts"
  */
 export interface AvailableMachine {
   readonly id: string
-  /** Its host name, where it has told one. */
+  /** Its host name, if it reported one. */
   readonly hostname?: string
   /** Without `v`, where it is known. */
   readonly talosVersion?: string
@@ -65,7 +65,7 @@ export const availableMachines = (state: State): Effect.Effect<ReadonlyArray<Ava
   )
 
 /**
- * Which machines `createNodes` may take: those of these ids, or those whose labels fit one of the selectors, such as
+ * The machines that `createNodes` may take: those of these ids, or those whose labels fit one of the selectors, such as
  * `omni.sidero.dev/region=fsn1, team`.
  *
  * @category models
@@ -114,7 +114,7 @@ export const newestFitting = (
 
 /** The machines that running creates of a layer have chosen, so that no two choose the same. */
 export interface Choices {
-  /** What the creates of other clusters have chosen. */
+  /** The choices of creates of other clusters. */
   readonly ofOthers: (cluster: string) => ReadonlySet<string>
   readonly take: (cluster: string, ids: ReadonlyArray<string>) => void
   /** Keeps the choices of a cluster while an operation runs. */

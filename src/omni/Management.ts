@@ -1,9 +1,8 @@
 /**
  * The calls of Omni's management service: configurations of a cluster, and the power of machines.
  *
- * Which cluster a call is about stands in a header that is signed with it. Configurations come as bytes and are given as
- * text; what is in them is read in `Configs.ts`.
- * Source: Omni's management API (`management.ManagementService`).
+ * A signed header has the cluster of a call. Configurations arrive as bytes and are returned as text; `Configs.ts`
+ * reads their content. Source: Omni's management API (`management.ManagementService`).
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -36,7 +35,7 @@ export const make = (client: Client, protos: Protos): Management => {
       ? Effect.succeed({ context: cluster })
       : failWith(
         new UnsupportedError({
-          detail: `a name beyond ASCII, as ${cluster}, cannot be sent where a configuration is asked for`
+          detail: `kubeconfig and talosconfig need an ASCII cluster name, got "${cluster}"`
         })
       )
 

@@ -192,7 +192,10 @@ export const nodes: NodeResource<WantedNode, OmniNode, Reading, Writing> = {
   }
 }
 
-/** Machines that are requested for a cluster and that Omni reports nothing of: they have no node, and go with the rest. */
+/**
+ * Machines that are requested for a cluster and that Omni does not report: they have no node, and are deleted with the
+ * rest.
+ */
 export const requests: OmniKind = {
   kind: "resource",
   order: 2,

@@ -1,10 +1,10 @@
 /**
  * Opens a watch again after a cut: a server that stops, a proxy, a network, or a bookmark that is too old.
  *
- * Each event carries a bookmark. After a cut the watch continues from the last bookmark, at the pace of `Policy.poll`, so
- * that no change is lost or reported twice. If the server does not know the bookmark any more, all resources are
+ * Each event carries a bookmark. After a cut the watch continues from the last bookmark, at the pace of `Policy.poll`,
+ * so that no change is lost or reported twice. If the server does not know the bookmark any more, all resources are
  * reported again after a `restarted` event. The first opening is retried by `Policy.retry`, as any other read, and not
- * at all if no connection can be made.
+ * at all if no connection can be opened.
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -31,7 +31,7 @@ interface Reconnecting<A> {
   /** Whether an error means that there is never anything to see; `empty` is reported then, once. */
   readonly isEmpty: (error: CallFailure) => boolean
   readonly empty: ReadonlyArray<A>
-  /** What is reported before all resources are reported again. */
+  /** The event before all resources are reported again. */
   readonly restarted: ReadonlyArray<A>
   /** Whether the watch continues from the last bookmark. */
   readonly keepsBookmark: boolean

@@ -39,7 +39,7 @@ export interface WantedResource {
 // Differences
 // -----------------------------------------------------------------------------
 
-/** What is shown of a content, which may be secret. */
+/** The visible part of a content, which may be secret. */
 const hidden = "<not shown>"
 
 const json = (value: unknown): Schema.Json => (value === undefined ? null : JSON.parse(JSON.stringify(value)))
@@ -75,7 +75,10 @@ export const whileThrottled =
       schedule: policy.poll.pipe(Schedule.upTo({ duration: policy.nodeTimeout.create }))
     })
 
-/** Creates a resource with the annotations of its operation. What is still being torn down is destroyed first. */
+/**
+ * Creates a resource with the annotations of its operation. An old one that is still being torn down is destroyed
+ * first.
+ */
 export const createResource = (
   { state }: Writing,
   expected: Expected,

@@ -1,11 +1,11 @@
 /**
  * The service account's key, and the signature that each call carries.
  *
- * The key is parsed once, while the layer is built; what can never work (no key in it, a passphrase, a revocation) is
- * told there. Whether it is valid *now* is asked before each call, for a key may expire while a program runs. A signature
- * covers the method, the time and the headers that choose what a call acts on, not the body; the server takes it for
- * five minutes. Nothing here prints the key, also not in what a parser says of it.
- * Source: OpenPGP (RFC 9580), detached binary signatures; the header names are Omni's.
+ * The key is parsed once, while the layer is built, which reports a missing key, a passphrase or a revocation. Its
+ * validity *now* is checked before each call, because a key may expire while a program runs. A signature covers the
+ * method, the time and the headers that choose what a call acts on, not the body; the server takes it for five minutes.
+ * Nothing here prints the key, not even in the error of a parser. Source: OpenPGP (RFC 9580), detached binary
+ * signatures; the header names are Omni's.
  */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
@@ -16,7 +16,7 @@ import { InvalidSpec } from "../ProviderError.ts"
 import { type BackendError, Unauthorized } from "../Reason.ts"
 
 /**
- * What may be known of the credential of a layer.
+ * The public part of the credential of a layer.
  *
  * @category models
  * @since 0.1.0
@@ -40,7 +40,7 @@ export interface Signer {
   readonly sign: (method: string, headers?: SignedHeaders) => Effect.Effect<SignedHeaders, BackendError>
 }
 
-/** What the server looks for in the payload, present or not. */
+/** The headers that the server expects in the payload, present or not. */
 const covered = [
   "nodes",
   "selectors",
@@ -71,13 +71,13 @@ const asciiJson = (value: unknown): string =>
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`
   )
 
-/** Name and armored key out of the text that the environment carries. No message repeats what stands in it. */
+/** Name and armored key out of the text that the environment carries. No message repeats its content. */
 const unwrap = (text: string): Effect.Effect<{ readonly name: string; readonly armored: string }, InvalidSpec> =>
   Effect.suspend(() => {
     const compact = text.replace(/\s+/g, "")
     if (compact === "") return Effect.fail(refused("is empty"))
     if (!/^[A-Za-z0-9+/]+={0,2}$/.test(compact)) {
-      return Effect.fail(refused("is not base64; it is the value that Omni shows once, when the account is made"))
+      return Effect.fail(refused("is not base64; it is the value that Omni shows once, when the account is created"))
     }
     let value: unknown
     try {
@@ -100,7 +100,7 @@ const readPrivateKey = (openpgp: typeof import("openpgp"), armored: string): Eff
   Effect.gen(function*() {
     const key = yield* Effect.tryPromise({
       try: () => openpgp.readKey({ armoredKey: armored }),
-      // What the parser says may repeat lines of the key.
+      // The error of the parser may repeat lines of the key.
       catch: () => refused("has a `pgp_key` that is not an armored OpenPGP key")
     })
     if (!key.isPrivate()) return yield* refused("has a public key in `pgp_key`; it takes the private one to sign")
@@ -113,7 +113,7 @@ const readPrivateKey = (openpgp: typeof import("openpgp"), armored: string): Eff
     return key
   })
 
-/** The point in time at which the key can sign: now, or where the clocks differ a little, the moment of its making. */
+/** The time at which the key can sign: now, or the moment of its creation if the clocks differ a little. */
 const signingTime = (credential: Credential, now: number): Date | string => {
   const iso = DateTime.formatIso
   const clock = `this machine's clock says ${iso(DateTime.makeUnsafe(now))}`

@@ -14,7 +14,7 @@ import type { MachineSelection } from "./Machines.ts"
 import { DocumentFields } from "./SpecSchema.ts"
 
 /**
- * What `createNodes` creates clusters of.
+ * The spec of `createNodes`.
  *
  * @category models
  * @since 0.1.0

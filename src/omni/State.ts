@@ -1,11 +1,10 @@
 /**
  * The resource API of Omni: get, list, create, update, teardown, destroy and watch, over one table of kinds.
  *
- * What the server answers on the way is settled here once. A resource that is gone after a teardown is done; one that
- * somebody else tears down is torn down; a type that this server does not know has no resources; a conflict is read
- * again; a server that is too old to tear down gets an update instead. What a watch does when it is cut is in
- * `Reconnect.ts`.
- * Source: COSI resource API (`cosi.resource.State`), as measured on Omni 1.9.
+ * It handles the special answers of the server. A resource that is gone after a teardown is done, also if another
+ * client tears it down. A type that this server does not know has no resources. A conflict is read again. A server that
+ * is too old for a teardown gets an update. `Reconnect.ts` continues watches after a cut. Source: COSI resource API
+ * (`cosi.resource.State`), as measured on Omni 1.9.
  */
 import type { Message } from "@bufbuild/protobuf"
 import * as Effect from "effect/Effect"
@@ -34,12 +33,15 @@ export type WatchEvent<Spec extends Message> =
   | { readonly _tag: "Updated"; readonly resource: Resource<Spec> }
   /** It is not there, or not any more; of one that never was, only the id is known. */
   | { readonly _tag: "Destroyed"; readonly id: string; readonly last: Resource<Spec> }
-  /** All that is there has been told. */
+  /** All existing resources have been reported. */
   | { readonly _tag: "Bootstrapped" }
-  /** What happened meanwhile is not known: forget all that was told; it is told anew, up to the next `Bootstrapped`. */
+  /**
+   * The changes in between are not known: forget everything. All resources are reported again, up to the next
+   * `Bootstrapped`.
+   */
   | { readonly _tag: "Restarted" }
 
-/** What a watch looks at: one resource, or those of a kind whose labels fit. */
+/** The resources of a watch: one resource, or those of a kind whose labels fit. */
 export type Watched = { readonly id: string } | { readonly labels: LabelQuery }
 
 export interface State {
@@ -82,15 +84,16 @@ export interface State {
   ) => Effect.Effect<{ readonly ready: boolean } | undefined, CallFailure>
   /** Gone already is done. `InUse` where controllers still hold it. */
   readonly destroy: <S extends Message>(kind: Kind<S>, id: string) => Effect.Effect<void, CallFailure>
-  /** Tears down, waits until nothing holds it any more, and destroys. `onWaiting` is told what holds it. */
+  /** Tears down, waits until it has no finalizer any more, and destroys. `onWaiting` gets the finalizers. */
   readonly teardownAndDestroy: <S extends Message>(
     kind: Kind<S>,
     id: string,
     onWaiting?: (resource: Resource<S>) => Effect.Effect<void>
   ) => Effect.Effect<void, CallFailure>
   /**
-   * What is there, then every change. It never ends by itself, survives cuts, and fails where the server is away for
-   * `Policy.idleTimeout` or refuses. One resource is told as it is now after each cut, also where it did not change.
+   * All existing resources, then every change. It never ends on its own and survives cuts. It fails if the server is
+   * away for `Policy.idleTimeout`, or refuses. A single resource is reported again after each cut, also if it did not
+   * change.
    */
   readonly watch: <S extends Message>(kind: Kind<S>, watched: Watched) => Stream.Stream<WatchEvent<S>, CallFailure>
   /** Whether two specs of a kind say the same. */
@@ -117,7 +120,7 @@ const isUnknownMethod = (error: CallFailure): boolean =>
 const read: CallSettings = { role: "Reader", repeatable: true }
 const write: CallSettings = { role: "Operator", repeatable: false }
 
-/** Whether labels are as asked for: what a server filters is looked at again. */
+/** Whether labels are as requested: the result of the server's filter is checked again. */
 const fits = (labels: Readonly<Record<string, string>>, query: LabelQuery): boolean =>
   Object.entries(query).every(([key, wanted]) =>
     typeof wanted === "string" ? labels[key] === wanted : Object.hasOwn(labels, key) === wanted
@@ -244,7 +247,7 @@ export const make = (client: Client, protos: Protos): State => {
       return yield* update(kind, { ...changed, spec }, options)
     }))
 
-  /** What a server that has no call for it wants instead. */
+  /** The request for a server that does not have the call. */
   const teardownByUpdate = <S extends Message>(kind: Kind<S>, id: string) =>
     modify(
       kind,
@@ -298,7 +301,7 @@ export const make = (client: Client, protos: Protos): State => {
       isEmpty: isUnknownKind,
       empty: byId ? [] : [{ _tag: "Bootstrapped" }],
       restarted: byId ? [] : [{ _tag: "Restarted" }],
-      // One resource is asked for anew instead, which tells what it is now.
+      // A single resource is read again instead, which returns its present state.
       keepsBookmark: !byId,
       event: (event) =>
         Effect.gen(function*() {

@@ -10,8 +10,8 @@ import type { ClusterMachineStatusSpec, ClusterSpec, ClusterStatusSpec } from ".
 import type { Resource } from "./Wire.ts"
 
 /**
- * The stages of a machine in a cluster, by their numbers. What is being upgraded or rebooted comes back by itself, so it
- * is starting; before its installation is through, a machine is still being created.
+ * The stages of a machine in a cluster, by their numbers. A machine that is upgraded or rebooted comes back on its own,
+ * so it is starting; before its installation is through, a machine is still being created.
  */
 const stages: ReadonlyArray<readonly [name: string, state: NodeState]> = [
   ["UNKNOWN", "unknown"],
@@ -76,7 +76,7 @@ export const roleOf = (labels: Labels.Labels) =>
     ? { role: "control-plane", rawRole: "controlplane" } as const
     : { role: "worker", rawRole: "worker" } as const
 
-/** What a machine is called: as in Kubernetes, as its host, or by its id while it has no name. */
+/** The name of a machine: that of Kubernetes, that of its host, or its id while it has no name. */
 export const nameOf = (id: string, labels: Labels.Labels): string => {
   const name = labels[Labels.nodeName] || labels[Labels.hostname]
   return name === undefined || name === "" ? id : name

@@ -29,7 +29,7 @@ export interface WaitOptions {
 }
 
 export interface UpgradeOptions extends WaitOptions {
-  /** The Talos version to be reached, with or without `v`; the one that the cluster asks for where none is given. */
+  /** The Talos version to reach, with or without `v`; by default the version of the cluster. */
   readonly talos?: string
   /** Likewise of Kubernetes. */
   readonly kubernetes?: string
@@ -71,7 +71,10 @@ const withinTimeout =
     })
   }
 
-/** How many machines the sets of a cluster ask for. A set that takes all of a class asks for those that it has. */
+/**
+ * The number of machines that the sets of a cluster request. A set that takes all of a class requests those that it
+ * has.
+ */
 const expectedMachines = ({ state }: WaitContext, cluster: ClusterName): Effect.Effect<number, CallFailure> =>
   Effect.gen(function*() {
     const ofCluster = { [Labels.cluster]: cluster }

@@ -41,7 +41,7 @@ export interface Metadata {
   readonly id: string
   /** A decimal, or `undefined` where there is none. */
   readonly version: string
-  /** Empty where a user made it; else the controller that holds it. */
+  /** Empty if a user created it; otherwise the controller that owns it. */
   readonly owner: string
   readonly phase: "running" | "tearingDown"
   readonly labels: Readonly<Record<string, string>>
@@ -60,7 +60,7 @@ export interface Resource<Spec extends Message> {
   readonly yaml: string
 }
 
-/** What a spec may be given as: a message, or its fields. */
+/** The forms of a spec: a message, or its fields. */
 export type SpecInit<Spec extends Message> = MessageInitShape<GenMessage<Spec>>
 
 /** A resource as read, with what is to be changed changed. */
@@ -69,7 +69,7 @@ export interface Changed<Spec extends Message> {
   readonly spec: SpecInit<Spec>
 }
 
-/** A resource that is to be made. It never has an owner, and runs. */
+/** A new resource. It never has an owner, and runs. */
 export interface New<Spec extends Message> {
   readonly id: string
   readonly labels?: Readonly<Record<string, string>>
@@ -194,7 +194,7 @@ export const decode = <Spec extends Message>(
   yaml: spec?.yamlSpec ?? ""
 })
 
-/** What an error calls a resource: `ConfigPatch 200-cluster-dev-dns`. */
+/** The name of a resource in errors: `ConfigPatch 200-cluster-dev-dns`. */
 export const subjectName = (kind: Kind<never>, id: string): string => {
   const known = Object.entries(Kinds).find(([, each]) => each.type === kind.type)
   return `${known?.[0] ?? kind.type} ${id}`

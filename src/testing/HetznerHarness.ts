@@ -65,7 +65,7 @@ export const capabilities: ReadonlyArray<Capability> = [
  * @since 0.1.0
  */
 export interface Options {
-  /** What nodes are created from, as the layer under test has it; the second client and orphans need it. */
+  /** The defaults of nodes, as the layer under test has them; the second client and orphans need them. */
   readonly nodes?: ServerSpec
   /** Raise it where the layer polls more slowly than every some milliseconds; 1 second where nothing is said. */
   readonly patience?: Duration.Input

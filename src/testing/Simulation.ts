@@ -1,6 +1,6 @@
 /**
- * Deterministic simulation of a backend: programs that create, scale, start, stop, sweep and watch clusters at once, over
- * the fakes of this library, with faults, crashes and changes by others between any two calls.
+ * Deterministic simulation of a backend: several programs create, scale, start, stop, sweep and watch clusters at once,
+ * over the fakes of this library. Faults, crashes and changes by others happen between any two calls.
  *
  * A seed decides everything: the clusters, the actors, the faults, the latencies, and which fiber runs next. The same
  * seed gives the same run, and the same digest. After each run the invariants are checked: no unowned thing was

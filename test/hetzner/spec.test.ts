@@ -78,7 +78,7 @@ describe("a spec", () => {
       /network.subnet: 10.1.0.0\/24 is not inside of 10.0.0.0\/16/
     )
     assert.match(told({ network: { ipRange: "10.0.0.1/16" } }).join(), /not an IPv4 network/)
-    assert.match(told({ network: { subnet: "10.0.0.0/30" } }).join(), /has room for 1 servers, 3 are asked for/)
+    assert.match(told({ network: { subnet: "10.0.0.0/30" } }).join(), /has room for 1 servers, 3 are requested/)
   })
 
   it("names every CIDR of a firewall that does not parse, and has no rule that lets nothing through", () => {

@@ -125,7 +125,7 @@ describe("a server that is not Omni", () => {
       Effect.gen(function*() {
         const { error, tags } = yield* against(page(status))
         assert.deepStrictEqual(tags, ["BackendError", "BackendError"])
-        assert.include(error.message, "InvalidResponse: what answers is not Omni", String(status))
+        assert.include(error.message, "InvalidResponse: the server at this address is not Omni", String(status))
       })))
 
   it.live("a proxy that has lost its Omni is a fault of the server's", () =>

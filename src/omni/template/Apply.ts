@@ -47,7 +47,7 @@ interface TemplateContext {
 // Steps
 // -----------------------------------------------------------------------------
 
-/** What a plan and a report call a resource of a template. */
+/** The name of a resource of a template in plans and reports. */
 const subjectOf = ({ id, kind }: { readonly kind: KindName; readonly id: string }): Subject =>
   kind === "Cluster"
     ? { kind: "cluster", name: id }
@@ -309,7 +309,7 @@ export const makeTemplates = (context: TemplateContext): TemplateOperations => {
       return made
     })
 
-  /** What a plan is applied with: the template that was given, that of this layer's plan, or the plan's own. */
+  /** The template for a plan: the given one, that of this layer's plan, or the plan's own. */
   const templateOf = (made: Plan, given: GivenTemplate | undefined): Effect.Effect<Known, InvalidPlan | InvalidSpec> =>
     Effect.gen(function*() {
       const salt = saltOf(made.spec)

@@ -170,7 +170,7 @@ const removal = (actual: Actual, machines: ReadonlySet<string>): ReadonlyArray<C
   return [{ action: "destroy", kind, id, labels }]
 }
 
-/** What goes with something else that is destroyed needs no step of its own. */
+/** A resource that is destroyed with another one needs no step. */
 const reduced = (changes: ReadonlyArray<Change>): ReadonlyArray<Change> => {
   const going = new Set(changes.flatMap((change) => change.action === "destroy" ? [keyOf(change)] : []))
   return changes.filter((change) =>

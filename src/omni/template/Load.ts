@@ -21,7 +21,7 @@ export interface LoadOptions {
   readonly allowedFolders?: ReadonlyArray<string> | undefined
 }
 
-/** A template without faults, the contents of its patches, and how to tell a place in it. */
+/** A valid template, the contents of its patches, and how to name a place in it. */
 export interface Loaded {
   readonly template: Template
   readonly contents: Contents
@@ -80,6 +80,6 @@ export const load = Effect.fnUntraced(function*(
   const read = yield* contents(draft, baseDirectory === undefined ? undefined : { baseDirectory, allowedFolders })
   const all = withoutConsequences(issues, [...meaning, ...read.issues])
   if (all.length > 0) return yield* invalid(all, place)
-  // Nothing is missing any more: everything that a template needs has been looked for.
+  // Nothing is missing any more: everything that a template needs was loaded.
   return { template: draft as Draft<Template> as Template, contents: read.contents, place }
 })

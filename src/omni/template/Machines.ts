@@ -10,7 +10,7 @@ import * as Labels from "../Labels.ts"
 import { visible } from "./Issue.ts"
 import { bare, parseVersion } from "./Versions.ts"
 
-/** What is known of a machine, from its MachineStatus. */
+/** The known facts about a machine, from its MachineStatus. */
 export interface KnownMachine {
   readonly id: string
   readonly labels: Labels.Labels
@@ -19,7 +19,7 @@ export interface KnownMachine {
   readonly talosVersion: string
 }
 
-/** What its MachineStatus says of a machine. */
+/** The facts of a machine in its MachineStatus. */
 export const knownMachine = ({ metadata, spec }: {
   readonly metadata: { readonly id: string; readonly labels: Labels.Labels }
   readonly spec: { readonly connected: boolean; readonly talosVersion: string }
@@ -56,11 +56,11 @@ export const whyNotFree = (machine: KnownMachine, talosVersion?: string): string
 
 const plural = (count: number, one: string, more: string): string => `${count} ${count === 1 ? one : more}`
 
-/** Which machines are free, and what is with the others, in words. */
+/** The free machines and the state of the others, in words. */
 export const freeInWords = (
   machines: ReadonlyArray<KnownMachine>,
   options: {
-    /** Which machines may be chosen, and what to call the others. */
+    /** The machines that may be chosen, and the words for the others. */
     readonly fits?: (machine: KnownMachine) => boolean
     readonly unfit?: string
     readonly talosVersion?: string | undefined

@@ -14,7 +14,7 @@
  * @since 0.1.0
  */
 export interface Patch {
-  /** What the patch is called. With `file` it is the file's path where it is not given. */
+  /** The name of the patch. With `file` the default is the path of the file. */
   readonly name?: string
   /** Replaces the whole id of the patch. */
   readonly idOverride?: string
@@ -78,7 +78,7 @@ export interface Strategy {
   readonly rolling?: { readonly maxParallelism?: number }
 }
 
-/** What cluster, sets and machines have in common. */
+/** The fields that cluster, sets and machines have in common. */
 interface Described {
   readonly labels?: Readonly<Record<string, string>>
   readonly annotations?: Readonly<Record<string, string>>
@@ -143,7 +143,7 @@ export interface TemplateWorkers extends Described, MachineSource {
 }
 
 /**
- * What is said of one machine. It has to stand in one of the sets, too.
+ * The settings of one machine. It must be in one of the sets, too.
  *
  * @category models
  * @since 0.1.0
@@ -153,7 +153,7 @@ export interface TemplateMachine extends Described {
   readonly name: string
   /** A locked machine is not changed or upgraded; workers only. */
   readonly locked?: boolean
-  /** Where Talos is installed: a device such as `/dev/sda`, or a CEL expression over disks on newer servers. */
+  /** The disk for Talos: a device such as `/dev/sda`, or a CEL expression over disks on newer servers. */
   readonly install?: { readonly disk?: string; readonly diskSelector?: string }
 }
 
@@ -182,7 +182,7 @@ export const setId = {
   workers: (cluster: string, name: string | undefined): string => `${cluster}-${name ?? "workers"}`
 }
 
-/** Which machines a template that is built from counts takes. */
+/** The machines of a template that is built from counts. */
 export type MachineChoice =
   | { readonly machineClass: string }
   /** Ids: the first are control planes, the next workers. */

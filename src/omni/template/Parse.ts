@@ -1,8 +1,8 @@
 /**
  * A template from its text: YAML of several documents, each with its `kind`.
  *
- * Faults of the YAML, unknown kinds and unknown fields are told with line and column, all of them; what has the right
- * shape goes on. The `yaml` library is loaded when a text is parsed. Nothing is read from files here.
+ * All issues of the YAML, unknown kinds and unknown fields are reported with line and column. Valid documents continue.
+ * The `yaml` library is loaded when a text is parsed. Nothing is read from files here.
  */
 import * as Effect from "effect/Effect"
 import type * as Yaml from "yaml"
@@ -81,7 +81,7 @@ export class Inline {
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
-/** Where documents have contents: the path of the list, and the field of each item. */
+/** The places of contents in documents: the path of the list, and the field of each item. */
 const inlineContents = [
   [["patches"], "inline"],
   [["kubernetes", "manifests"], "inline"],
@@ -177,7 +177,7 @@ export const parse = Effect.fnUntraced(function*(source: string): Effect.fn.Retu
     const earlier = roots.find((each) => dotted(each.root) === dotted(root))
     if (earlier !== undefined) {
       add(kindPath, `a second ${known}; the first is at ${at(offsetOf(yaml, earlier.document, ["kind"]))}`)
-      // Its fields are looked at all the same; they go nowhere.
+      // Its fields are checked all the same; their values are not used.
       const discarded: Root = ["\0second", index]
       roots.push({ root: discarded, kind: known, document })
       ofDocument(known, fields, discarded, add)
@@ -191,7 +191,7 @@ export const parse = Effect.fnUntraced(function*(source: string): Effect.fn.Retu
     else draft.machines.push(taken)
   })
   for (const kind of ["Cluster", "ControlPlane"] as const) {
-    // Where the text is broken, it may be that the document was not recognised.
+    // If the text is broken, the document may not have been recognised.
     if (!roots.some((each) => each.kind === kind) && !all.some(isBroken)) {
       add([textual, 0], `there is no ${kind} document`)
     }

@@ -102,7 +102,7 @@ const checkManifest: Check = (document, path, add) => {
 // What a patch may not set
 // -----------------------------------------------------------------------------
 
-/** Fields that Omni sets by itself. */
+/** Fields that Omni sets. */
 const forbidden: ReadonlyArray<string> = [
   "cluster.clusterName",
   "cluster.id",
@@ -127,7 +127,7 @@ const forbiddenKinds =
 export const valueAt = (document: unknown, path: ReadonlyArray<string>): unknown =>
   path.reduce<unknown>((value, key) => isMapping(value) && Object.hasOwn(value, key) ? value[key] : undefined, document)
 
-/** What is empty, or deletes, sets nothing. */
+/** An empty or deleting value sets nothing. */
 const sets = (value: unknown): boolean =>
   value !== undefined && value !== null && value !== "" && !(isMapping(value) && value.$patch === "delete")
 
@@ -146,11 +146,11 @@ const checkPatchDocument: Check = (document, path, add) => {
     if (typeof kind !== "string" || typeof apiVersion !== "string") {
       return add(path, "a configuration document has an `apiVersion` and a `kind`, both texts")
     }
-    if (forbiddenKinds.test(kind)) add(path, `Omni manages ${kind} by itself; a patch may not bring it`)
+    if (forbiddenKinds.test(kind)) add(path, `Omni manages ${kind}; a patch may not contain it`)
     return
   }
   for (const field of forbidden) {
-    if (sets(valueAt(document, field.split(".")))) add(path, `Omni sets ${field} by itself; a patch may not`)
+    if (sets(valueAt(document, field.split(".")))) add(path, `Omni sets ${field}; a patch may not`)
   }
   const roles = valueAt(document, ["machine", "features", "kubernetesTalosAPIAccess", "allowedRoles"])
   if (Array.isArray(roles) && roles.includes("os:admin")) {
@@ -188,7 +188,7 @@ export const documentsOf = (
   return { documents, faults }
 }
 
-/** What YAML cannot hold as data: functions, symbols, values that contain themselves, instances of classes. */
+/** The values that are no data in YAML: functions, symbols, values that contain themselves, instances of classes. */
 const notDataIn = (value: unknown, around: ReadonlyArray<unknown> = []): string | undefined => {
   if (value === null || ["string", "number", "boolean", "bigint", "undefined"].includes(typeof value)) return undefined
   if (typeof value !== "object") return `a ${typeof value}`

@@ -1,8 +1,8 @@
 /**
  * Plans what a sync of a template would change. Writes nothing.
  *
- * A plan fails where a sync would fail before its first write: issues of the template, versions and machines that do not
- * exist or do not fit, patches that the server refuses, ids that something else uses.
+ * A plan fails where a sync would fail before its first write. Examples are issues of the template, versions and
+ * machines that do not exist or do not fit, patches that the server refuses, and ids in use.
  */
 import * as Effect from "effect/Effect"
 import type { InvalidSpec } from "../../ProviderError.ts"
@@ -35,7 +35,7 @@ export interface SyncOptions extends LoadOptions {
   readonly allowMissingMachines?: boolean
 }
 
-/** What the layer adds to the options of a caller. */
+/** The values that the layer adds to the options of a caller. */
 export interface LayerOptions extends SyncOptions {
   readonly validate?: ((config: string) => Effect.Effect<string | undefined, CallFailure>) | undefined
   readonly version?: ServerVersion | undefined
@@ -61,7 +61,7 @@ export interface TemplateChange {
 }
 
 /**
- * What a sync would do, or has done.
+ * The changes of a sync, planned or done.
  *
  * @category models
  * @since 0.1.0
@@ -125,7 +125,7 @@ export const prepare = Effect.fnUntraced(function*(
   return { cluster, changes, expected, actual: found.actual }
 })
 
-/** What a sync of this template would do. Writes nothing. */
+/** The changes of a sync of this template. It writes nothing. */
 export const plan = Effect.fnUntraced(function*(
   state: State,
   template: string | Template,

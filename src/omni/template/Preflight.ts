@@ -35,7 +35,7 @@ const writesOf = <K extends Expected["kind"]>(changes: ReadonlyArray<Change>, ki
 // What the server can do
 // -----------------------------------------------------------------------------
 
-/** What this server can do, as far as the template needs it. */
+/** The features of this server that the template needs. */
 export interface Abilities {
   readonly knowsInstallDisk: boolean
   readonly knowsKernelArgs: boolean
@@ -129,7 +129,7 @@ export const abilityIssues = ({ contents, template }: Loaded, can: Abilities): R
         return disk !== undefined && disk !== null && disk !== ""
       })
       if (sets === true) {
-        issues.push({ path, message: "this server sets machine.install.disk by itself; use `install` of the machine" })
+        issues.push({ path, message: "this server sets machine.install.disk; use `install` of the machine" })
       }
     }
   }
@@ -341,7 +341,7 @@ const extensionIssues = Effect.fnUntraced(function*(
   const written = writesOf(changes, "ExtensionsConfiguration").filter(({ spec }) => spec.extensions.length > 0)
   if (written.length === 0) return []
   const known = yield* state.get(Kinds.TalosExtensions, talosVersion)
-  // The server has not read the list, and says so itself where it matters.
+  // The server has not read the list, and reports that itself if it matters.
   if (known === undefined || known.spec.items.length === 0) return []
   const names = known.spec.items.map(({ name }) => name)
   return written.flatMap(({ path, spec }) =>

@@ -36,7 +36,7 @@ const ofMachines = ["KernelArgs", "MachineInstallDiskConfig"] as const
 
 export interface Found {
   readonly actual: ReadonlyArray<Actual>
-  /** What holds ids of the template and is not the cluster's. */
+  /** The resources that use ids of the template and do not belong to the cluster. */
   readonly issues: ReadonlyArray<Issue>
   /** How many nodes each machine set has, those that Omni created included. */
   readonly nodesIn: ReadonlyMap<string, number>
@@ -45,7 +45,7 @@ export interface Found {
 const isTemplates = ({ labels, owner }: Metadata): boolean =>
   owner === "" && !Object.hasOwn(labels, Labels.managedByNodeController)
 
-/** Who holds an id, for people; undefined where it is the cluster's own. */
+/** The user of an id, for people; undefined if it is the cluster itself. */
 export const holderOf = (kind: KindName, { labels, owner }: Metadata, cluster: string): string | undefined => {
   const of = labels[Labels.cluster]
   if (kind !== "Cluster" && of !== undefined && of !== cluster) return `cluster ${visible(of)}`

@@ -120,7 +120,7 @@ const update = (context: Context, expected: Expected): Effect.Effect<Step, CallF
   )
 }
 
-/** What is a machine's stays; it is no template's any more. */
+/** The resources of a machine stay, and belong to no template any more. */
 const release = (context: Context, kind: KindName, id: string): Effect.Effect<Step, CallFailure> => {
   let step: Step = "nothing"
   return context.state.modify(wire(kind), id, (resource) => {
@@ -167,7 +167,7 @@ type Journal = (change: Change, step: Step) => Effect.Effect<void>
 
 /** Follows a sync. */
 export interface Observer<E> {
-  /** What is going to be done, before anything is written. A failure ends the sync. */
+  /** Gets the changes before anything is written. A failure ends the sync. */
   readonly planned: (prepared: Prepared, round: number) => Effect.Effect<void, E>
   /** A write is sent. */
   readonly sent: (change: Change) => Effect.Effect<void>

@@ -95,18 +95,18 @@ interface ExpectedOf<K extends KindName> {
   readonly labels: Labels.Labels
   readonly annotations: Labels.Labels
   readonly spec: PlainSpecs[K]
-  /** Where the template asks for it. */
+  /** The place in the template that requests it. */
   readonly path: Path
 }
 
-/** A resource that a template asks for. */
+/** A resource that a template requests. */
 export type Expected = { readonly [K in KindName]: ExpectedOf<K> }[KindName]
 
 // -----------------------------------------------------------------------------
 // Parts
 // -----------------------------------------------------------------------------
 
-/** Where patches and extensions apply, and what their ids begin with. */
+/** The targets of patches and extensions, and the prefix of their ids. */
 interface Range {
   readonly scope: string
   readonly weight: number
@@ -350,7 +350,7 @@ const kernelArgs = (
     : [{ kind: "KernelArgs", id: machine, labels: {}, annotations: managed, spec: { args }, path }]
 }
 
-/** All resources that a template asks for, in the order of writing. */
+/** All resources that a template requests, in the order of writing. */
 export const translate = (loaded: Loaded, server: { readonly knowsInstallDisk: boolean }): ReadonlyArray<Expected> => {
   const { template } = loaded
   const { name } = template.cluster

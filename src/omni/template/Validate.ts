@@ -17,7 +17,7 @@ const uuid = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 
 const mostIdBytes = 1024
 const mostLabels = 256
-// What cannot be seen, or turns the text round, would make an id look like another one.
+// Invisible characters and changes of the text direction would disguise an id.
 const unseen = /[^\p{L}\p{M}\p{N}\p{P}\p{S} ]/u
 
 const bytes = (text: string): number => new TextEncoder().encode(text).length
@@ -308,7 +308,7 @@ const checkBootstrap = (draft: Draft<Template>, add: Add) => {
   }
 }
 
-/** Tells everything that is wrong with a template and can be seen without a server. */
+/** Reports all issues of a template that can be found without a server. */
 export const validate = (draft: Draft<Template>, add: Add): void => {
   if (draft.cluster !== undefined) {
     checkCluster(draft.cluster, add)

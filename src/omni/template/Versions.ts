@@ -2,7 +2,8 @@
  * Versions of Talos and Kubernetes: reading them, which is the latest, which is near one that does not exist.
  *
  * Omni writes versions without `v`, its templates write Talos' with it. The latest version is never a pre-release and
- * never one that the server calls deprecated or unsupported. What a server knows is handed in; nothing is asked here.
+ * never one that the server calls deprecated or unsupported. The versions of a server are parameters; no call is sent
+ * here.
  */
 import * as Result from "effect/Result"
 import * as SemVer from "effect/SemVer"
@@ -57,7 +58,7 @@ export const latestKubernetes = (talos: KnownTalos): string | undefined => lates
 
 const position = ({ major, minor, patch }: SemVer.SemVer): number => major * 1e8 + minor * 1e4 + patch
 
-/** A pre-release is the last that is meant where a release is asked for. */
+/** A pre-release is the last choice for a requested release. */
 const farness = (a: SemVer.SemVer, b: SemVer.SemVer): number =>
   Math.abs(position(a) - position(b)) + (SemVer.isPrerelease(a) === SemVer.isPrerelease(b) ? 0 : 2e4)
 
@@ -84,7 +85,7 @@ const nearestText = (version: string, known: ReadonlyArray<string>): string => {
   return near.length === 0 ? "it knows none" : `the nearest that it knows: ${near.join(", ")}`
 }
 
-/** What is wrong with a Talos version for this server; undefined where it can be used. */
+/** The issue of a Talos version for this server; undefined if it can be used. */
 export const talosFault = (version: string, known: ReadonlyArray<KnownTalos>): string | undefined => {
   const wanted = bare(version)
   const usable = known.filter((each) => !each.deprecated && each.unsupported !== true).map((each) => each.version)
@@ -100,7 +101,7 @@ export const talosFault = (version: string, known: ReadonlyArray<KnownTalos>): s
     : undefined
 }
 
-/** What is wrong with a Kubernetes version for a Talos version; undefined where they go together. */
+/** The issue of a Kubernetes version for a Talos version; undefined if they fit. */
 export const kubernetesFault = (
   version: string,
   talos: string,
@@ -108,7 +109,7 @@ export const kubernetesFault = (
 ): string | undefined => {
   const wanted = bare(version)
   const takes = known.find((each) => each.version === bare(talos))?.kubernetes
-  // Of an unknown Talos version nothing can be said; that it is unknown is told already.
+  // An unknown Talos version is already reported as unknown.
   if (takes === undefined || takes.includes(wanted)) return undefined
   return `Talos ${bare(talos)} does not take Kubernetes ${wanted}; ${nearestText(wanted, takes)}`
 }

@@ -1,6 +1,6 @@
 /**
- * What must hold after the actors have gone and no more faults come: every cluster can be brought to its spec, reads and
- * watches show the truth, and a delete of each and one sweep leave only what no cluster owns.
+ * The checks after the last actor and the last fault: every cluster can be brought to its spec, and reads and watches
+ * are true. A delete of each cluster and one sweep leave only unowned things.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -161,7 +161,7 @@ export const finalCheck = (
     for (const size of sizes) yield* converge(context, connected, size)
     yield* checkWatch(context, connected, latest, "after every cluster was brought to its spec")
     for (const [index, { name }] of sizes.entries()) {
-      // What is left of a cluster whose nodes are gone is for the sweep.
+      // The sweep removes the rest of a cluster whose nodes are gone.
       if (index === 0 && context.script.seed % 3 === 0 && context.script.backend !== "omni") {
         while (nodesOfCluster(yield* world.truth, name).length > 0) {
           world.change({ change: "remove", cluster: name, nth: 0 })

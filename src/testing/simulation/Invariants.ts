@@ -1,4 +1,4 @@
-/** What must hold after each step of a simulated run. */
+/** The invariants after each step of a simulated run. */
 import * as Cause from "effect/Cause"
 import type * as Exit from "effect/Exit"
 import * as ExitModule from "effect/Exit"
@@ -272,7 +272,7 @@ const checkFailure = (
   }
 }
 
-/** What a read must show where nothing else happens. */
+/** The result that a read must have if nothing else happens. */
 export const readDifference = (
   things: ReadonlyArray<Thing>,
   cluster: string,

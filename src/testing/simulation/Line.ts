@@ -1,6 +1,6 @@
 /**
- * The way of a call from a process to the backend and back, in a simulated run: latencies, faults, changes by others, and the
- * end of the process that sent it.
+ * The way of a call from a process to the backend and back: latencies, faults, changes by others, and the end of the
+ * process that sent it.
  */
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -32,7 +32,7 @@ export interface Call<A, E, R = never> {
   readonly isWrite: boolean
   /** The work of the backend. It takes no time of its own, or that of the backend. */
   readonly send: Effect.Effect<A, E, R>
-  /** What the client sees of a fault; undefined where the fault cannot happen to this call. */
+  /** The effect of a fault on the client; undefined if the fault cannot happen to this call. */
   readonly failure: (fault: "lost" | "limited" | "broken" | "page" | "garbled") => Effect.Effect<A, E>
   /** A list: its key. A stale one repeats the reply that the key had before. */
   readonly list?: string

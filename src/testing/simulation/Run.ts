@@ -15,7 +15,7 @@ import type { MakeWorld, Services, SimulatedWorld, Thing } from "./SimulatedWorl
 import { cleansUp, describeExit, describeStep, isRead, perform } from "./Work.ts"
 
 /**
- * What a run showed.
+ * The result of a run.
  *
  * @category models
  * @since 0.2.0
@@ -48,7 +48,7 @@ export interface Context {
   readonly records: Array<Record>
   /** Simulated times at which something else changed a cluster. */
   readonly changes: Array<{ readonly cluster: string | undefined; readonly at: number }>
-  /** What has to stay as it is, by kind and id. */
+  /** The things that must stay as they are, by kind and id. */
   readonly unowned: Map<string, string>
   readonly violate: (sentence: string) => void
 }

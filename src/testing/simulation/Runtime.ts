@@ -68,7 +68,7 @@ const microsPerMilli = 1_000_000n
 /** Lets promises settle. */
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
-/** What waits for a time, earliest first: a binary heap. */
+/** The waiting tasks by time, earliest first: a binary heap. */
 const makeSleepers = () => {
   const heap: Array<Sleeper> = []
   const isBefore = (a: Sleeper, b: Sleeper) => a.at < b.at || (a.at === b.at && a.order < b.order)

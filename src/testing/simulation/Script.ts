@@ -1,6 +1,5 @@
 /**
- * What happens in a simulated run: a script of plain data, which a seed generates, a shrinker makes smaller, and a test can
- * hold.
+ * The script of a simulated run as plain data. A seed generates it, a shrinker shortens it, and a test can contain it.
  */
 import { between, oneOf, type Random, random } from "../faults/Random.ts"
 
@@ -16,7 +15,7 @@ export type BackendName = "memory" | "docker" | "hetzner" | "omni"
 export const backendNames = ["memory", "docker", "hetzner", "omni"] as const satisfies ReadonlyArray<BackendName>
 
 /**
- * What is done to a call.
+ * The fault of a call.
  *
  * - `lostBefore`: the connection is cut, and the backend sees nothing.
  * - `lostAfter`: the backend does the work, and its reply is lost.

@@ -1,4 +1,4 @@
-/** What a simulated run needs from a backend: clients of it, what there truly is, and what others can do to it. */
+/** The requirements of a simulated run on a backend: its clients, its true state, and changes by others. */
 import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { NodeCreatorService, ProviderService } from "../../Provider.ts"
@@ -32,13 +32,13 @@ export interface SimulatedWorld {
   readonly connect: (client: Client) => Effect.Effect<Services, never, Scope.Scope>
   readonly truth: Effect.Effect<ReadonlyArray<Thing>>
   readonly putUnowned: (name: string) => Effect.Effect<void>
-  /** What somebody else does, at once. It returns whether there was something to do it to. */
+  /** A change by another process, at once. It returns whether there was something to change. */
   readonly change: (change: Change) => void
   /** Waits until the backend has ended what it was doing. */
   readonly rest: Effect.Effect<void>
   /** Credentials that must not be shown. */
   readonly secrets: ReadonlyArray<string>
-  /** What clients sent that the backend does not have. */
+  /** The requests and fields that the backend does not have. */
   readonly violations: Effect.Effect<ReadonlyArray<string>>
 }
 

@@ -9,7 +9,7 @@ import { OperationReport } from "../../Report.ts"
 import type { Step } from "./Script.ts"
 import type { Services } from "./SimulatedWorld.ts"
 
-/** Runs a step. What it fails with is typed; whatever else ends it is found by the invariants. */
+/** Runs a step. Its failures are typed; the invariants find every other end. */
 export const perform = ({ creator, provider }: Services, step: Step): Effect.Effect<unknown, unknown> => {
   switch (step.do) {
     case "create":
