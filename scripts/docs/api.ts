@@ -134,9 +134,9 @@ export const moduleName = (module: string): string =>
   module === "index" ? "kubelayer" : `kubelayer/${module.replace(/\/index$/, "")}`
 
 const docsBefore = ({ comments, text }: Source, start: number): string => {
-  const comment = comments.filter(({ end, start: begin }) =>
+  const comment = comments.findLast(({ end, start: begin }) =>
     end <= start && text.startsWith("/**", begin) && /^\s*(?:export |declare )*$/.test(text.slice(end, start))
-  ).at(-1)
+  )
   if (comment === undefined) return ""
   return text.slice(comment.start + 3, comment.end - 2).replaceAll(/^[ \t]*\* ?/gm, "")
     .replaceAll(/^ *@(?:category|since|internal)\b.*$|@(?:category|since) \S+/gm, "")

@@ -94,8 +94,8 @@ const openPage = Effect.fnUntraced(function*(address: string) {
     Effect.promise(() =>
       new Promise<WebSocket>((open, refuse) => {
         const opening = new WebSocket(target.webSocketDebuggerUrl)
-        opening.onopen = () => open(opening)
-        opening.onerror = () => refuse(new SiteFailed("the debugger of Chromium does not answer"))
+        opening.addEventListener("open", () => open(opening))
+        opening.addEventListener("error", () => refuse(new SiteFailed("the debugger of Chromium does not answer")))
       })
     ),
     (open) => Effect.sync(() => open.close())
@@ -104,7 +104,7 @@ const openPage = Effect.fnUntraced(function*(address: string) {
   const waiting = new Map<number, (message: Message) => void>()
   const problems: Array<string> = []
   let loaded: () => void = () => {}
-  socket.onmessage = ({ data }) => {
+  socket.addEventListener("message", ({ data }) => {
     const message = JSON.parse(String(data)) as Message
     if (message.id !== undefined) waiting.get(message.id)?.(message)
     if (message.method === "Page.loadEventFired") loaded()
@@ -118,7 +118,7 @@ const openPage = Effect.fnUntraced(function*(address: string) {
     if (message.method === "Log.entryAdded" && JSON.stringify(params).includes("\"level\":\"error\"")) {
       problems.push(`log: ${JSON.stringify(params).slice(0, 300)}`)
     }
-  }
+  })
   const send = (method: string, params: Record<string, unknown> = {}) =>
     Effect.callback<Message>((resume) => {
       const id = ++last

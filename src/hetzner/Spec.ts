@@ -20,8 +20,8 @@ export const imageText = (image: ImageReference): string =>
  */
 export interface ServerSpec {
   /**
-   * The name of a system image, such as `debian-13`; the id of a snapshot; or a label selector, which stands for the newest
-   * available snapshot of the server type's architecture, such as `{ selector: "os=talos,version=v1.12" }`.
+   * The name of a system image, such as `debian-13`, the id of a snapshot, or a label selector, such as `{ selector:
+   * "os=talos,version=v1.12" }`. A selector chooses the newest available snapshot of the server type's architecture.
    */
   readonly image?: ImageReference
   /** Names of server types, the best first; the next is taken where the first is sold out in every location. */

@@ -220,7 +220,7 @@ const own = <A extends Labels.Labelled>(context: Context, cluster: string, thing
 const joined = (context: Context, cluster: ClusterName, world: World) => {
   const { firewalls, groups, networks } = context.kinds()
   const servers = world.of(context.kinds().servers).filter(({ owner }) => owner?.cluster === cluster)
-  // Where it owns none, its servers may all be in a network that existed before.
+  // If it owns none, its servers may all be in a network that existed before.
   const isJoined = ({ id }: Wire.Network) => servers.length > 0 && servers.every((server) => isInNetwork(server, id))
   const network = own(context, cluster, world.of(networks))[0] ?? world.of(networks).find(isJoined)
   const [firewall] = own(context, cluster, world.of(firewalls))

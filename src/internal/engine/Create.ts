@@ -84,8 +84,8 @@ const refusal = <Read, Write extends Read>(
 ): Reason | undefined => refusalOf(options.cluster, items.map(({ step }) => step), options.refuses)
 
 /**
- * Plans, and waits while what is in the way is still being created by another operation, or still being removed. What
- * belongs to the cluster may go with what is being removed, so nothing is created before that.
+ * Plans, and waits while a thing in the way is still being created by another operation, or still being removed. A
+ * removal may take things of the cluster with it, so nothing is created before its end.
  */
 const planPatiently = <Read, Write extends Read>(
   engine: Engine<Read, Write>,
