@@ -106,7 +106,7 @@ export interface LoadBalancerSpec {
 }
 
 /**
- * How nodes are made where a spec does not say otherwise.
+ * The defaults of nodes, which a spec can replace.
  *
  * @category models
  * @since 0.1.0
