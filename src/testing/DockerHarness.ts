@@ -12,7 +12,8 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { byRoleThenName } from "../internal/Operation.ts"
-import { randomWord } from "../internal/Session.ts"
+import { BoundToProcess, randomWord, SessionSource } from "../internal/Session.ts"
+import type { NodeSpec } from "../layers/Docker.ts"
 import type { NodeRole } from "../Model.ts"
 import { type HarnessEngine, ofFake, ofTestedEngine } from "./docker/HarnessEngine.ts"
 import { type Marks, marks } from "./docker/Marks.ts"
@@ -39,6 +40,8 @@ export interface Options {
   readonly scheme: Scheme
   /** The image of nodes; it must be on the engine and have a `/bin/sh`. */
   readonly image: string
+  /** What nodes are created from, as the layer under test has it; the second client and orphans need it. */
+  readonly nodes?: NodeSpec
   /** Raise it for an engine that is slow, or far. */
   readonly patience?: Duration.Input
   /** Credentials that the layer under test was given; claim `secrets` too. */
@@ -210,6 +213,17 @@ const harnessOf = (engine: HarnessEngine, options: Options): HarnessService => {
     )
   }
 
+  /** The networks of each container. */
+  const networksOf = (action: string) =>
+    Effect.map(list(action), (containers) =>
+      new Map(containers.map((container) => [
+        nameOf(container),
+        Object.keys(container.NetworkSettings?.Networks ?? {})
+      ])))
+
+  /** Another layer on the same engine, as another process has it. */
+  const another = engine.connect({ scheme: options.scheme, nodes: options.nodes ?? { image, pull: "never" } })
+
   const isCallOn =
     (call: Call["call"], node: TrueNode) => (request: { readonly method: string; readonly path: string }) => {
       const found = callOf(request)
@@ -315,6 +329,38 @@ const harnessOf = (engine: HarnessEngine, options: Options): HarnessService => {
         yield* ask(action, "POST", "/volumes/create", { body: { Name: `${cluster}-data`, Labels } })
       }),
     leftovers: beside,
+    detach: (node) =>
+      Effect.gen(function*() {
+        const action = `disconnect ${node.name}`
+        const [network] = (yield* networksOf(action)).get(node.name) ?? []
+        if (network === undefined) return yield* new HarnessError({ action, detail: "it is in no network" })
+        yield* ask(action, "POST", `/networks/${network}/disconnect`, { body: { Container: node.id, Force: true } })
+      }),
+    attachments: (cluster) =>
+      Effect.gen(function*() {
+        const action = `list the attachments of ${cluster}`
+        const all = yield* networksOf(action)
+        return (yield* nodes(cluster))
+          .flatMap(({ name }) => (all.get(name) ?? []).map((network) => `${name} network ${network}`))
+          .sort()
+      }),
+    second: another,
+    addOrphans: (cluster) =>
+      Effect.gen(function*() {
+        const { creator } = yield* another
+        const { outcomes } = yield* creator.createNodes({ cluster, controlPlanes: 1, workers: 1 }).pipe(
+          // No process can have this id.
+          Effect.updateService(SessionSource, (source) => ({
+            ...source,
+            session: Effect.map(source.session, (session) => session.replace(/\/\d+\//, "/4194999/"))
+          })),
+          Effect.provideService(BoundToProcess, true),
+          Effect.mapError(({ message }) => new HarnessError({ action: `create ${cluster}`, detail: message }))
+        )
+        // A network that several clusters share is nobody's orphan.
+        const owned = new Set(yield* beside(cluster))
+        return outcomes.flatMap(({ kind, name }) => kind === "node" || owned.has(`${kind} ${name}`) ? [name] : [])
+      }),
     secrets: Effect.succeed(options.secrets ?? [])
   })
 }

@@ -7,6 +7,7 @@ import { describe, it } from "vitest"
 import { engineHost, image } from "./support/engine.ts"
 
 const secret = "a-credential-that-nobody-shows"
+const nodes = { image: image(), pull: "never", env: { TOKEN: secret } } as const
 
 // Most of a law is waiting for the engine, so several go on at once; each has clusters of its own.
 for (const scheme of ["kubelayer", "kind"] as const) {
@@ -14,9 +15,9 @@ for (const scheme of ["kubelayer", "kind"] as const) {
     name: `Docker, scheme ${scheme}`,
     layer: through(
       engineHost,
-      (host) => Docker.layer({ host, scheme, nodes: { image: image(), pull: "never", env: { TOKEN: secret } } })
+      (host) => Docker.layer({ host, scheme, nodes })
     ),
-    harness: DockerHarness.layer({ scheme, image: image(), secrets: [secret] }),
+    harness: DockerHarness.layer({ scheme, image: image(), nodes, secrets: [secret] }),
     capabilities: [...DockerHarness.capabilities(scheme), "secrets"]
   })
 }

@@ -8,6 +8,7 @@ import { describe, it } from "vitest"
 
 const secret = "a-credential-that-nobody-shows"
 const image = "node:1"
+const nodes = { image, pull: "never", env: { TOKEN: secret } } as const
 
 /** A request that the API does not have fails the law. */
 const strict = Layer.effectDiscard(
@@ -34,7 +35,7 @@ for (const engine of engines) {
     describeLaws({ describe, it }, {
       name: `Docker on the fake of ${engine.flavor} ${engine.version}, scheme ${scheme}`,
       layer: DockerFake.through(
-        Docker.layer({ scheme, nodes: { image, pull: "never", env: { TOKEN: secret } } }),
+        Docker.layer({ scheme, nodes }),
         {
           ...engine,
           listen: "none",
@@ -43,7 +44,7 @@ for (const engine of engines) {
           latency: "2 millis"
         }
       ).pipe((layer) => Layer.provideMerge(strict, layer)),
-      harness: DockerHarness.layerFake({ scheme, image, secrets: [secret] }),
+      harness: DockerHarness.layerFake({ scheme, image, nodes, secrets: [secret] }),
       capabilities: [...DockerHarness.capabilities(scheme), "secrets"],
       time: "simulated"
     })

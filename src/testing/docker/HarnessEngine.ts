@@ -6,6 +6,7 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import * as Docker from "../../layers/Docker.ts"
 import type { DockerFakeService } from "../DockerFake.ts"
 import type { Plan } from "../FaultProxy.ts"
 import { HarnessError, type TrueNode } from "../Harness.ts"
@@ -31,6 +32,8 @@ export interface RefusalRule {
 export interface HarnessEngine {
   /** Asks the engine beside the layer under test. */
   readonly ask: Ask
+  /** Connects another Docker layer, as another process has it. */
+  readonly connect: (options: Docker.Options) => Effect.Effect<Docker.DockerService, HarnessError>
   /** The requests of the layer under test. */
   readonly calls: Effect.Effect<ReadonlyArray<SeenRequest>>
   /** Refuses requests of the layer under test, and returns what ends that. */
@@ -49,6 +52,9 @@ const exitFile = "kubelayer-harness-exit"
 
 const isStartOf = ({ method, path }: SeenRequest, id: string): boolean =>
   method === "POST" && path.includes(`/containers/${id}/start`)
+
+const notConnected = ({ message }: { readonly message: string }) =>
+  new HarnessError({ action: "connect another layer", detail: message })
 
 /** The real engine behind a `TestedEngine`. @internal */
 export const ofTestedEngine = (engine: TestedEngineService, patience: Duration.Duration): HarnessEngine => {
@@ -80,6 +86,7 @@ export const ofTestedEngine = (engine: TestedEngineService, patience: Duration.D
     })
   return {
     ask,
+    connect: (options) => Effect.mapError(Docker.make({ ...options, host: engine.engine }), notConnected),
     calls: proxy.calls,
     refuse: (rule) =>
       Effect.suspend(() => {
@@ -123,6 +130,7 @@ export const ofFake = (fake: DockerFakeService): HarnessEngine => ({
           : Effect.succeed(text === "" ? undefined : JSON.parse(text) as unknown)
       }
     ),
+  connect: (options) => Effect.mapError(Effect.provide(Docker.make(options), fake.transport), notConnected),
   calls: fake.calls,
   refuse: ({ headers = {}, message, on, status, times }) =>
     fake.fault({ on, times, fault: { _tag: "Refuse", status, message, headers } }),

@@ -73,6 +73,7 @@ export interface Container {
   readonly Names: ReadonlyArray<string>
   readonly Labels: Readonly<Record<string, string>>
   readonly State: string
+  readonly NetworkSettings?: { readonly Networks?: Readonly<Record<string, unknown>> | null } | null
 }
 
 export interface Resource {
