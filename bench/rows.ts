@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import { callRows } from "./calls.ts"
 import { cliRows } from "./cli.ts"
 import { decodeRows } from "./decode.ts"
+import { fleetRows } from "./fleet.ts"
 import { hetznerRows } from "./hetzner.ts"
 import { hetznerMakingRows } from "./hetznerMaking.ts"
 import { importRows } from "./imports.ts"
@@ -24,5 +25,6 @@ export const rowsWithoutEngine: ReadonlyArray<Row> = [
   ...hetznerMakingRows,
   ...omniRows,
   ...importRows,
-  ...cliRows
+  ...cliRows,
+  ...fleetRows
 ]

@@ -231,7 +231,7 @@ export const make = Effect.fnUntraced(function*(
   yield* migrate(address).pipe(Effect.provideService(SqlClient.SqlClient, sql), guard)
 
   const isPostgres = sql.onDialectOrElse({ pg: () => true, orElse: () => false })
-  const serverNow = sql.literal("(extract(epoch from clock_timestamp()) * 1000)::bigint")
+  const serverNow = sql.literal("(extract(epoch from now()) * 1000)::bigint")
   /** The present time inside a statement. */
   const time = Effect.map(Clock.currentTimeMillis, (millis) => {
     const now = Math.round(millis)
