@@ -44,14 +44,24 @@ type Attempt =
 
 const verbs: Readonly<Record<string, string>> = {
   createNodes: "created",
-  apply: "changed",
-  deleteNodes: "deleted"
+  deleteNodes: "deleted",
+  create: "created",
+  repair: "repaired",
+  start: "started",
+  update: "changed",
+  delete: "deleted"
 }
 
-const changesOf = (report: OperationReport): ReadonlyArray<string> =>
-  report.outcomes.flatMap(({ kind, name, outcome }) =>
-    outcome._tag === "Done" ? [`${verbs[report.operation] ?? "changed"} ${kind} ${name}`] : []
+/** What a report says was done; the plan says how, where one was applied. */
+const changesOf = (report: OperationReport, plan?: Plan): ReadonlyArray<string> => {
+  const actions = new Map<string, string>(
+    (plan?.steps ?? []).map(({ action, kind, name }) => [`${kind} ${name}`, action])
   )
+  return report.outcomes.flatMap(({ kind, name, outcome }) => {
+    const what = `${kind} ${name}`
+    return outcome._tag === "Done" ? [`${verbs[actions.get(what) ?? report.operation] ?? "changed"} ${what}`] : []
+  })
+}
 
 const reportOf = (error: unknown): ReadonlyArray<string> =>
   typeof error === "object" && error !== null && "report" in error
@@ -137,7 +147,7 @@ const applyPlan = (
       }
     }
     const report = yield* creator.apply(plan, { spec })
-    return { _tag: "Converged", changes: changesOf(report), plan }
+    return { _tag: "Converged", changes: changesOf(report, plan), plan }
   }).pipe(
     Effect.catchIf(
       (error) => error._tag === "StalePlan" && attempts > 1,

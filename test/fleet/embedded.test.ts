@@ -50,6 +50,7 @@ describe("a fleet", () => {
         assert.deepStrictEqual(Object.keys(yield* states(rig)), ["dev-control-plane", "dev-worker"])
         const events = yield* rig.fleet.events({ cluster: "dev" })
         assert.isDefined(events.at(-1)?.plan, "the plan that deleted a node is in the history")
+        assert.deepStrictEqual(events.at(-1)?.changes, ["deleted node dev-worker2"])
       })))
 
   it.live("repairs a cluster that was changed by hand", () =>
