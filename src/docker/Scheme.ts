@@ -110,8 +110,16 @@ export type MadeScheme = Scheme & { readonly template: Template }
 
 export const isMade = (scheme: Scheme): scheme is MadeScheme => !("unsupported" in scheme.template)
 
+/** The names of the schemes, in the order of their table. */
+const schemeNames = ["kubelayer", "kind", "k3d", "talos", "vcluster", "kwok"] as const
+
 /** The names of the schemes. */
-export type SchemeName = "kubelayer" | "kind" | "k3d" | "talos" | "vcluster" | "kwok"
+export type SchemeName = (typeof schemeNames)[number]
 
 /** A scheme, or all of them at once: every container is then classified to exactly one. */
 export type SchemeChoice = SchemeName | "auto"
+
+/** The values of the option `scheme`. */
+export const schemeChoices: ReadonlyArray<SchemeChoice> = [...schemeNames, "auto"]
+
+export const isSchemeChoice = (text: string): text is SchemeChoice => schemeChoices.some((choice) => choice === text)

@@ -1,5 +1,5 @@
 /**
- * The table of all label schemes, and what a layer can be configured with.
+ * The table of all label schemes.
  */
 import type { Scheme, SchemeName } from "./Scheme.ts"
 import { k3d } from "./schemes/K3d.ts"
@@ -13,9 +13,6 @@ import { vcluster } from "./schemes/VCluster.ts"
 export const schemes = { kubelayer, kind, k3d, talos, vcluster, kwok } as const satisfies {
   readonly [Name in SchemeName]: Scheme
 }
-
-/** The values of the option `scheme`. */
-export const schemeChoices: ReadonlyArray<string> = [...Object.keys(schemes), "auto"]
 
 const isSchemeName = (name: string): name is SchemeName => Object.hasOwn(schemes, name)
 

@@ -10,34 +10,22 @@
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
-import * as Stream from "effect/Stream"
-import * as Backend from "../Backend.ts"
-import { type AddNodes, makeBackend } from "../docker/Backend.ts"
-import * as Client from "../docker/Client.ts"
-import { isNode, listContainers } from "../docker/ClusterNodes.ts"
-import { type ConnectionOptions, environment } from "../docker/Connection.ts"
+import type * as Layer from "effect/Layer"
+import type * as Stream from "effect/Stream"
+import type { AddNodes } from "../docker/Backend.ts"
+import type { ConnectionOptions } from "../docker/Connection.ts"
 import type { ExecEvent, ExecOptions } from "../docker/Exec.ts"
 import type { LogLine, LogOptions } from "../docker/Logs.ts"
 import type { RegistryOptions } from "../docker/Registry.ts"
-import type { SchemeChoice } from "../docker/Scheme.ts"
-import { chosenSchemes, schemeChoices } from "../docker/Schemes.ts"
+import { isSchemeChoice, type SchemeChoice, schemeChoices } from "../docker/Scheme.ts"
 import type { DockerClusterSpec, NodeDefaults } from "../docker/Spec.ts"
-import { portMappingsOf, type PublishedPort } from "../docker/Translate.ts"
-import { checkClusterName } from "../internal/ClusterNames.ts"
+import type { PublishedPort } from "../docker/Translate.ts"
 import { makeLayers } from "../internal/Layers.ts"
-import { failWith, method, streamMethod } from "../internal/Method.ts"
-import type { ClusterName } from "../Model.ts"
-import * as Policy from "../Policy.ts"
+import type * as Policy from "../Policy.ts"
 import type { Subject } from "../Progress.ts"
 import type { NodeCreator, NodeCreatorService, Provider, ProviderService } from "../Provider.ts"
-import {
-  type BackendFailure,
-  type InvalidSpec,
-  type ProviderUnavailable,
-  UnknownLabelScheme
-} from "../ProviderError.ts"
-import { AmbiguousCluster, type BackendError, NotFoundError } from "../Reason.ts"
+import type { BackendFailure, InvalidSpec, ProviderUnavailable, UnknownLabelScheme } from "../ProviderError.ts"
+import type { BackendError } from "../Reason.ts"
 
 export type { AddNodes } from "../docker/Backend.ts"
 export type { ExecEvent, ExecOptions } from "../docker/Exec.ts"
@@ -155,9 +143,8 @@ export class Docker extends Context.Service<Docker, DockerService>()("kubelayer/
 // Constructors
 // -----------------------------------------------------------------------------
 
-// A program that only lists, starts and stops does not load logs and exec.
-const loadLogs = Effect.promise(() => import("../docker/Logs.ts"))
-const loadExec = Effect.promise(() => import("../docker/Exec.ts"))
+// A program that imports the layer and does not use it loads nothing of the backend.
+const loadService = Effect.promise(() => import("../docker/Service.ts"))
 
 /**
  * Makes the service. Opens no connection; the first call does.
@@ -165,101 +152,8 @@ const loadExec = Effect.promise(() => import("../docker/Exec.ts"))
  * @category constructors
  * @since 0.1.0
  */
-export const make = Effect.fnUntraced(function*(
-  options: Options = {}
-): Effect.fn.Return<DockerService, UnknownLabelScheme> {
-  const scheme = options.scheme ?? "kubelayer"
-  const schemes = chosenSchemes(scheme)
-  if (schemes === undefined) return yield* new UnknownLabelScheme({ scheme: String(scheme), known: schemeChoices })
-  const policy = Effect.map(Policy.Current, (context) => Policy.make(options.policy, context))
-  const client = yield* Client.make({
-    connection: options,
-    registry: options,
-    environment: yield* environment,
-    policy
-  })
-  const { backend } = makeBackend({
-    client,
-    schemes,
-    defaults: options,
-    ...(options.name === undefined ? {} : { name: options.name }),
-    ...(options.policy === undefined ? {} : { policy: options.policy })
-  })
-  const { creator, provider } = Backend.make(backend)
-
-  /** The nodes of a cluster; a name in two schemes is refused. */
-  const nodes = (cluster: ClusterName) =>
-    Effect.gen(function*() {
-      const containers = (yield* listContainers(client, schemes, cluster)).filter(isNode)
-        .filter(({ member }) => member.membership.cluster === cluster)
-      const candidates = [...new Set(containers.map(({ member }) => `${member.scheme.name}/${cluster}`))]
-      if (candidates.length < 2) return containers
-      return yield* failWith(
-        new AmbiguousCluster({
-          detail: `${cluster} is a cluster in several schemes: ${candidates.join(", ")}`,
-          candidates
-        })
-      )
-    })
-
-  const inNode = <A, E>(
-    operation: string,
-    cluster: string,
-    node: string,
-    f: (id: string) => Stream.Stream<A, E>
-  ): Stream.Stream<A, E | BackendFailure> =>
-    Stream.unwrap(Effect.gen(function*() {
-      const found = yield* nodes(yield* checkClusterName(cluster))
-      const member = found.find(({ container, name }) => name === node || container.Id === node)
-      return member === undefined
-        ? yield* failWith(new NotFoundError({ detail: `cluster ${cluster} has no node ${node}` }))
-        : f(member.container.Id)
-    })).pipe(streamMethod("docker", operation, cluster))
-
-  return {
-    provider,
-    creator,
-    scheme,
-    plan: creator.plan,
-    createNodes: creator.createNodes,
-    createNodesScoped: creator.createNodesScoped,
-    apply: creator.apply,
-    addNodes: creator.addNodes,
-    removeNodes: creator.removeNodes,
-    sweep: creator.sweep,
-    portMappings: (cluster) =>
-      Effect.flatMap(
-        checkClusterName(cluster),
-        (name) =>
-          Effect.map(nodes(name), (found) => found.flatMap(({ container, name }) => portMappingsOf(name, container)))
-      ).pipe(
-        method("docker", "portMappings", cluster)
-      ),
-    resources: (cluster) =>
-      Effect.map(
-        provider.planDelete(cluster),
-        ({ steps }) =>
-          steps.flatMap(({ id, kind, name }) =>
-            kind === "node" ? [] : [{ kind, name, ...(id === undefined ? {} : { id }) }]
-          )
-      ),
-    logs: (cluster, node, logging = {}) =>
-      inNode(
-        "logs",
-        cluster,
-        node,
-        (id) => Stream.unwrap(Effect.map(loadLogs, ({ logs }) => logs(client, id, logging)))
-      ),
-    exec: (cluster, node, execution) =>
-      inNode(
-        "exec",
-        cluster,
-        node,
-        (id) => Stream.unwrap(Effect.map(loadExec, ({ exec }) => exec(client, id, execution)))
-      ),
-    client: (f) => client.use(f).pipe(method("docker", "client"))
-  }
-})
+export const make = (options: Options = {}): Effect.Effect<DockerService, UnknownLabelScheme> =>
+  Effect.flatMap(loadService, ({ makeService }) => makeService(options))
 
 // -----------------------------------------------------------------------------
 // Layers
@@ -271,10 +165,7 @@ const layers = makeLayers<Docker, DockerService, Options, UnknownLabelScheme>(Do
     option: "scheme",
     example: "kind",
     otherwise: "auto",
-    issue: (text) =>
-      chosenSchemes(text as SchemeChoice) === undefined
-        ? `is not a scheme. The schemes are ${schemeChoices.join(", ")}`
-        : undefined
+    issue: (text) => isSchemeChoice(text) ? undefined : `is not a scheme. The schemes are ${schemeChoices.join(", ")}`
   },
   {
     name: "KUBELAYER_IMAGE",

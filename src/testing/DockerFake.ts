@@ -171,6 +171,7 @@ const idOf = (number: number): string => {
  */
 const loadLayer = Effect.promise(() =>
   Promise.all([
+    import("../docker/Service.ts"),
     import("../docker/Exec.ts"),
     import("../docker/Logs.ts"),
     import("../docker/Registry.ts")
