@@ -56,7 +56,7 @@ const counted = ({ running, withResources = false, work }: Case): Effect.Effect<
     return { value: calls.length, detail: summary(calls) }
   }))
 
-/** Listens to a watch that has nothing to tell. */
+/** Listens to a watch without changes. */
 const watchIdle: Case["work"] = Effect.fnUntraced(function*(provider, cluster, proxy) {
   const seen = yield* Queue.unbounded<unknown>()
   const watching = yield* provider.watchCluster(cluster).pipe(

@@ -1,5 +1,5 @@
 /**
- * What the command costs: processor time of whole processes against bare Node, the size of the bundle, and a watch of
+ * Measures the command: processor time of whole processes against bare Node, the size of the bundle, and a watch of
  * many clusters.
  *
  * The compile cache is on, as users have it. Contestants take turns, and processor time does not count what else the

@@ -1,8 +1,8 @@
 /**
- * What `listNodes` costs on top of the engine's answer: 10,000 containers, read from a unix socket.
+ * Measures `listNodes` beyond the engine's answer: 10,000 containers, read from a unix socket.
  *
- * The time that the answer takes to travel is measured by itself and taken off; what is left is parsing, checking,
- * making nodes and sorting them, against `JSON.parse` of the same text alone.
+ * The travel time of the answer is measured separately and subtracted. The rest is parsing, checking, creating nodes
+ * and sorting them, against `JSON.parse` of the same text alone.
  */
 import * as Effect from "effect/Effect"
 import { request } from "../scripts/engine/api.ts"

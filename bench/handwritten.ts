@@ -1,5 +1,5 @@
 /**
- * What kubelayer is measured against: the same work as a user would write it with dockerode.
+ * The baseline of the measurements: the same work as a user would write it with dockerode.
  *
  * Same order (control planes first to start, last to stop) and same width; no types of its own, no deadlines, and the
  * first error ends everything.

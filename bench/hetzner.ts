@@ -1,9 +1,8 @@
 /**
- * What power and reads of 26 servers cost at Hetzner: requests, and the time against that of one server.
+ * Measures power and reads of 26 servers at Hetzner: requests, and the time against that of one server.
  *
- * The fake cloud stands in for the real one, in simulated time: a reply takes 30 ms, an action 2 s or 30 s, and a machine
- * as long again to obey. So what is counted is what a Project would be asked, and no figure depends on this machine, but
- * for the memory of a list.
+ * It runs on the fake cloud in simulated time: a reply takes 30 ms, an action 2 s or 30 s, and a shutdown as long
+ * again. No figure depends on this machine, except the memory of a list.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -69,7 +68,7 @@ interface Cost {
   readonly counts: Readonly<Record<string, number>>
 }
 
-/** What an operation asks of the API, and how long it takes. */
+/** The requests of an operation, and its time. */
 const costOf = (
   { fake }: Stand,
   operation: Effect.Effect<OperationReport, NotMeasured>,

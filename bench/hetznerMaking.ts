@@ -1,8 +1,8 @@
 /**
- * What a create and a delete of 26 servers cost on Hetzner, in calls and against one server's time.
+ * Measures a create and a delete of 26 servers on Hetzner, in calls and against the time of one server.
  *
- * The API is the fake, in time that passes by itself: actions of 2 s, replies of 30 ms. So every figure is the same on
- * each run, and says nothing of this machine.
+ * The API is the fake in simulated time: actions of 2 s, replies of 30 ms. So every figure is the same on each run and
+ * each machine.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -25,7 +25,7 @@ const spec: Hetzner.HetznerClusterSpec = {
 interface Cost {
   readonly calls: number
   readonly seconds: number
-  /** What is in the Project afterwards. */
+  /** The content of the Project afterwards. */
   readonly left: number
 }
 

@@ -1,6 +1,6 @@
 /**
- * What importing a module costs: whole processes that import it, against processes that import the effect modules that
- * it and what it imports name. And that no client library comes with it.
+ * Measures the import of a module: whole processes that import it, against processes that import only its effect
+ * modules. It also checks that no client library is loaded with it.
  *
  * The library is built for this run into a directory of its own, so that what is measured is what the sources are now.
  * The graph is what Node resolves, not what the text of the files seems to say.
@@ -43,7 +43,7 @@ type Import = readonly [specifier: string, from: string, url: string]
 
 interface Built {
   readonly directory: string
-  /** What is imported, from an entry on. */
+  /** The imports from an entry on. */
   readonly graph: (entry: string) => Effect.Effect<ReadonlyArray<Import>, NotMeasured>
 }
 
@@ -112,12 +112,12 @@ const foreignPackages = (module: string): Effect.Effect<Measured, NotMeasured> =
     const built = yield* build
     const baseline = yield* writeBaseline(built, module)
     const effects = packagesOf(yield* built.graph(baseline.file))
-    const foreign = [...packagesOf(baseline.graph)].filter((name) => !effects.has(name))
+    const unexpected = [...packagesOf(baseline.graph)].filter((name) => !effects.has(name))
     return {
-      value: foreign.length,
-      detail: `${foreign.join(", ") || "none"} beside ${[...effects].join(", ")}; ${
+      value: unexpected.length,
+      detail: `${unexpected.join(", ") || "none"} beside ${[...effects].join(", ")}; ${
         ofOurs(built, baseline.graph).length
-      } imports looked at`
+      } imports checked`
     }
   }))
 

@@ -1,6 +1,6 @@
 /**
- * A process of its own that lists a cluster once, and prints how many nodes it has and how much memory that took above
- * what the process had before, in bytes. Given: endpoint, token, cluster.
+ * A process that lists a cluster once, and prints the number of nodes and the additional memory in bytes. Arguments:
+ * endpoint, token, cluster.
  */
 import * as Effect from "effect/Effect"
 import * as Hetzner from "../src/layers/Hetzner.ts"

@@ -1,6 +1,6 @@
 /**
- * What Omni's backend costs, over a fake Omni in the same process: streams and calls of a wait, how soon a change is at
- * the caller, calls and decoding of a large cluster, and signing.
+ * Measures Omni's backend over a fake Omni in the same process: the calls of a wait, the delay of a change, the
+ * decoding of a large cluster, and signing.
  *
  * The fake server's own work is in every time that goes over the wire.
  */
@@ -37,7 +37,7 @@ const stage = (options: OmniFake.Options = {}) =>
 const measured = <E>(work: Effect.Effect<Measured, E, Scope.Scope>): Effect.Effect<Measured, NotMeasured> =>
   asNotMeasured(Effect.scoped(work))
 
-/** Three wait for a cluster that grows for a second; what is counted is the calls beyond the first look of each. */
+/** Three wait for a cluster that grows for a second; the count is that of the calls after the first list of each. */
 const wait = (count: (calls: ReadonlyArray<string>) => number) =>
   measured(Effect.gen(function*() {
     const { fake, omni } = yield* stage({ pace: "50 millis" })
@@ -71,7 +71,7 @@ const latency = measured(Effect.gen(function*() {
     let [at, ready] = yield* Queue.take(arrivals)
     while (ready !== wanted) [at, ready] = yield* Queue.take(arrivals)
     times.push(at - began)
-    // What the fake's controllers make of it is another change.
+    // The reaction of the fake's controllers is another change.
     yield* fake.settled
     yield* Effect.sleep("5 millis")
     yield* Queue.clear(arrivals)
@@ -174,7 +174,7 @@ export const omniRows: ReadonlyArray<Row> = [
   },
   {
     id: "omni.wait.polls",
-    what: "calls of a wait beyond its first look and its stream, while nothing happens",
+    what: "calls of a wait after its first list and its stream, while nothing happens",
     target: exactly(0),
     measure: wait((calls) => calls.filter((call) => !call.startsWith("Watch") && call !== "Get Clusters").length)
   },

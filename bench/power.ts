@@ -1,5 +1,6 @@
 /**
- * Starting, stopping and deleting 20 nodes on a real engine, against the same by hand; and stopping nodes that are deaf.
+ * Starting, stopping and deleting 20 nodes on a real engine, against the same by hand; and stopping nodes that ignore
+ * SIGTERM.
  *
  * One control plane and the rest workers, so that there are two waves, one after the other. The rows of start and stop
  * are read off the same runs: a contestant starts the cluster, and then stops it.
@@ -83,7 +84,7 @@ const cycles = Effect.gen(function*() {
 const deleting = Effect.gen(function*() {
   const { deleteNodes } = yield* provider
   const docker = yield* dockerode
-  /** Each turn has a cluster of its own, made and started before the clock runs. */
+  /** Each turn has its own cluster, created and started before the clock runs. */
   const turn = (work: (cluster: Cluster) => Effect.Effect<unknown, NotMeasured>) =>
     Effect.scoped(
       Effect.gen(function*() {
@@ -120,7 +121,7 @@ export const powerRows: Effect.Effect<ReadonlyArray<Row<Stage>>> = Effect.gen(fu
   ): Effect.Effect<Measured, NotMeasured, Stage> =>
     Effect.map(shared, (times) => {
       const theirs = times[against][kind]
-      // The turns that stand beside each other.
+      // The turns that are compared.
       return ratio(times.ours[kind].slice(0, theirs.length), theirs, words)
     })
   return [

@@ -1,5 +1,5 @@
 /**
- * What the bench says: a line for each row while it runs, the table at the end, and the same as JSON.
+ * The output of the bench: a line for each row while it runs, the table at the end, and the same as JSON.
  */
 import type { Measured, Row } from "./row.ts"
 

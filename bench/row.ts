@@ -1,13 +1,13 @@
 /**
  * A row of the bench: what is measured, against which target, and how.
  *
- * Measuring is not judging: a row that does not hold is told, and nothing else. Rows of a topic that are read off the
- * same runs share them, so that the whole bench stays short. The rows are gathered in `rows.ts`.
+ * A row that misses its target is reported, and nothing else happens. Rows of a topic that are read off the same runs
+ * share them, so that the whole bench stays short. The rows are gathered in `rows.ts`.
  */
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 
-/** What a value is compared with. `text` is the comparison as people read it. */
+/** The target of a value. `text` is the comparison as people read it. */
 export interface Target {
   readonly text: string
   readonly holds: (value: number) => boolean
@@ -19,7 +19,7 @@ export const below = (limit: number): Target => ({ text: `< ${limit}`, holds: (v
 
 export const exactly = (count: number): Target => ({ text: `= ${count}`, holds: (value) => value === count })
 
-/** A value, and the figures that it was made of. */
+/** A value, and the figures behind it. */
 export interface Measured {
   readonly value: number
   readonly detail: string
@@ -37,7 +37,7 @@ export interface Row<R = never> {
   readonly measure: Effect.Effect<Measured, NotMeasured, R>
 }
 
-/** Which rows this run is for: what several rows share does no more than these need. */
+/** The rows of this run. Work that several rows share does no more than these need. */
 export const Chosen = Context.Reference<(id: string) => boolean>("kubelayer/bench/Chosen", {
   defaultValue: () => () => true
 })

@@ -1,5 +1,5 @@
 /**
- * Times taken in turns, and what is made of them.
+ * Times taken in turns, and their statistics.
  *
  * Contestants take turns (A B A B ...), so that what else the machine does meets all of them alike; only times of one
  * run are ever compared.

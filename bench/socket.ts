@@ -1,6 +1,6 @@
 /**
- * Servers on a unix socket of their own, for as long as a scope lives: one that counts the calls on their way to an
- * engine, and one that answers as an engine would, from what it is given.
+ * Servers on a unix socket for as long as a scope lives. One counts the calls on their way to an engine, the other
+ * answers as an engine would, from given data.
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -69,7 +69,7 @@ export const countingProxy = Effect.fnUntraced(function*(
   }
 })
 
-/** What stands for a container in the answer to `GET /containers/json`; the fields are those of a real engine's. */
+/** A container in the answer to `GET /containers/json`, with the fields of a real engine. */
 export const cannedContainer = (cluster: string, index: number, state: "running" | "exited") => {
   const name = index === 0 ? `${cluster}-control-plane` : `${cluster}-worker${index === 1 ? "" : index}`
   const id = index.toString(16).padStart(64, "c0ffee")

@@ -1,8 +1,8 @@
 /**
- * The containers that are measured on: made, started and removed by the plain API, outside of the times.
+ * The containers of the measurements: created, started and removed by the plain API, outside of the times.
  *
- * All that is made carries the run's own word in its name and goes with the scope, also on Ctrl-C. The images are made
- * on the spot from busybox, see `scripts/engine/image.ts`.
+ * Everything has the word of the run in its name and is removed with the scope, also on Ctrl-C. The images are built
+ * from busybox, see `scripts/engine/image.ts`.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -34,7 +34,7 @@ export const makeStage = Effect.fnUntraced(function*(
   return { socketPath, image }
 })
 
-/** Clean-up goes on with the next thing, and tells what it could not remove. */
+/** Clean-up continues with the next thing, and reports the leftovers. */
 const left = (what: string) => <A>(effect: Effect.Effect<A, EngineApiError>): Effect.Effect<void> =>
   Effect.catch(
     Effect.asVoid(effect),
@@ -46,7 +46,7 @@ export interface Cluster {
   readonly ids: ReadonlyArray<string>
 }
 
-/** What the engine does at once without getting in its own way. */
+/** The concurrency at which the engine does not slow itself down. */
 const WIDTH = 10
 
 const api = <A>(
@@ -101,7 +101,7 @@ export const makeCluster = Effect.fnUntraced(function*(
       ...(options.withResources === true
         ? { HostConfig: { NetworkMode: name, Mounts: [{ Type: "volume", Source: name, Target: "/data" }] } }
         : {})
-      // What was sent is made, so that it has to be known.
+      // A sent create is carried out, so its result must be known.
     }).pipe(Effect.map((text) => ids.push(idOf(text))), Effect.uninterruptible)
   }
   yield* Effect.forEach(Array.from({ length: options.nodes }, (_, index) => index), makeNode, {

@@ -1,8 +1,8 @@
 /**
  * How long after an engine's event its status is at the caller of `watchCluster`, the list call in between included.
  *
- * The engine is a canned one, so that the moment of the event is known exactly: the state of one node changes, the event
- * is sent, and the next element is awaited.
+ * The engine is a canned one, so the moment of the event is known exactly. The state of one node changes, the event is
+ * sent, and the next element is awaited.
  */
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"

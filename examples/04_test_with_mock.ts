@@ -1,6 +1,6 @@
 // runs on: memory
 /**
- * A test of a program that uses `Provider`: the mock answers as told, also with a failure first, and keeps every call.
+ * A test of a program that uses `Provider`: the mock returns prepared answers, a failure first, and records every call.
  */
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"

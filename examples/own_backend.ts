@@ -27,7 +27,7 @@ import { join } from "node:path"
 
 type Kind = "node" | "network" | "volume"
 
-/** One machine, network or volume. What it has no cluster for belongs to nobody that kubelayer knows. */
+/** One machine, network or volume. Without a cluster it belongs to no cluster that kubelayer knows. */
 export interface Thing {
   readonly id: string
   readonly kind: Kind
@@ -114,7 +114,7 @@ type CanRead = Pick<Cloud, "list">
 
 type Wanted = Omit<Thing, "id" | "kind" | "createdAt">
 
-/** What is the same for all kinds. */
+/** The members that are the same for all kinds. */
 const makeKind = (kind: Kind, order: number) => ({
   kind,
   order,

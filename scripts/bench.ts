@@ -32,7 +32,7 @@ const readArguments = Effect.gen(function*() {
   return { mode, json: values.json, only: values.only?.split(",").map((name) => name.trim()) }
 })
 
-/** Whatever becomes of one row, the others are measured. */
+/** If one row fails, the others are still measured. */
 const measured = (row: Row): Effect.Effect<Result> =>
   row.measure.pipe(
     Effect.map((outcome): Result => ({ row, outcome })),
@@ -54,7 +54,7 @@ const bench = Effect.gen(function*() {
   }
 
   const began = Date.now()
-  // Whoever reads the times has to know in what company they were taken.
+  // The load of the machine belongs to the times.
   print(`${cpus().length} processors, load ${(loadavg()[0] ?? 0).toFixed(1)} before the first row.`)
   const results: Array<Result> = []
   const take = (result: Result) => {

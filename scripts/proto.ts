@@ -1,6 +1,6 @@
 /**
- * Generates `src/omni/proto` from the files in `proto`, with buf and protoc-gen-es, which are installed in a folder of
- * their own for the time of this run: they weigh more than all else that the project needs.
+ * Generates `src/omni/proto` from the files in `proto`, with buf and protoc-gen-es. They are larger than all other
+ * dependencies, so they are installed in a temporary folder.
  *
  *   node scripts/proto.ts
  */

@@ -3,7 +3,7 @@
  * it, watches a change and deletes it. `usage.mjs` has its arguments.
  *
  * It runs on Docker if an engine answers (or a private one is started), else on Memory; on another backend against its
- * fake if no credential is set. Whatever ends it, nothing is left.
+ * fake if no credential is set. It leaves nothing behind, however it ends.
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -45,7 +45,7 @@ const readArguments = Effect.try({
 
 const write = (text: string) => Effect.sync(() => void process.stdout.write(text))
 
-/** What became of the cluster, once the scope in which it was created is closed. */
+/** The state of the cluster after its scope is closed. */
 const afterInterrupt = (cluster: string) =>
   Provider.use((provider) => provider.nodesExist(cluster)).pipe(
     Effect.timeout("10 seconds"),

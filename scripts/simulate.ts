@@ -3,8 +3,8 @@
  *
  *   node scripts/simulate.ts [--seeds <n>] [--from <seed>] [--backend <name>] [--workers <n>] [--seconds <n>] [--digests]
  *
- * Without `--backend` the seeds are divided: as many on each of Hetzner, Docker and Omni as a tenth of them, the others on
- * Memory. A seed that breaks an invariant is made smaller, and printed as a test.
+ * Without `--backend` the seeds are divided: as many on each of Hetzner, Docker and Omni as a tenth of them, the others
+ * on Memory. A seed that breaks an invariant is shrunk, and printed as a test.
  */
 import * as Effect from "effect/Effect"
 import { spawn } from "node:child_process"
@@ -20,7 +20,7 @@ interface Range {
   readonly seeds: number
 }
 
-/** What the runs of a range showed. */
+/** The results of the runs of a range. */
 interface Summary extends Range {
   readonly calls: number
   readonly failed: ReadonlyArray<number>
@@ -105,7 +105,7 @@ const inWorker = (range: Range, digests: boolean): Effect.Effect<Summary, Plain>
 
 const least = 1_000
 
-/** Which seeds run on which backend. */
+/** The seeds of each backend. */
 const mix = (seeds: number, from: number): ReadonlyArray<Range> => {
   const each = seeds >= least * 4 ? Math.max(least, Math.floor(seeds / 10)) : Math.floor(seeds / 10)
   const others = Simulation.backendNames.filter((backend) => backend !== "memory")
@@ -154,7 +154,7 @@ const report = (ranges: ReadonlyArray<Range>, summaries: ReadonlyArray<Summary>,
   print(`${seeds} seeds in ${(millis / 1000).toFixed(1)} s, ${(calls / seeds).toFixed(1)} calls a seed`)
   const failed = summaries.filter((summary) => summary.failed.length > 0)
   for (const summary of failed) {
-    print(`\n${summary.backend}: the seeds ${summary.failed.join(", ")} break an invariant. The first, made smaller:`)
+    print(`\n${summary.backend}: the seeds ${summary.failed.join(", ")} break an invariant. The first, shrunk:`)
     print(summary.test ?? "")
   }
   return failed.length === 0 ? 0 : 1

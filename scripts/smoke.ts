@@ -1,9 +1,8 @@
 /**
- * Uses the packed library as a user would: installed from its tarball beside
- * `effect` and nothing else, every public module imported, every example and
- * every fence of the documents compiled against it, and those that need no
- * backend run. Then the tarball itself, the declarations in projects of three
- * package managers, and bundles of every layer by three bundlers.
+ * Uses the packed library as a user would, installed from its tarball beside `effect` and nothing else. It imports
+ * every public module, compiles every example and every fence of the documents, and runs those that need no backend.
+ * Then the tarball itself, the declarations in projects of three package managers, and bundles of every layer by three
+ * bundlers.
  *
  *   node scripts/smoke.ts [tarball]
  */
@@ -133,7 +132,7 @@ const checkExamples = Effect.fnUntraced(function*(project: string) {
   return yield* say(`${examples.length} examples compiled, ${runnable.length} of them run`)
 })
 
-/** What a fence may use beside the library and `effect`: this repository's copy, put where the fence finds it. */
+/** The packages that a fence may use beside the library and `effect`: this repository's copy, linked for the fence. */
 const EXTRAS = ["vitest", "@types/dockerode"]
 
 const placeOf = (fence: Fence): string => `${fence.document}:${fence.line}`

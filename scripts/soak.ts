@@ -3,8 +3,8 @@
  *
  *   npm run soak -- [--seeds 500] [--from 1] [--parallel 4] [--verbose] [--engine found|private|podman|none]
  *
- * One line for each seed that fails, with the command that plays it again; with `--verbose` the whole story of each that
- * fails. The seed decides the world, the operations and the faults; what the engine does meanwhile is its own.
+ * One line for each seed that fails, with the command that plays it again; with `--verbose` the whole story of each
+ * that fails. The seed decides the world, the operations and the faults; the engine is free in its timing.
  */
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"

@@ -58,7 +58,7 @@ const readArguments = Effect.gen(function*() {
   return { chosen: repeat === 1 ? chosen : chosen.flatMap(repeated(repeat)), mode, verbose: values.verbose }
 })
 
-/** An engine that was asked for and cannot be had fails its own steps; the others run all the same. */
+/** If a requested engine is missing, only its steps fail; the others run all the same. */
 const openEngine = (mode: Mode) =>
   withEngine({ mode, say: print }).pipe(
     Effect.catch((error) => Effect.succeed<Engine>({ kind: "none", dockerHost: "", why: error.message, tried: [] }))
@@ -92,7 +92,7 @@ const verify = Effect.gen(function*() {
   yield* Effect.scoped(checks).pipe(
     Effect.onInterrupt(() =>
       Effect.sync(() => {
-        print("\nInterrupted. What was running has been stopped and cleared up.")
+        print("\nInterrupted. Running steps were stopped and cleaned up.")
         for (const step of chosen.filter((step) => !results.some((result) => result.step === step))) {
           results.push({ step, outcome: { status: "skipped", why: "interrupted" }, millis: 0 })
         }

@@ -1,6 +1,6 @@
 /**
- * That the modules of `src` import as CONTRIBUTING.md says: one way, never in a ring, no backend another, and from
- * outside only modules of `effect` and of Node when they are loaded.
+ * Checks the imports of `src`, as CONTRIBUTING.md describes them: one way, never in a ring, and never from one backend
+ * to another. Modules load only `effect` and Node from outside.
  *
  * An import of types is an arrow, too.
  */
@@ -31,7 +31,10 @@ const importsOf = (text: string): ReadonlyArray<Import> => [
   }))
 ]
 
-/** Where a module stands; arrows go down. What stands level may import each other, but for rings and other backends. */
+/**
+ * The level of a module; imports go down. Modules of one level may import each other, except in rings and across
+ * backends.
+ */
 interface Place {
   readonly level: number
   /** Lower case, for folder and layer to agree. */
@@ -125,7 +128,7 @@ const arrowFaults = (files: ReadonlyArray<File>): ReadonlyArray<string> => {
   for (const { path, text } of files) {
     const from = placeOf(path)
     if (from === undefined) {
-      faults.push(faultAt(path, 1, "scripts/docs/arrows.ts does not know where this module stands among the others"))
+      faults.push(faultAt(path, 1, "scripts/docs/arrows.ts does not know the level of this module"))
       continue
     }
     const targets = new Set<string>()

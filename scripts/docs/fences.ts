@@ -1,8 +1,8 @@
 /**
  * The examples of the documents: every fence of TypeScript in the Markdown files and in the docstrings of `src`.
  *
- * A fence is `ts`, which has to compile as a module of its own, or `ts run`, which has to run, too, and to print what
- * its comments `// => ...` say, line by line. `scripts/smoke.ts` does both against the packed library.
+ * A fence `ts` has to compile as a module. A fence `ts run` also has to run, and to print its comments `// => ...` line
+ * by line. `scripts/smoke.ts` does both against the packed library.
  */
 import { faultAt, type File, filesAt } from "./files.ts"
 
@@ -12,7 +12,7 @@ export interface Fence {
   readonly line: number
   readonly code: string
   readonly runs: boolean
-  /** What it prints. */
+  /** Its expected output. */
   readonly output: ReadonlyArray<string>
 }
 

@@ -1,6 +1,6 @@
 /**
- * That the code in `src/omni/proto` is what was generated from the files in `proto`, without the generator at hand: both
- * are held against the digests that `scripts/proto.ts` wrote down when it generated.
+ * Checks that the code in `src/omni/proto` was generated from the present files in `proto`, without the generator. Both
+ * are compared with the digests that `scripts/proto.ts` wrote.
  */
 import { createHash } from "node:crypto"
 import { readFileSync } from "node:fs"
@@ -8,7 +8,7 @@ import { join } from "node:path"
 import { ROOT } from "../lib/pack.ts"
 import { filesAt } from "./files.ts"
 
-/** Where generated code stands, from the project's folder. */
+/** The folder of generated code, from the project's folder. */
 export const GENERATED = "src/omni/proto"
 export const SOURCES = "proto"
 export const DIGESTS = `${SOURCES}/generated.json`

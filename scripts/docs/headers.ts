@@ -1,5 +1,5 @@
 /**
- * That every module says at its head what it is for.
+ * Checks that every module begins with a comment about its purpose.
  */
 import { faultAt, type File, filesAt } from "./files.ts"
 import { isGenerated } from "./generated.ts"
@@ -18,7 +18,7 @@ const headerFault = ({ path, text }: File): string | undefined => {
   if (header === undefined) return faultAt(path, 1, "the module does not begin with a comment that says what it is for")
   if (!sentence.test(proseOf(header))) return faultAt(path, line, "the module's header has no sentence")
   if (next !== "" && !/^(?:import\b|export (?:type )?[{*])/.test(next)) {
-    return faultAt(path, line, "the first comment belongs to what stands below it; the module has no header of its own")
+    return faultAt(path, line, "the first comment belongs to the declaration below it; the module has no header")
   }
   const prose = header.replaceAll(/ \* (\*\*Example[^\n]*\n \*\n \* )?```[\s\S]*?```\n(?: \*\n)?/g, "")
     .replaceAll(/ \* - .*\n(?: \*  .*\n)*/g, "")
@@ -29,7 +29,7 @@ const headerFault = ({ path, text }: File): string | undefined => {
 }
 
 export const checkHeaders = () => {
-  // What was generated says so in its first line, and nothing more.
+  // Generated files have one line that says that they are generated.
   const files = filesAt("src/**/*.ts", "scripts/**/*.ts", "bench/**/*.ts").filter(({ path }) => !isGenerated(path))
   return { checked: files.length, faults: files.flatMap((file) => headerFault(file) ?? []) }
 }

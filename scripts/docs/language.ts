@@ -13,9 +13,6 @@ const MOST_WORDS = 30
 
 /** Folders that are not clean yet. It becomes empty. */
 const pending: ReadonlyArray<string> = [
-  "bench/",
-  "examples/",
-  "scripts/",
   "test/"
 ]
 
@@ -38,7 +35,7 @@ const instead: ReadonlyArray<readonly [words: RegExp, advice: string]> = [
   [/\bjudge(?:s|d|ment|ments)?\b|\bjudging\b/i, "diff, compare, validate"],
   [/\bby (?:itself|themselves)\b|\banew\b|\bmeanwhile\b|\bat large\b/i, "on its own, again, in the meantime, pending"],
   [/\bobey(?:s|ed|ing)?\b|\bdeaf\b|\btakes? the power\b|\bpower is taken\b/i, "shut down, ignores SIGTERM, powers off"],
-  [/\bwish(?:es|ed)?\b|\bfarness\b|\bheard\b|\bdead\b/i, "requested, distance, onResponse, exited"],
+  [/\bwish(?:es|ed)?\b|\bfarness\b|\bheard\b|\bdead\b(?! links?)/i, "requested, distance, onResponse, exited"],
   [/\bthe one table\b|\bno method here\b/i, "say it directly"]
 ]
 

@@ -1,5 +1,5 @@
 /**
- * What the documents point at: files, headings and npm scripts that they name, and the version in the changelog.
+ * Checks the references of the documents: files, headings, npm scripts, and the version in the changelog.
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { join, posix } from "node:path"
@@ -65,7 +65,7 @@ const changelogFaults = (): ReadonlyArray<string> => {
   return named ? [] : [`CHANGELOG.md: no heading for version ${version} of package.json`]
 }
 
-/** CONTRIBUTING.md draws a tree of the project; whatever stands at the top of it, or of `src`, is in it. */
+/** CONTRIBUTING.md draws a tree of the project. It has everything at the top of the project and of `src`. */
 const treeFaults = (): ReadonlyArray<string> => {
   const tree = readFileSync(join(ROOT, "CONTRIBUTING.md"), "utf8").split("\n").filter((line) => /^ {4}/.test(line))
   const drawn = new Set(tree.flatMap((line) => line.match(/(?<=^\s*|\s{2})[\w.-]+(?:\/|\.ts)(?=\s|$)/g) ?? []))

@@ -1,9 +1,9 @@
 /**
  * Is there a Docker engine that answers?
  *
- * Looks where the docker CLI looks, in its order: DOCKER_HOST, DOCKER_CONTEXT
- * or the current context, then the usual sockets. An address that the user has
- * set is the only one tried: another engine in its place would be a surprise.
+ * Finds the engine as the docker CLI does, in its order: DOCKER_HOST, DOCKER_CONTEXT or the current context, then the
+ * usual sockets. An address that the user has set is the only one tried: another engine in its place would be a
+ * surprise.
  */
 import * as Effect from "effect/Effect"
 import { createHash } from "node:crypto"
@@ -14,7 +14,7 @@ import { endpointOf, request } from "./api.ts"
 
 export interface Candidate {
   readonly dockerHost: string
-  /** Where the address comes from, as the user would say it. */
+  /** The source of the address, for people. */
   readonly source: string
 }
 

@@ -1,7 +1,6 @@
 /**
- * The home of one private engine: a directory that holds all its files, and the
- * names, derived from the directory's, of all that it makes elsewhere. Who
- * finds the directory can therefore clear up after an engine that died.
+ * The home of one private engine: a directory with all its files. The names of everything that it creates elsewhere are
+ * derived from the directory, so a later run can clean up after an engine that died.
  */
 import { mkdtempSync, readdirSync, readFileSync, renameSync, rmdirSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
@@ -18,18 +17,18 @@ export interface Home {
   /** A device name has at most 15 bytes. */
   readonly bridge: string
   readonly cgroup: string
-  /** Stands as a comment on each firewall rule of this engine. */
+  /** The comment on each firewall rule of this engine. */
   readonly mark: string
 }
 
-/** What must be known to clear up after an engine, beyond its names. */
+/** The facts that a clean-up needs beside the names. */
 export interface Owner {
   readonly whereabouts: string
   readonly starter: ProcessId
   readonly supervisor?: ProcessId
   /** The second byte of its address block, 10.x.0.0/16. */
   readonly block?: number
-  /** What the kernel's IP forwarding was before the first of our engines switched it on. */
+  /** The kernel's IP forwarding before the first private engine switched it on. */
   readonly forwardingBefore?: string
 }
 
@@ -85,7 +84,7 @@ export const livingOwners = (self?: Home): ReadonlyArray<Owner> =>
     return owner.whereabouts === whereabouts() && isAlive(owner.starter) ? [owner] : []
   })
 
-/** A starter that died before it wrote its name has made nothing but the directory. */
+/** A starter that died before it wrote its name has created only the directory. */
 const removeUnowned = (home: Home): void => {
   try {
     if (Date.now() - statSync(home.directory).mtimeMs > 60_000) rmdirSync(home.directory)
@@ -95,8 +94,8 @@ const removeUnowned = (home: Home): void => {
 }
 
 /**
- * Homes whose starter is dead. A directory from another boot is stale too; one
- * from another container that shares /tmp is nobody's business here.
+ * Homes whose starter has exited. A directory from another boot is stale too; one from another container that shares
+ * /tmp is left alone.
  */
 export const staleHomes = (): ReadonlyArray<Home> => {
   const here = whereabouts()

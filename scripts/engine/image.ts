@@ -1,7 +1,6 @@
 /**
- * A stand-in for a node's image, made on the spot from a static busybox: nothing
- * is pulled. Its first process does nothing but react to SIGTERM in one of four
- * ways, which is all that starting and stopping nodes is about.
+ * A small image for nodes, built from a static busybox without a pull. Its first process only reacts to SIGTERM, in one
+ * of four ways.
  */
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -12,14 +11,14 @@ import { existsSync, readFileSync } from "node:fs"
 import { type EngineApiError, request } from "./api.ts"
 import { BUSYBOX } from "./packages.ts"
 
-/** `obedient` ends at SIGTERM, `slow` a second later, `deaf` never; `exits` ends by itself with code 3. */
+/** `obedient` ends at SIGTERM, `slow` a second later, `deaf` never; `exits` ends on its own with code 3. */
 export type Init = "obedient" | "slow" | "deaf" | "exits"
 
 export const INITS: ReadonlyArray<Init> = ["obedient", "slow", "deaf", "exits"]
 
 export class NoBusybox extends Data.TaggedError("NoBusybox")<{ readonly detail: string }> {
   override get message(): string {
-    return `A node image is made from ${BUSYBOX} (package busybox-static): ${this.detail}`
+    return `A node image is built from ${BUSYBOX} (package busybox-static): ${this.detail}`
   }
 }
 

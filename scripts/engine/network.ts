@@ -1,10 +1,9 @@
 /**
  * The network of a private engine beside others.
  *
- * An engine that manages iptables itself empties the chains of every other
- * engine when it starts. Ours therefore leaves iptables alone: it gets a bridge
- * and an address block of its own, ports are published by its proxy processes,
- * and three marked rules let its containers out.
+ * An engine that manages iptables itself empties the chains of every other engine when it starts. The private engine
+ * therefore does not manage iptables. It gets its own bridge and address block, its proxy processes publish ports, and
+ * three marked rules let its containers out.
  */
 import * as Effect from "effect/Effect"
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
@@ -142,12 +141,12 @@ export const returnNetwork = Effect.fnUntraced(function*(home: Home) {
   if (owner?.block !== undefined) yield* iptables("-D", owner.block, home.mark)
 
   for (const bridge of bridgesOf(home)) {
-    // The kernel takes a dead container's network namespace, and its link here, away a little later.
+    // The kernel removes the network namespace of an exited container, and its link here, a little later.
     for (let waited = 0; waited < 5000 && portsOf(bridge) > 0; waited += 100) yield* Effect.sleep("100 millis")
     yield* runOrFail("ip", ["link", "delete", "dev", bridge])
   }
 
-  // The last one out switches forwarding off again, unless somebody else's engine relies on it by now.
+  // The last engine switches forwarding off again, unless another engine relies on it by now.
   if (owner?.forwardingBefore === "0" && livingOwners(home).length === 0 && !isRunning("dockerd")) {
     writeFileSync(FORWARDING, "0")
   }

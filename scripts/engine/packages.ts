@@ -1,5 +1,5 @@
 /**
- * What a private engine needs installed, on Debian and its kin; and how a package is installed there.
+ * The packages of a private engine on Debian and its relatives, and their installation.
  */
 import * as Effect from "effect/Effect"
 import { accessSync, constants, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs"
@@ -93,7 +93,7 @@ export const whyNotInstalled = (missing: ReadonlyArray<string>): string | undefi
 const POLICY_FILE = "/usr/sbin/policy-rc.d"
 const POLICY = "#!/bin/sh\n# kubelayer: start no service while its packages are installed\nexit 101\n"
 
-/** The package would start a system-wide engine, which nobody asked for. A policy that is there already is kept. */
+/** The package would start a system-wide engine. An existing policy is kept. */
 const withoutServices = <A, E, R>(install: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.acquireUseRelease(
     Effect.sync(() => {

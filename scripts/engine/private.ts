@@ -57,7 +57,9 @@ const removeTree = (directory: string): void => {
   rmdirSync(directory)
 }
 
-/** Where Podman puts the groups of its containers, those of every engine on the machine. Only empty ones are removed. */
+/**
+ * The folder of the control groups of Podman's containers, of every engine on the machine. Only empty ones are removed.
+ */
 const PODMAN_CGROUP = "libpod_parent"
 
 const removeEmpty = (directory: string): void => {
@@ -115,7 +117,7 @@ const eraseStale = Effect.fnUntraced(function*(say: (line: string) => void) {
 
 const release = Effect.fnUntraced(function*(home: Home, say: (line: string) => void) {
   const supervisor = readOwner(home)?.supervisor
-  // Whatever happens to the lock, the engine itself ends.
+  // The engine ends, also if the lock fails.
   if (supervisor !== undefined) yield* killDaemon(supervisor)
   yield* Effect.catch(
     locked(erase(home, say)),

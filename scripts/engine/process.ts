@@ -62,8 +62,8 @@ export const kill = (id: ProcessId, signal: NodeJS.Signals): void => {
 }
 
 /**
- * Where a pid means something: this boot and this pid namespace. The network
- * namespace is part of it because an engine's bridges live in one.
+ * The scope of a pid: this boot and this pid namespace. The network namespace is part of it because an engine's bridges
+ * live in one.
  */
 export const whereabouts = (): string =>
   [
@@ -72,7 +72,7 @@ export const whereabouts = (): string =>
     readlinkSync("/proc/self/ns/net")
   ].join(" ")
 
-/** Names in CapEff and CapBnd are bits; this asks for one of them in both. */
+/** Names in CapEff and CapBnd are bits; this checks one of them in both. */
 export const hasCapability = (bit: number): boolean => {
   const status = readFileSync("/proc/self/status", "utf8")
   return ["CapEff", "CapBnd"].every((set) => {

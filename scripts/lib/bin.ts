@@ -2,7 +2,7 @@
  * Bundles the command into a folder: `kubelayer.mjs` and its chunks, with effect inside.
  *
  * The clients of single backends (grpc-js, openpgp, yaml) stay dependencies of the package and are loaded when they are
- * used. dockerode is inside, without its parts for ssh and BuildKit, which kubelayer does not use.
+ * used. The bundle contains dockerode without its parts for ssh and BuildKit, which kubelayer does not use.
  */
 import { build, type Metafile, type Plugin } from "esbuild"
 import { chmodSync, mkdirSync, readFileSync, rmSync } from "node:fs"
@@ -157,7 +157,7 @@ export const bundle = async (outdir: string): Promise<Metafile> => {
     plugins: [withoutUnused, withoutUndici, withoutUnusedCli, withDockerode, lazyNode, oneCore],
     logOverride: { "import-is-undefined": "silent" },
     define: { KUBELAYER_VERSION: JSON.stringify(version) },
-    // CommonJS inside the bundle asks for Node's modules by `require`.
+    // CommonJS inside the bundle loads Node's modules by `require`.
     banner: {
       js: "#!/usr/bin/env node\nimport{createRequire as __r}from\"node:module\";const require=__r(import.meta.url);"
     },

@@ -16,6 +16,6 @@ export const pack = Effect.fnUntraced(function*(destination: string) {
   }
   yield* runOrFail("npm", ["pack", "--ignore-scripts", "--pack-destination", destination], { cwd: ROOT })
   const tarball = readdirSync(destination).find((name) => name.endsWith(".tgz"))
-  if (tarball === undefined) return yield* new NotPacked({ message: "npm pack made no tarball." })
+  if (tarball === undefined) return yield* new NotPacked({ message: "npm pack created no tarball." })
   return join(destination, tarball)
 })

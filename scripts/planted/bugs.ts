@@ -7,7 +7,7 @@ export interface Bug {
   readonly file: string
   readonly find: string
   readonly replace: string
-  /** Where it can be seen; Memory by default. */
+  /** The backend on which it is visible; Memory by default. */
   readonly backend?: BackendName
 }
 

@@ -7,7 +7,7 @@ import { engineMode, withEngine } from "../engine/engine.ts"
 import type { Backend } from "./backend.ts"
 import { nodeImage } from "./node-image.ts"
 
-/** A node that waits for SIGTERM and obeys it, in any image with a shell. */
+/** A node that exits at SIGTERM, in any image with a shell. */
 const waiting = ["/bin/sh", "-c", "trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done"]
 
 const onEngine = (dockerHost: string, image: string): Backend["layer"] =>
@@ -31,5 +31,5 @@ export const docker = (
       return { layer: inMemory, why: `${engine.why} This runs on Memory: the nodes are simulated.` }
     }
     const { image, why } = yield* nodeImage(engine)
-    return { layer: onEngine(engine.dockerHost, image), why: `${engine.why} Nodes are made from ${image}, ${why}.` }
+    return { layer: onEngine(engine.dockerHost, image), why: `${engine.why} Nodes use the image ${image}, ${why}.` }
   })

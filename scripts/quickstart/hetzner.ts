@@ -39,7 +39,7 @@ export const hetzner = (args: ReadonlyArray<string>): Effect.Effect<Backend, Not
           new NotAgreed({
             message:
               `HCLOUD_TOKEN is set, so this would make 4 servers, a network and a placement group at ${where}, ` +
-              `which bills for servers by the hour even when they stand for minutes. With ${CONSENT} it does; without ` +
+              `which bills servers by the hour, also if they exist for minutes only. With ${CONSENT} it does; without ` +
               "HCLOUD_TOKEN it runs on a fake."
           })
         )

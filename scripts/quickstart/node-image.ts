@@ -1,6 +1,6 @@
 /**
- * The image that the quickstart's nodes are made from: one that is present, else one that can be pulled, else one that is
- * made here from a static busybox and removed again. Any of them only has to have a shell.
+ * Chooses the image of the quickstart's nodes: one that is present, one that can be pulled, or one that is built from a
+ * static busybox and removed again. It only needs a shell.
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -28,7 +28,7 @@ const pull = (endpoint: Endpoint): Effect.Effect<boolean> =>
     path: `/images/create?fromImage=${pulled.name}&tag=${pulled.tag}`,
     deadlineMillis: pullMillis
   }).pipe(
-    // What a registry says comes as text within a success, so the image itself is asked for.
+    // The error of a registry comes as text within a success, so the image itself is read.
     Effect.andThen(request(endpoint, { method: "GET", path: `/images/${pulled.name}:${pulled.tag}/json` })),
     Effect.isSuccess
   )
@@ -61,5 +61,5 @@ export const nodeImage = Effect.fnUntraced(function*(
     importBusybox({ socketPath, tag: image, init: "obedient" }),
     () => Effect.ignore(removeImage(socketPath, image))
   )
-  return { image, why: "made here from busybox" }
+  return { image, why: "built here from busybox" }
 })

@@ -1,8 +1,8 @@
 /**
  * The main job, step by step, through `Provider` and `NodeCreator` alone: the same program runs on every backend.
  *
- * The cluster is made in a scope, so that whatever ends the program, Ctrl-C too, takes its nodes, network and volume
- * with it.
+ * The cluster is created in a scope, so that every end of the program, also Ctrl-C, removes its nodes, network and
+ * volume.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"

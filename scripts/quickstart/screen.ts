@@ -1,6 +1,6 @@
 /**
- * What the quickstart shows while it works: on a terminal a block of lines that is drawn over again, one for each node;
- * elsewhere a plain line for each outcome. Colour only where the terminal has it and NO_COLOR is not set.
+ * The screen of the quickstart: on a terminal a block of lines that is drawn again, one for each node; elsewhere a
+ * plain line for each outcome. Colour only where the terminal has it and NO_COLOR is not set.
  */
 import * as Effect from "effect/Effect"
 import type { NodeInfo } from "../../src/Model.ts"

@@ -2,7 +2,7 @@
  * An animated SVG of what a terminal showed: one group of lines a frame, each shown for its time.
  */
 
-/** What was on the screen from a moment on, with its colors as escape sequences. */
+/** The content of the screen from a moment on, with its colors as escape sequences. */
 export interface Frame {
   readonly text: string
   readonly millis: number

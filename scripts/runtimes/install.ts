@@ -8,7 +8,7 @@ export interface Runtime {
   /** As it is chosen: `node20`, `bun`. */
   readonly id: string
   readonly executable: string
-  /** What comes before the file that it runs. */
+  /** The arguments before the file that it runs. */
   readonly args: ReadonlyArray<string>
 }
 

@@ -63,7 +63,7 @@ const PROGRAMS = {
   )
 } as const
 
-/** What each program prints unbundled, for whoever reads a failure. */
+/** The output of each program without a bundler, for the text of a failure. */
 const EXPECTED: { readonly [Name in keyof typeof PROGRAMS]: RegExp } = {
   Memory: /^\["dev"\]$/,
   Mock: /^\["dev"\]$/,

@@ -1,4 +1,4 @@
-/** What the parts of the smoke test share. */
+/** The functions that the parts of the smoke test share. */
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import { readdirSync, readFileSync, writeFileSync } from "node:fs"

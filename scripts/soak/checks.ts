@@ -12,7 +12,7 @@ import type { Action } from "./scenario.ts"
 export interface Settled {
   readonly action: Action
   readonly exit: Exit.Exit<unknown, unknown>
-  /** What was logged meanwhile; an operation without an error to carry its leftovers logs them. */
+  /** The log of the operation. An operation without an error logs its leftovers. */
   readonly logs: ReadonlyArray<string>
 }
 
@@ -72,7 +72,7 @@ const reportOf = ({ exit }: Settled): OperationReport | undefined =>
 const afterCreate = (settled: Settled, before: Census, after: Census, cluster: string): ReadonlyArray<string> => {
   const { exit, logs } = settled
   const made = after.filter((thing) => !has(before, thing))
-  // One that was never started, and never could be, may have been made again.
+  // One that was never started, and never could be, may have been created again.
   const remade = ({ name, state }: Thing) => state === "created" && nodes(after).some((node) => node.name === name)
   const lost = before.filter((thing) => !has(after, thing) && !remade(thing))
   const problems = lost.length > 0 ? [`create removed what was there before it: ${tell(lost)}`] : []
@@ -92,7 +92,7 @@ const afterCreate = (settled: Settled, before: Census, after: Census, cluster: s
   const untold = made.filter(({ kind, name }) =>
     told === undefined
       ? !logs.some((log) => log.includes(`${kind} ${name}`) || log.includes(`node ${cluster}: what is left`))
-      // Where the engine could not be asked, the cluster's name stands for all of it.
+      // If the engine did not answer, the entry of the cluster counts for everything in it.
       : !told.some((left) => left.kind === kind && left.name === name || left.name === cluster)
   )
   return untold.length === 0
@@ -129,7 +129,7 @@ const afterDelete = (settled: Settled, after: Census): ReadonlyArray<string> => 
   })
 }
 
-/** What one operation that had the cluster to itself said, against what was there before and after it. */
+/** Compares the report of one exclusive operation with the cluster before and after it. */
 export const truthful = (
   settled: Settled,
   before: Census,

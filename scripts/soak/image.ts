@@ -1,4 +1,4 @@
-/** The image of the soak's nodes: the obedient one, made on the spot where the engine does not have it. */
+/** The image of the soak's nodes: the one that exits at SIGTERM, built if the engine does not have it. */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { endpointOf, request } from "../engine/api.ts"
@@ -20,7 +20,7 @@ export const soakImage = Effect.fnUntraced(function*(
   if (present) return image
   if (!("socketPath" in endpoint)) {
     return yield* Effect.fail({
-      message: `The engine has no image ${image}, and it can be made only through a socket.`
+      message: `The engine has no image ${image}, and it can be built only through a socket.`
     })
   }
   const { socketPath } = endpoint

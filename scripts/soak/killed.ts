@@ -17,9 +17,9 @@ import type { SoakOptions } from "./run.ts"
 const child = fileURLToPath(new URL("maker.ts", import.meta.url))
 
 export interface Killing {
-  /** The call at whose arrival it is killed, counted from 1; where there are fewer, it is killed once all is made. */
+  /** The call at whose arrival it is killed, counted from 1. If there are fewer, it is killed after the create. */
   readonly call: number
-  /** What has to leave nothing. */
+  /** The operation that must leave nothing. */
   readonly how: "create and delete" | "sweep"
 }
 
@@ -29,7 +29,7 @@ const ended = (process: ChildProcess): Effect.Effect<void> =>
     process.once("exit", () => resume(Effect.void))
   })
 
-/** What is left, in sentences; nothing where all is well. */
+/** The leftovers in sentences; empty if there are none. */
 export const killedAt = (
   options: SoakOptions,
   killing: Killing
@@ -38,15 +38,15 @@ export const killedAt = (
     const cluster = `killed-${options.run}-${killing.call}`
     const endpoint = endpointOf(options.dockerHost)
     if (endpoint === undefined) return [`${options.dockerHost} is not reached by plain HTTP`]
-    const raw = yield* makeRaw(endpoint, options.image, cluster, { foreign: "volume-of-like-name", foreignRuns: false })
-    const foreign = yield* raw.foreign
+    const raw = yield* makeRaw(endpoint, options.image, cluster, { unowned: "volume-of-like-name", foreignRuns: false })
+    const unowned = yield* raw.unowned
 
     let kill = () => {}
     const proxy = yield* FaultProxy.make({
       target: options.dockerHost,
       plan: (call) => {
         if (call.index !== killing.call) return undefined
-        // Dead when the engine gets to see the call, which has come in whole by then.
+        // The process has exited when the engine gets the call, which is complete by then.
         setTimeout(() => kill(), 20)
         return { _tag: "Delay", millis: 60 }
       }
@@ -68,7 +68,7 @@ export const killedAt = (
     yield* proxy.idle
 
     const at = `killed at call ${killing.call}`
-    const wrong = maker.signalCode === "SIGKILL" ? [] : [`${at}: the process ended by itself, with ${maker.exitCode}`]
+    const wrong = maker.signalCode === "SIGKILL" ? [] : [`${at}: the process ended on its own, with ${maker.exitCode}`]
     const before = yield* raw.census
     const docker = yield* Docker.make({ host: options.dockerHost, nodes: { image: options.image, pull: "never" } })
     if (killing.how === "sweep") {
@@ -81,7 +81,7 @@ export const killedAt = (
       yield* docker.provider.deleteNodes(cluster)
     }
     const left = yield* raw.census
-    if ((yield* raw.foreign) !== foreign) wrong.push(`${at}: something foreign was touched`)
+    if ((yield* raw.unowned) !== unowned) wrong.push(`${at}: an unowned thing was changed`)
     return [
       ...wrong,
       ...left.map(({ kind, name }) =>
@@ -90,7 +90,7 @@ export const killedAt = (
     ]
   }))
 
-/** What the killed process makes. */
+/** The things that the killed process creates. */
 export const specOf = (cluster: string): Docker.DockerClusterSpec => ({
   cluster,
   controlPlanes: 1,

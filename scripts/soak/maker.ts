@@ -1,4 +1,7 @@
-/** Makes a cluster for a scope that never closes, says so, and waits to be killed: `maker.ts HOST IMAGE CLUSTER`. */
+/**
+ * Creates a cluster for a scope that never closes, prints a line, and waits to be killed: `maker.ts HOST IMAGE
+ * CLUSTER`.
+ */
 import * as Effect from "effect/Effect"
 import * as Docker from "../../src/layers/Docker.ts"
 import { specOf } from "./killed.ts"

@@ -1,13 +1,13 @@
 /**
- * What is on an engine, asked without kubelayer: a cluster's own things by their labels, and the foreign things beside
- * them, which are made here and have to stay as they are.
+ * Reads an engine without kubelayer: the things of a cluster by their labels, and unowned things beside them. The
+ * unowned things are created here and must stay as they are.
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { type Call, type Endpoint, EngineApiError, request } from "../engine/api.ts"
-import type { Foreign, Scenario } from "./scenario.ts"
+import type { Scenario, Unowned } from "./scenario.ts"
 
-/** Marks what a soak makes by itself, with the name of the cluster that it lies beside. */
+/** Marks the unowned things of a soak, with the name of the cluster beside them. */
 const soakLabel = "soak.beside"
 
 export interface Thing {
@@ -24,8 +24,8 @@ export type Census = ReadonlyArray<Thing>
 
 export interface Raw {
   readonly census: Effect.Effect<Census, EngineApiError>
-  /** Every foreign thing as the engine describes it, word for word. */
-  readonly foreign: Effect.Effect<string, EngineApiError>
+  /** Every unowned thing as the engine describes it, word for word. */
+  readonly unowned: Effect.Effect<string, EngineApiError>
   readonly meddle: (id: string, how: "pause" | "kill" | "remove") => Effect.Effect<void, EngineApiError>
 }
 
@@ -91,7 +91,7 @@ const remove = (endpoint: Endpoint, thing: Thing) =>
     request(endpoint, { method: "DELETE", path: `${pathOf(thing)}?force=true&v=true`, deadlineMillis })
   )
 
-/** Removes all that a label is on, containers first. What cannot be removed stays. */
+/** Removes all that a label is on, containers first. Leftovers stay. */
 const removeAll = (endpoint: Endpoint, label: string): Effect.Effect<void> =>
   Effect.ignore(Effect.gen(function*() {
     const things = yield* listed(endpoint, label)
@@ -103,11 +103,11 @@ const removeAll = (endpoint: Endpoint, label: string): Effect.Effect<void> =>
 
 const ownedBy = (cluster: string): string => `kubelayer.owned=kubelayer/${cluster}`
 
-const makeForeign = Effect.fnUntraced(function*(
+const makeUnowned = Effect.fnUntraced(function*(
   endpoint: Endpoint,
   image: string,
   cluster: string,
-  foreign: Foreign,
+  unowned: Unowned,
   runs: boolean
 ) {
   const beside = { [soakLabel]: cluster }
@@ -120,7 +120,7 @@ const makeForeign = Effect.fnUntraced(function*(
       })
       if (runs) yield* json(endpoint, `/containers/${(made as Listed).Id}/start`, undefined, "POST")
     })
-  switch (foreign) {
+  switch (unowned) {
     case "container-of-like-name":
       return yield* container(`${cluster}-worker-2`, { "kubelayer.role": "worker" })
     case "container-of-like-cluster":
@@ -147,24 +147,27 @@ const makeForeign = Effect.fnUntraced(function*(
   }
 })
 
-/** Makes the foreign things of a scenario. When the scope closes, nothing of the cluster and nothing beside it is left. */
+/**
+ * Creates the unowned things of a scenario. When the scope closes, nothing of the cluster and nothing beside it is
+ * left.
+ */
 export const makeRaw = Effect.fnUntraced(function*(
   endpoint: Endpoint,
   image: string,
   cluster: string,
-  scenario: Pick<Scenario, "foreign" | "foreignRuns">
+  scenario: Pick<Scenario, "unowned" | "foreignRuns">
 ): Effect.fn.Return<Raw, EngineApiError, Scope.Scope> {
   yield* Effect.addFinalizer(() =>
     Effect.andThen(removeAll(endpoint, ownedBy(cluster)), removeAll(endpoint, `${soakLabel}=${cluster}`))
   )
-  yield* makeForeign(endpoint, image, cluster, scenario.foreign, scenario.foreignRuns)
+  yield* makeUnowned(endpoint, image, cluster, scenario.unowned, scenario.foreignRuns)
   const census = Effect.map(
     listed(endpoint, ownedBy(cluster)),
     (things) => [...things].sort((a, b) => `${a.kind}/${a.name}` < `${b.kind}/${b.name}` ? -1 : 1)
   )
   return {
     census,
-    foreign: Effect.flatMap(listed(endpoint, `${soakLabel}=${cluster}`), (things) =>
+    unowned: Effect.flatMap(listed(endpoint, `${soakLabel}=${cluster}`), (things) =>
       Effect.map(
         Effect.forEach(things, (thing) =>
           json(endpoint, thing.kind === "node" ? `${pathOf(thing)}/json` : pathOf(thing))),

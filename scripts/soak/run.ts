@@ -1,8 +1,8 @@
 /**
  * One seed, on an engine: its world, its operations under faults, and what has to hold all the same.
  *
- * Foreign things stay as they were; what operations say is true of the engine; every operation settles by its deadline;
- * all that was made is found again; and over a healthy engine the same cluster comes up, and goes without a trace.
+ * Unowned things stay as they were. Reports are true. Every operation settles by its deadline. Everything that was
+ * created is found again. Over a healthy engine the same cluster is created and deleted without leftovers.
  */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -27,14 +27,14 @@ export interface SoakOptions {
   /** The engine, a DOCKER_HOST value that plain HTTP reaches. */
   readonly dockerHost: string
   readonly image: string
-  /** Tells the clusters of this run from those of others on the same engine. */
+  /** Distinguishes the clusters of this run from those of others on the same engine. */
   readonly run: string
 }
 
 export interface SeedResult {
   readonly seed: number
   readonly problems: ReadonlyArray<string>
-  /** What happened, line by line. */
+  /** The events, line by line. */
   readonly story: ReadonlyArray<string>
   readonly calls: number
   readonly faults: number
@@ -190,7 +190,7 @@ const running = (census: Census) => census.filter(({ kind, state }) => kind === 
 const converges = Effect.fnUntraced(function*(world: World, direct: Docker.DockerService) {
   const { cluster, problem, raw, scenario } = world
   const created = yield* Effect.exit(direct.createNodes(specOf(world)))
-  if (scenario.foreign === "container-of-same-name") {
+  if (scenario.unowned === "container-of-same-name") {
     const error = errorOf(created)
     if (error === undefined || !error.message.includes("NameTaken")) {
       problem(`a create over a name that is taken ${describeExit(created)}`)
@@ -254,12 +254,12 @@ const play = Effect.fnUntraced(
     const endpoint = endpointOf(options.dockerHost)
     if (endpoint === undefined) return world.problem(`${options.dockerHost} is not reached by plain HTTP`)
     const raw = yield* makeRaw(endpoint, options.image, cluster, scenario)
-    const foreign = yield* raw.foreign
+    const unowned = yield* raw.unowned
     const proxy = yield* FaultProxy.make({
       target: options.dockerHost,
       plan: FaultProxy.seeded({ seed: scenario.seed, rules: scenario.rules, most: scenario.most })
     })
-    // Where this is interrupted, what the engine is still at work on would come after the clearing up.
+    // If this is interrupted, pending work of the engine would come after the clean-up.
     yield* Effect.addFinalizer(() => Effect.timeoutOption(proxy.idle, "20 seconds"))
     const docker = (host: string, policy: Policy.Overrides) =>
       Docker.make({ host, policy, nodes: { image: options.image, pull: "never" } })
@@ -281,8 +281,8 @@ const play = Effect.fnUntraced(
     const direct = yield* docker(options.dockerHost, {})
     yield* accounted(all, direct).pipe(healthy)
     yield* converges(all, direct).pipe(healthy)
-    if ((yield* raw.foreign) !== foreign) {
-      world.problem(`something foreign was touched: ${foreign} became ${yield* raw.foreign}`)
+    if ((yield* raw.unowned) !== unowned) {
+      world.problem(`an unowned thing was changed: ${unowned} became ${yield* raw.unowned}`)
     }
     return { calls: (yield* proxy.calls).length, faults: yield* proxy.faults }
   }
@@ -321,7 +321,7 @@ export const runSeed = Effect.fnUntraced(function*(options: SoakOptions, seed: n
     story: [
       `${scenario.controlPlanes} control planes, ${scenario.workers} workers${scenario.volume ? ", a volume" : ""}${
         scenario.keep ? ", kept on failure" : ""
-      }; beside it a ${scenario.foreign}`,
+      }; beside it a ${scenario.unowned}`,
       ...story,
       ...faults.map((fault) => `fault at call ${fault.index}: ${FaultProxy.line(fault)}`)
     ],

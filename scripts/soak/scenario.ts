@@ -1,6 +1,6 @@
 /**
- * What a seed stands for: a small cluster, what lies beside it, a sequence of operations, and the faults that they meet.
- * Pure, so that a seed that failed is the same again.
+ * The scenario of a seed: a small cluster, unowned things beside it, a sequence of operations, and their faults. Pure,
+ * so that a failed seed gives the same run again.
  */
 import * as FaultProxy from "../../src/testing/FaultProxy.ts"
 
@@ -21,14 +21,14 @@ export type Step =
   /** Somebody does this to one of the nodes, past kubelayer. */
   | { readonly _tag: "Meddle"; readonly how: "pause" | "kill" | "remove"; readonly which: number }
 
-/** What is not the cluster's, though it looks like it. */
-export type Foreign =
+/** Things that resemble the cluster's and do not belong to it. */
+export type Unowned =
   | "container-of-like-name"
   | "container-of-like-cluster"
   | "container-of-kind"
   | "network-of-like-name"
   | "volume-of-like-name"
-  /** Has the very name that a node is to have, so that nothing can be made. */
+  /** Uses the name of a node, so that no node can be created. */
   | "container-of-same-name"
 
 export interface Scenario {
@@ -38,8 +38,8 @@ export interface Scenario {
   /** A named volume that all nodes mount. */
   readonly volume: boolean
   readonly keep: boolean
-  readonly foreign: Foreign
-  /** The foreign container runs. */
+  readonly unowned: Unowned
+  /** The unowned container runs. */
   readonly foreignRuns: boolean
   readonly steps: ReadonlyArray<Step>
   /** A watch that goes on over all the steps. */
@@ -73,7 +73,7 @@ const streamFaults: FaultProxy.Rule["faults"] = [
 
 const shapes = [[1, 0], [1, 0], [1, 1], [1, 1], [1, 2], [2, 0], [1, 3], [2, 1]] as const
 
-const foreigners: readonly [Foreign, ...ReadonlyArray<Foreign>] = [
+const foreigners: readonly [Unowned, ...ReadonlyArray<Unowned>] = [
   "container-of-like-name",
   "container-of-like-name",
   "container-of-like-cluster",
@@ -124,7 +124,7 @@ export const scenarioOf = (seed: number, requestTimeoutMillis: number): Scenario
     workers,
     volume: next() < 0.4,
     keep: next() < 0.1,
-    foreign: oneOf(next, foreigners),
+    unowned: oneOf(next, foreigners),
     foreignRuns: next() < 0.2,
     steps: [{ _tag: "Alone", move: move("create") }, ...Array.from({ length: between(next, 2, 5) }, step)],
     watched: next() < 0.3,

@@ -1,6 +1,6 @@
 /**
  * Ansible's collection for the Hetzner Cloud against `HetznerFake`: it creates, changes, reads and deletes one of each
- * resource, and the fake finds nothing in its requests that the API does not know.
+ * resource, and the fake finds no violation.
  *
  * The collection comes with the package `ansible`, which is installed into a virtual environment of the run. Versions for
  * Python before 3.12 read `server.datacenter`, which the API no longer has.

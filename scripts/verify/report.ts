@@ -45,7 +45,7 @@ const skippedTests = (result: Result): ReadonlyArray<string> => {
   return names.length > MOST_NAMES ? [...shown, `  ... and ${names.length - MOST_NAMES} more`] : shown
 }
 
-/** What was not checked or did not pass, again and together, and the counts on a last line of their own. */
+/** Everything that was skipped or failed, together at the end, and the counts on the last line. */
 export const summary = (results: ReadonlyArray<Result>, millis: number): string => {
   const { failed, passed, skipped } = total(results)
   const trouble = results.flatMap((result) => [

@@ -1,4 +1,4 @@
-/** What a check of the project is, and what may become of it. */
+/** The model of a check of the project, and its outcomes. */
 import type * as Effect from "effect/Effect"
 import type { Engine } from "../engine/engine.ts"
 

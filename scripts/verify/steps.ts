@@ -16,7 +16,7 @@ import { runTests } from "./vitest.ts"
 
 type Command = readonly [command: string, ...args: ReadonlyArray<string>]
 
-/** Long enough for a child to delete the containers it has made. */
+/** Long enough for a child to delete its containers. */
 const GRACE_MILLIS = 30_000
 
 const runCommands = Effect.fnUntraced(function*(
@@ -58,7 +58,7 @@ const smoke: Step["run"] = (context) =>
     return runCommands([["node", "scripts/smoke.ts", ...paths]], context)
   })
 
-/** The engine's nodes are made from stand-ins, which are put onto it for the time of the tests. */
+/** The nodes use small images, which are imported into the engine for the time of the tests. */
 const engineTests: Step["run"] = (context) =>
   Effect.suspend((): ReturnType<Step["run"]> => {
     const { dockerHost, kind } = context.engine

@@ -36,7 +36,7 @@ const readReport = (path: string): Report | undefined => {
   }
 }
 
-/** What stands in the credentials with which tests make layers and fakes. What a test prints has none of them. */
+/** The markers in the credentials of tests. The output of a test contains none of them. */
 const CANARIES = [
   "canary0123456789",
   "fake-token-that-may",
@@ -50,7 +50,7 @@ export const runTests = Effect.fnUntraced(function*(
   project: "unit" | "engine",
   context: StepContext,
   env: Readonly<Record<string, string | undefined>> = {},
-  /** Which files and tests; all of the project by default. */
+  /** The files and tests to run; by default all of the project. */
   selection: ReadonlyArray<string> = [],
   options: ReadonlyArray<string> = []
 ) {
@@ -73,7 +73,7 @@ export const runTests = Effect.fnUntraced(function*(
   const tests = report && countTests(report, selection.length > 0)
   const shown = CANARIES.filter((canary) => `${finished.output}${JSON.stringify(report)}`.includes(canary))
   const status = finished.code === 0 && tests !== undefined && tests.passed > 0 && shown.length === 0 ? "ok" : "failed"
-  const told = shown.map((canary) => `\nA credential with ${canary} stands in this output.\n`).join("")
+  const told = shown.map((canary) => `\nA credential with ${canary} is in this output.\n`).join("")
   const outcome: Outcome = { status, output: `${finished.output}${told}`, ...(tests && { tests }) }
   return outcome
 })

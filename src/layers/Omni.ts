@@ -200,9 +200,10 @@ export interface OmniService {
     versions: UpgradeOptions
   ) => Effect.Effect<ReadonlyArray<UpgradePath>, InvalidSpec | ClusterNotFound | BackendFailure>
   /**
-   * Upgrades a cluster, and waits until every machine has the versions and the cluster is ready. Machines are in the report
-   * as they get the Talos version. What the server would refuse, a version that skips a minor, a locked cluster and an
-   * upgrade while another one runs fail before the write. A timeout is in the report of `NodesFailed`.
+   * Upgrades a cluster, and waits until every machine has the versions and the cluster is ready. Machines are in the
+   * report as they get the Talos version. An upgrade that the server would refuse fails before the write: a version
+   * that skips a minor, a locked cluster, an upgrade while another one runs. A timeout is in the report of
+   * `NodesFailed`.
    */
   readonly upgrade: (
     cluster: string,
@@ -213,7 +214,10 @@ export interface OmniService {
   >
   /** Takes an upgrade back that runs: the cluster requests its last versions again. Nothing where none runs. */
   readonly cancelUpgrade: (cluster: string) => Effect.Effect<void, ClusterNotFound | BackendFailure>
-  /** What keeps a cluster from becoming ready, or from going. Empty where nothing does, or where it is not there. */
+  /**
+   * The causes that keep a cluster from becoming ready, or from being deleted. Empty if there are none, or if the
+   * cluster does not exist.
+   */
   readonly whyBlocked: (cluster: string) => Effect.Effect<ReadonlyArray<Blocker>, BackendFailure>
   /** As `NodeCreator.sweep`. */
   readonly sweep: NodeCreatorService["sweep"]
