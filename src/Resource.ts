@@ -241,6 +241,8 @@ export interface Resource<Wanted, Actual, Read, Write extends Read = Read> exten
     actuals: ReadonlyArray<Actual>,
     world: World
   ) => Effect.Effect<ReadonlyMap<Actual, string>, CallFailure>
+  /** A delete lists the things of all clusters, since they may use what `keep` of other kinds is asked about. */
+  readonly isUser?: boolean
   /**
    * Things that a delete names although the cluster does not own them, one sentence each: they use its names, hold its
    * data, or are in its networks. `world.earlier` still has the nodes that were deleted.

@@ -271,6 +271,7 @@ export const makeNodes = (schemes: ReadonlyArray<Scheme>, networksOf: () => Netw
     holder: ({ labels }) => Labels.holder(labels),
     isGoing: (container) => ["removing", "dead"].includes(stateOf(container)),
     isUnfinished: (container) => stateOf(container) === "created" && container.labels[Labels.operation] !== undefined,
+    isUser: true,
     isSurplus: (container) => isNode(container) && container.member.membership.role !== "helper",
     info: (container, cluster) => toNode(container, cluster),
     diff: (wanted, actual, world) => [

@@ -125,6 +125,9 @@ const runOf = ({ RestartCount, State }: ContainerInspect): string => `${RestartC
 /** Whether a container has run for less than a minute, by the status in a list. A crash loop never gets older. */
 const isYoung = ({ container: { Status } }: Container): boolean => !/^Up (?!Less|\d+ second)/i.test(Status ?? "")
 
+/** Whether kubelayer created a container. No field of its create call sets a stop timeout. */
+const isOwn = ({ labels }: Container): boolean => labels[Labels.spec] !== undefined
+
 /** Whether the engine may restart a container, as far as the labels of a node of ours say it. */
 const mayRestart = (actual: Container): boolean => {
   const label = actual.labels[Labels.spec]
@@ -245,13 +248,18 @@ const planStop = (
     const isActive = ["running", "paused", "restarting", "stopping"].includes(state)
     const isBetweenRestarts = isPodman && (state === "exited" || state === "stopped")
     if (!isActive && !isBetweenRestarts) return undefined
+    const ofScheme = isNode(actual) ? actual.member.scheme.graceSeconds(actual.member.membership.role) : undefined
+    if (isOwn(actual) && !(isPodman && mayRestart(actual))) {
+      return isBetweenRestarts
+        ? undefined
+        : { graceSeconds: ofScheme ?? defaultGraceSeconds, ownSeconds: 0, restarts: false }
+    }
     const inspected = yield* client.inspectContainer(actual.container.Id)
     const restarts = isPodman && restartPolicyOf(inspected) !== "no"
     if (isBetweenRestarts && !restarts) return undefined
     const { StopTimeout } = inspected.Config
     // Podman 4 reports 0 for a container without one.
     const own = typeof StopTimeout === "number" && StopTimeout >= (isPodman ? 1 : 0) ? StopTimeout : undefined
-    const ofScheme = isNode(actual) ? actual.member.scheme.graceSeconds(actual.member.membership.role) : undefined
     return {
       graceSeconds: own === undefined ? ofScheme ?? defaultGraceSeconds : Math.max(own, ofScheme ?? 0),
       ownSeconds: own ?? 0,

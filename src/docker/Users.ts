@@ -59,40 +59,22 @@ export const usersOfVolume = (
 const usedBy = (users: ReadonlyArray<Container>): string =>
   `used by container ${users.map(({ labels, name }) => `${name} (${holder(labels)})`).join(", ")}`
 
-type AllContainers = Effect.Effect<ReadonlyArray<Container>, CallFailure>
-
-/** All containers of the engine, read once for each list. */
-const containersOf = (known: WeakMap<World, ReadonlyArray<Container>>, read: Reading, world: World): AllContainers =>
-  Effect.suspend(() => {
-    const containers = known.get(world)
-    return containers === undefined
-      ? Effect.tap(
-        listContainers(read.client, read.schemes, undefined),
-        (all) => Effect.sync(() => void known.set(world, all))
+/** Why networks or volumes stay: the containers that use them and are not removed as well. A delete lists all of them. */
+export const makeKeep = (nodes: Listed<Container>) =>
+<Actual>(
+  usersOf: (containers: ReadonlyArray<Container>, actual: Actual) => ReadonlyArray<Container>,
+  canDetach: boolean
+) =>
+(_: Reading, actuals: ReadonlyArray<Actual>, world: World): Effect.Effect<ReadonlyMap<Actual, string>> =>
+  Effect.sync(() => {
+    const containers = world.of(nodes)
+    return new Map(actuals.flatMap((actual) => {
+      const users = usersOf(containers, actual).filter((user) =>
+        !world.isLeaving(nodes, user) && !(canDetach && servesOthers(user) !== undefined)
       )
-      : Effect.succeed(containers)
+      return users.length === 0 ? [] : [[actual, usedBy(users)] as const]
+    }))
   })
-
-/** Why networks or volumes stay: the containers that use them and are not removed as well. */
-export const makeKeep = (nodes: Listed<Container>) => {
-  const known = new WeakMap<World, ReadonlyArray<Container>>()
-  return <Actual>(
-    usersOf: (containers: ReadonlyArray<Container>, actual: Actual) => ReadonlyArray<Container>,
-    canDetach: boolean
-  ) =>
-  (
-    read: Reading,
-    actuals: ReadonlyArray<Actual>,
-    world: World
-  ): Effect.Effect<ReadonlyMap<Actual, string>, CallFailure> =>
-    Effect.map(containersOf(known, read, world), (containers) =>
-      new Map(actuals.flatMap((actual) => {
-        const users = usersOf(containers, actual).filter((user) =>
-          !world.isLeaving(nodes, user) && !(canDetach && servesOthers(user) !== undefined)
-        )
-        return users.length === 0 ? [] : [[actual, usedBy(users)] as const]
-      })))
-}
 
 /** How long an engine may still count an endpoint, or a mount, of a container that is gone. */
 const releasedWithin = "5 seconds"

@@ -17,7 +17,7 @@ import {
   type AnyBackend,
   kindsOf,
   type Look,
-  look,
+  lookForDelete,
   lookTolerant,
   type Member,
   members,
@@ -324,10 +324,10 @@ export const planDelete = <Read, Write extends Read>(
   Effect.gen(function*() {
     const kinds = kindsOf<Read, Write>(backend)
     const always = kinds.filter(({ concerns }) => concerns === undefined)
-    const world = yield* look<Read, Write>(backend, policy, always, cluster)
+    const world = yield* lookForDelete<Read, Write>(backend, policy, always, cluster)
     yield* refuseAmbiguous<Read, Write>(backend, cluster, world)
     const concerned = kinds.filter((kind) => kind.concerns?.(cluster, world) === true)
-    addAll(world, yield* look<Read, Write>(backend, policy, concerned, cluster))
+    addAll(world, yield* lookForDelete<Read, Write>(backend, policy, concerned, cluster))
     const waves = removalWaves<Read, Write>(backend)
     const found = yield* removals<Read, Write>(backend, policy, cluster, world, waves)
     const roleOf = ({ actual, resource }: Found<Read, Write>) => {

@@ -90,6 +90,22 @@ export const withFresh = (fresh: Look, base: Look): Look => {
 export const readLimit = ({ readTimeout, requestTimeout }: Policy): Duration.Duration =>
   Duration.sum(readTimeout, requestTimeout)
 
+/** Of which cluster a delete lists a kind: of all, if its things may use what the cluster owns. */
+const deletedFrom = ({ isUser }: AnyResource<never>, cluster: ClusterName | undefined): ClusterName | undefined =>
+  isUser === true ? undefined : cluster
+
+/** Lists kinds of a backend for a delete. */
+export const lookForDelete = <Read, Write extends Read>(
+  backend: Reader<Read, Write>,
+  policy: Policy,
+  kinds: ReadonlyArray<AnyResource<Read, Write>>,
+  cluster: ClusterName
+): Effect.Effect<Look, CallFailure> =>
+  Effect.flatMap(
+    lookTolerant<Read, Write>(backend, policy, kinds, cluster),
+    ({ errors: [error], world }) => error === undefined ? Effect.succeed(world) : Effect.fail(error)
+  )
+
 /** Lists kinds of a backend, of one cluster or of all. */
 export const look = <Read, Write extends Read>(
   backend: Reader<Read, Write>,
@@ -111,7 +127,7 @@ export const look = <Read, Write extends Read>(
     (lists) => makeLook(new Map(lists), earlier)
   )
 
-/** Lists kinds of a backend, and goes on where the list of one fails. Nodes have to be listed. */
+/** Lists kinds of a backend for a delete, and goes on where the list of one fails. Nodes have to be listed. */
 export const lookTolerant = <Read, Write extends Read>(
   backend: Reader<Read, Write>,
   policy: Policy,
@@ -124,7 +140,9 @@ export const lookTolerant = <Read, Write extends Read>(
       kinds,
       (resource) =>
         Effect.map(
-          Effect.result(guardedList("list", readLimit(policy), () => resource.list(backend.read, cluster))),
+          Effect.result(
+            guardedList("list", readLimit(policy), () => resource.list(backend.read, deletedFrom(resource, cluster)))
+          ),
           (result) => [resource, result] as const
         ),
       { concurrency: "unbounded" }
