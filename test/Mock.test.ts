@@ -252,7 +252,7 @@ describe("Mock", () => {
         listNodes: []
       }))))
 
-    it.effect("of an effect that is made but not run are none", () =>
+    it.effect("an effect that is not run is not recorded", () =>
       Effect.gen(function*() {
         const { calls, provider } = yield* Mock.Mock
         provider.listNodes("dev")

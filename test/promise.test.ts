@@ -66,7 +66,7 @@ describe("a connection", () => {
     assert.instanceOf(error, InvalidSpec)
   })
 
-  it("is made from any layer, with the key of its service", async () => {
+  it("connects any layer, with the key of its service", async () => {
     await using mock = await connect(Mock.Mock, Mock.layer({ nodesExist: true }), { createNodesScoped: true })
     assert.isTrue(await mock.nodesExist("dev"))
     await using shared = await connect.mock({ nodesExist: { dev: true, "*": false } })

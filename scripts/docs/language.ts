@@ -13,7 +13,10 @@ const MOST_WORDS = 30
 
 /** Folders that are not clean yet. It becomes empty. */
 const pending: ReadonlyArray<string> = [
-  "test/"
+  "test/docker/",
+  "test/hetzner/",
+  "test/laws/",
+  "test/omni/"
 ]
 
 /** Sentences that are better than the rule allows, by file, with the reason. At most 20. */

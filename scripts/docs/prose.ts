@@ -95,7 +95,7 @@ const commentProse = (source: string, comments: ReadonlyArray<Comment>): Readonl
   return prose.flatMap(({ line, text }) => markdownProse(text, line, "comment"))
 }
 
-const titleCalls = /^(?:it|test|describe|suite)\b/
+const titleCalls = /^(?:it|test)\b/
 
 const wordsOf = (node: Syntax): string | undefined => {
   if (node.type === "Literal") return typeof node.value === "string" ? node.value : undefined

@@ -12,14 +12,14 @@ import { backendError, detail, locked, refused, reportOf, samples } from "./fixt
 const transient = new Set(["RateLimited", "Locked", "Conflict", "Transport", "RequestTimeout", "ServerFault"])
 
 describe.each(Object.entries(samples))("the reason %s", (tag, reason) => {
-  it("stands in the table under its tag", () => {
+  it("is in the table under its tag", () => {
     assert.strictEqual(reason._tag, tag)
     const row = Reason.reasons[reason._tag]
     assert.strictEqual(reason.isRetryable, row.isRetryable)
     assert.strictEqual(reason.advice, row.advice)
   })
 
-  it("is retryable only where it may pass by itself", () => {
+  it("is retryable only if it may pass on its own", () => {
     assert.strictEqual(reason.isRetryable, transient.has(tag))
     assert.strictEqual(backendError(reason).isRetryable, transient.has(tag))
   })
@@ -68,14 +68,14 @@ describe("reasons", () => {
     assert.include(reason.message, "[409 resource_locked c-17]")
   })
 
-  it("tell the wait that the backend asked for, and only where it did", () => {
+  it("have the wait that the backend requested, and only if it did", () => {
     assert.deepStrictEqual(new Reason.RateLimited({ detail, retryAfterMillis: 1500 }).retryAfter, Duration.millis(1500))
     assert.deepStrictEqual(new Reason.RateLimited({ detail, retryAfterMillis: 0 }).retryAfter, Duration.zero)
     assert.isUndefined(new Reason.RateLimited({ detail }).retryAfter)
     assert.isUndefined(samples.Locked.retryAfter)
   })
 
-  it("of nodes stand in the error of the operation", () => {
+  it("of nodes are in the error of the operation", () => {
     const report = reportOf({ a: new Failed({ error: locked }), b: new Done({}), c: new Failed({ error: refused }) })
     for (const error of [new E.NodesFailed({ report }), new E.NodesNotCreated({ report, leftovers: [] })]) {
       assert.deepStrictEqual(error.reasons.map((reason) => reason._tag), ["Locked", "Protected"])

@@ -84,7 +84,7 @@ export const reportOf = (
     )
   })
 
-/** What a report says, short enough to be compared: `name: tag`. */
+/** The content of a report in a short form: `name: tag`. */
 export const told = (report: OperationReport): ReadonlyArray<string> =>
   report.outcomes.map((entry) => `${entry.name}: ${entry.outcome._tag}`)
 

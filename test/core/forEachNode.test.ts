@@ -148,7 +148,7 @@ describe("forEachNode", () => {
       (error) => assert.strictEqual(error, "my own")
     ))
 
-  it.effect("tells its progress", () =>
+  it.effect("emits its progress", () =>
     Effect.gen(function*() {
       const heard = recorder()
       yield* Cluster.forEachNode(listing([node("a")]), "dev", () => Effect.void).pipe(Provider.onEvent(heard.sink))

@@ -45,7 +45,7 @@ describe("JSON of a generated value is read back as an equal value of the same c
       Effect.map(throughText(OperationReport, value), (back) => {
         assert.instanceOf(back, OperationReport)
         assert.isTrue(Equal.equals(back, value))
-        // What a class adds to its fields is there again.
+        // The members that a class adds to its fields are there again.
         assert.strictEqual(back.isFailure, value.isFailure)
         assert.deepStrictEqual(back.outcomes.map((each) => each.problem), value.outcomes.map((each) => each.problem))
         assert.deepStrictEqual(back.reasons.map((each) => each.message), value.reasons.map((each) => each.message))

@@ -102,7 +102,7 @@ describe("every method has one span", () => {
       assert.deepStrictEqual(yield* spansOf(effect), [{ name: `kubelayer.test.${name}`, attributes, ended: "Success" }])
     }))
 
-  it.effect("an operation tells its nodes, done and failed, also where it fails", () =>
+  it.effect("the span of an operation has its nodes, done and failed, also if it fails", () =>
     Effect.gen(function*() {
       const [method, ...children] = yield* spansOf(providerOf(stopping).stopNodes("dev"))
       assert.deepStrictEqual(method, {
@@ -126,7 +126,7 @@ describe("every method has one span", () => {
       )
     }))
 
-  it.effect("an operation that ran out of time tells what it had done", () =>
+  it.effect("the span of an operation that timed out has what it had done", () =>
     Effect.gen(function*() {
       const provider = providerOf({
         power: (name) => name === "a" ? Effect.succeed(new Done({})) : Effect.never
@@ -142,7 +142,7 @@ describe("every method has one span", () => {
       assert.strictEqual(spans[0]?.attributes.get("kubelayer.done"), 1)
     }))
 
-  it.effect("an interrupted one tells the calls that it had sent", () =>
+  it.effect("the span of an interrupted operation has the calls that it had sent", () =>
     Effect.gen(function*() {
       const { layer, spans } = tracing()
       const provider = providerOf({ listNodes: () => Effect.andThen(countCall, Effect.never) })
@@ -164,7 +164,7 @@ describe("every method has one span", () => {
       })
     }))
 
-  it.effect("each run counts anew, and two at once do not mix", () =>
+  it.effect("each run counts from zero, and two at once do not mix", () =>
     Effect.gen(function*() {
       const list = provider.listNodes("dev")
       const { layer, spans } = tracing()
@@ -301,7 +301,7 @@ describe("what a provider is built from", () => {
       assert.instanceOf(yield* Effect.flip(providerOf(stopping).stopNodes("dev")), NodesFailed)
     }))
 
-  it.effect("a name of Omni's passes where the backend says so", () =>
+  it.effect("a name of Omni's passes if the backend allows it", () =>
     Effect.gen(function*() {
       assert.isTrue(yield* providerOf({ checkName: checkUnicodeClusterName }).nodesExist("büro"))
       assert.isTrue(Exit.isFailure(yield* Effect.exit(providerOf().nodesExist("büro"))))
@@ -309,7 +309,7 @@ describe("what a provider is built from", () => {
 })
 
 describe("the log of a method", () => {
-  it.effect("is at debug level only, with backend and cluster, and tells the failure", () =>
+  it.effect("is at debug level only, with backend and cluster, and has the failure", () =>
     Effect.gen(function*() {
       const { layer, lines } = logging()
       const provider = providerOf({ listNodes: () => Effect.andThen(countCall, Effect.fail(refused)) })

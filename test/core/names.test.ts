@@ -16,7 +16,7 @@ const checks = {
 const refusal = (check: (input: string) => Effect.Effect<ClusterName, InvalidClusterName>, input: unknown) =>
   Effect.flip(check(input as string))
 
-/** What nobody's cluster is called, with a part of what a person is told. */
+/** Names that no cluster can have, each with a part of the message. */
 const hostile: ReadonlyArray<readonly [what: string, input: string, told: RegExp]> = [
   ["nothing", "", /it is empty/],
   ["a blank", " ", /U\+0020/],
@@ -113,7 +113,7 @@ describe("where the rules differ", () => {
       ["büro", [false, true, false]],
       ["кластер", [false, true, false]],
       ["集群", [false, true, false]],
-      // Cyrillic `а`: looks like the Latin letter. It is another cluster, and only Omni has such.
+      // Cyrillic `а` resembles the Latin letter. It is another cluster, and only Omni has such names.
       ["dеv-prod", [false, true, false]],
       ["ｄｅｖ", [false, true, false]],
       ["dev²", [false, true, false]]
@@ -123,7 +123,7 @@ describe("where the rules differ", () => {
     ([input, expected]) => Effect.map(accepts(input), (accepted) => assert.deepStrictEqual(accepted, [...expected]))
   )
 
-  it.effect("a look-alike letter is named by its code", () =>
+  it.effect("a letter that resembles another one is named by its code", () =>
     Effect.map(refusal(checkClusterName, "dеv"), (error) => assert.include(error.issue, "\"е\" (U+0435)")))
 
   it.effect("a capital in a new name is named, with what is allowed", () =>
@@ -185,7 +185,7 @@ describe("over generated names", () => {
   )
 
   it.effect.prop(
-    "what may be created may be referred to",
+    "a name that may be created may be referred to",
     { mixed, likely },
     (inputs) =>
       Effect.forEach(Object.values(inputs), (input) =>

@@ -219,7 +219,7 @@ describe("the failure of a node", () => {
       ])
     }))
 
-  it.effect("that waits longer than the node has is told at once", () =>
+  it.effect("that waits longer than the node has is reported at once", () =>
     Effect.gen(function*() {
       const limited = backendError(new RateLimited({ detail: "too many requests", retryAfterMillis: 3_600_000 }))
       // Nothing moves the clock.
@@ -265,7 +265,7 @@ describe("an outcome", () => {
       assert.deepStrictEqual(told(report), ["a: RolledBack", "b: Done"])
     }))
 
-  it.effect("of what is being made keeps its place when it gets its id", () =>
+  it.effect("of a node that is being created keeps its place when it gets its id", () =>
     Effect.gen(function*() {
       const report = yield* run((operation) =>
         operation.schedule([{ kind: "node", name: "a" }, { kind: "node", name: "b" }]).pipe(
@@ -344,7 +344,7 @@ describe("operationTimeout", () => {
       assert.instanceOf(failing(yield* during("20 seconds")(timed)), OperationTimeout)
     }))
 
-  it.effect("that the nodes do not need changes nothing", () =>
+  it.effect("longer than the nodes need changes nothing", () =>
     Effect.gen(function*() {
       const exit = yield* during("1 minute")(
         run(wave({ a: Effect.delay(Effect.succeed(done), "19 seconds") }), { operationTimeout: "20 seconds" })
@@ -352,7 +352,7 @@ describe("operationTimeout", () => {
       assert.isTrue(exit !== undefined && Exit.isSuccess(exit))
     }))
 
-  it.effect("waits for the clean-up of what it ends, and the report tells of it", () =>
+  it.effect("waits for the clean-up of what it ends, and reports it", () =>
     Effect.gen(function*() {
       const exit = yield* during("1 minute")(run((operation) =>
         Effect.andThen(wave({ a: Effect.succeed(done) })(operation), Effect.never).pipe(

@@ -47,7 +47,7 @@ describe("make", () => {
     )
   })
 
-  it("has no operation timeout unless one is asked for", () => {
+  it("has no operation timeout by default", () => {
     assert.isFalse(Duration.isFinite(Policy.defaults.operationTimeout))
   })
 

@@ -47,7 +47,7 @@ describe("OperationReport", () => {
     assert.deepStrictEqual(report.reasons, [refused.reason, refused.reason])
   })
 
-  it("tells the problem of each that is not done, and of no other", () => {
+  it("has the problem of each that is not done, and of no other", () => {
     const report = reportOf({
       a: new Failed({ error: locked }),
       b: done,

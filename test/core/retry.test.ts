@@ -59,7 +59,7 @@ describe("what is sent again", () => {
       assert.deepStrictEqual(sentAt, [0])
     }))
 
-  it.effect("is not a connection that could not be made, nor an error of another kind", () =>
+  it.effect("is not a connection that could not be opened, nor an error of another kind", () =>
     Effect.gen(function*() {
       for (
         const error of [
@@ -137,7 +137,7 @@ describe("the schedule", () => {
     }))
 })
 
-describe("a wait that the backend asked for", () => {
+describe("a wait that the backend requested", () => {
   it.effect("is kept where it is longer than the schedule's", () =>
     Effect.gen(function*() {
       const { call, sentAt } = calling(limited("5 seconds"), limited("10 millis"))

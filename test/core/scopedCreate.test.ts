@@ -57,7 +57,7 @@ describe("createNodesScoped", () => {
       }
     }))
 
-  it.effect("deletes nothing after a create that failed: that has tidied up by itself", () =>
+  it.effect("deletes nothing after a failed create, which has already cleaned up", () =>
     Effect.gen(function*() {
       const error = new NodesNotCreated({ report: created, leftovers: [] })
       const { asked, creator } = creating(Effect.fail(error))

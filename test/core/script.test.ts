@@ -81,7 +81,7 @@ describe("runScript", () => {
     30_000
   )
 
-  it.live("shows the stack of a defect only where KUBELAYER_STACK asks for it", () =>
+  it.live("shows the stack of a defect only with KUBELAYER_STACK", () =>
     Effect.gen(function*() {
       const plain = yield* runScriptCase(["defect"])
       assert.strictEqual(plain.code, 1)

@@ -214,7 +214,7 @@ describe("getClusterStatusFromLister", () => {
       (status) => assert.isTrue(Option.isNone(status))
     ))
 
-  it.effect("is the status of the list, in the ready state that is asked for", () =>
+  it.effect("is the status of the list, in the requested ready state", () =>
     Effect.gen(function*() {
       const lister = listing([node("a", { state: "stopped" })])
       const status = Option.getOrThrow(yield* Cluster.getClusterStatusFromLister(lister, "dev"))

@@ -87,7 +87,7 @@ describe("two clients that create one cluster", () => {
             const there = (yield* world).map((line) => line.split(" ")[0] ?? "")
             assert.deepStrictEqual(there.filter((name) => !left.some((one) => one.name === name)), [])
           }
-          // Whoever comes next finishes it.
+          // The next operation finishes it.
           yield* second.creator.createNodes(spec)
           assert.deepStrictEqual(yield* world, whole)
           assert.isTrue((yield* memory.creator.plan(spec)).isEmpty)

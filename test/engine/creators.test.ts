@@ -89,7 +89,7 @@ describe("two creators of one cluster", () => {
       assert.isTrue((yield* second.creator.plan(spec)).isEmpty)
     }).pipe(Effect.provide(Memory.layer())))
 
-  it.effect("what a roll-back has left half way is removed by the next create, which creates it again", () =>
+  it.effect("the next create removes the rest of an incomplete roll-back, and creates it again", () =>
     Effect.gen(function*() {
       const memory = yield* Memory.Memory
       yield* memory.failNext({ operation: "start", node: "dev-worker", reason: no })

@@ -31,9 +31,9 @@ interface Case {
   readonly seeded: boolean
   readonly state?: "running" | "stopped"
   readonly run: (memory: Memory.MemoryService) => Effect.Effect<unknown, unknown>
-  /** What holds right after the interruption. */
+  /** The invariants right after the interruption. */
   readonly after?: (world: Memory.World) => void
-  /** What holds when it has run again to its end. */
+  /** The invariants after another run to the end. */
   readonly end: (world: Memory.World) => void
 }
 
@@ -118,7 +118,7 @@ describe("an operation that is interrupted", () => {
             yield* Effect.sleep("1 minute")
             assert.strictEqual((yield* memory.calls).length, calls, "a call comes after the interruption")
             if (isInterrupted) after?.(yield* memory.world)
-            // Whatever was interrupted: the same call finishes it.
+            // The same call finishes an interrupted operation.
             if (isInterrupted) yield* run(memory)
             end(yield* memory.world)
             return isInterrupted

@@ -214,7 +214,7 @@ describe("apply", () => {
       assert.deepStrictEqual(yield* writes, [])
     }).pipe(Effect.provide(Memory.layer())))
 
-  it.effect("undoes what it created where something takes a name after its look", () =>
+  it.effect("undoes what it created if something takes a name after its list", () =>
     Effect.gen(function*() {
       const memory = yield* Memory.Memory
       const plan = yield* memory.creator.plan(spec)
@@ -232,7 +232,7 @@ describe("apply", () => {
       assert.deepStrictEqual((yield* memory.world).resources, [])
     }).pipe(Effect.provide(Memory.layer())))
 
-  it.effect("keeps what it created where a deletion of surplus fails, and says so", () =>
+  it.effect("keeps what it created if a deletion of surplus nodes fails, and reports that", () =>
     Effect.gen(function*() {
       const memory = yield* Memory.Memory
       yield* memory.createNodes({ ...spec, workers: 3 })

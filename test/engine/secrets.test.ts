@@ -97,7 +97,7 @@ describe("a plan of a spec with a secret", () => {
       }
     }))
 
-  it.effect("has other digests each time, so that they tell nothing of each other", () =>
+  it.effect("has other digests each time, so that two plans cannot be compared", () =>
     Effect.gen(function*() {
       const { creator } = servicesOf()
       const [one, two] = [yield* creator.plan(spec), yield* creator.plan(spec)]

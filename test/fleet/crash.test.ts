@@ -1,6 +1,6 @@
 /**
- * Runner processes that are killed or frozen in the middle of creates: what they leave is taken over, nothing is created
- * twice, and nothing is removed that another runner has adopted.
+ * Runner processes that are killed or frozen in the middle of creates: another runner takes their work over. Nothing is
+ * created twice, and nothing is removed that another runner has adopted.
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"

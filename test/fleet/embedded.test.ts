@@ -114,7 +114,7 @@ describe("a fleet", () => {
         const converged = failed.conditions.find(({ type }) => type === "Converged")
         assert.strictEqual(converged?.status, "false")
         assert.strictEqual(converged?.reason, "QuotaExceeded")
-        // What was created is kept, since another runner may have adopted it.
+        // Everything created is kept, since another runner may have adopted it.
         assert.isDefined((yield* states(rig))["dev-control-plane"])
         const dev = yield* eventually(rig, "dev", ({ isConverged }) => isConverged)
         assert.strictEqual(dev.attempts, 0)

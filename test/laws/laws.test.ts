@@ -1,4 +1,4 @@
-/** What holds of the list of laws as a whole. */
+/** Checks the list of laws as a whole. */
 import { assert, it } from "@effect/vitest"
 import { capabilities, groups, laws } from "kubelayer/testing"
 import { acting, answering } from "./wrong/index.ts"

@@ -209,7 +209,7 @@ describe("a report", () => {
     lawOf(Effect.void, ["secrets"])
   ]
 
-  it.live("counts, and tells each law below its name", () =>
+  it.live("counts the laws, and reports each law below its name", () =>
     Effect.gen(function*() {
       const report = yield* runLaws({ ...memory, laws })
       assert.deepStrictEqual([report.name, report.passed, report.failed, report.skipped], ["memory", 1, 1, 1])

@@ -1,4 +1,4 @@
-/** Making simulated nodes: what is there already, what differs, what fails, and what is left. */
+/** Creating simulated nodes: existing nodes, differences, failures and leftovers. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -89,7 +89,7 @@ describe("Memory, createNodes", () => {
       assert.deepStrictEqual((yield* memory.world).nodes.map(({ name }) => name), ["new-worker"])
     }).pipe(Effect.provide(Memory.layer())))
 
-  it.effect("tells all faults of a spec at once, before any call", () =>
+  it.effect("reports all issues of a spec at once, before any call", () =>
     Effect.gen(function*() {
       const creator = yield* NodeCreator
       const error = yield* Effect.flip(creator.createNodes({
@@ -112,7 +112,7 @@ describe("Memory, createNodes", () => {
       assert.deepStrictEqual(yield* sent, [])
     }).pipe(Effect.provide(Memory.layer())))
 
-  it.effect("removes what it made when a node cannot be made, and keeps what was there", () =>
+  it.effect("removes what it created when a node cannot be created, and keeps what existed", () =>
     Effect.gen(function*() {
       const memory = yield* Memory.Memory
       yield* memory.creator.createNodes({ ...spec, controlPlanes: 1, workers: 0 })
@@ -166,7 +166,7 @@ describe("Memory, createNodes", () => {
       assert.deepStrictEqual((yield* memory.world).nodes, [])
     }).pipe(Effect.provide(Memory.layer())))
 
-  it.effect("keeps what it made where that is asked for, and the next create goes on from there", () =>
+  it.effect("keeps what it created with onFailure keep, and the next create continues from there", () =>
     Effect.gen(function*() {
       const memory = yield* Memory.Memory
       yield* memory.failNext({ operation: "create", node: "new-worker", reason: new InvalidInput({ detail: "no" }) })
@@ -183,7 +183,7 @@ describe("Memory, createNodes", () => {
       assert.deepStrictEqual(new Set(Object.values(yield* states("new"))), new Set(["running"]))
     }).pipe(Effect.provide(Memory.layer())))
 
-  it.effect("looks for what it sent before it sends it again", () =>
+  it.effect("lists before it sends a create again", () =>
     Effect.gen(function*() {
       const memory = yield* Memory.Memory
       const reason = new Transport({ detail: "connection reset" })
@@ -198,7 +198,7 @@ describe("Memory, createNodes", () => {
       assert.strictEqual((yield* memory.world).nodes.length, 4)
     }).pipe(Effect.provide(Memory.layer())))
 
-  it.effect("two at once make one cluster: the second finds what the first has made", () =>
+  it.effect("two creates at once end with one cluster: the second adopts what the first has created", () =>
     Effect.gen(function*() {
       const memory = yield* Memory.Memory
       const both = yield* Effect.forkChild(
@@ -222,7 +222,7 @@ describe("Memory, createNodes", () => {
       assert.deepStrictEqual(new Set(Object.values(yield* states("new"))), new Set(["running"]))
     }).pipe(Effect.provide(Memory.layer())))
 
-  it.effect("interrupted, it removes what it made, also what the backend was still making", () =>
+  it.effect("an interrupted create removes what it created, also a node that the backend was still creating", () =>
     Effect.gen(function*() {
       const memory = yield* Memory.Memory
       const fiber = yield* Effect.forkChild(memory.creator.createNodes(spec))
@@ -243,7 +243,7 @@ describe("Memory, createNodes", () => {
       Effect.provide(Memory.layer({ latency: { create: "10 seconds", start: "10 seconds", delete: "5 seconds" } }))
     ))
 
-  it.effect("interrupted before it has made anything, it sends nothing more", () =>
+  it.effect("a create that is interrupted before its first write sends nothing more", () =>
     Effect.gen(function*() {
       const memory = yield* Memory.Memory
       const fiber = yield* Effect.forkChild(memory.creator.createNodes(spec))
@@ -274,7 +274,7 @@ describe("Memory, createNodes", () => {
       assert.strictEqual(outcomes(error.report)["new-control-plane2"], "Done")
     }).pipe(Effect.provide(Memory.layer({ policy: { cleanupTimeout: "20 seconds" } }))))
 
-  it.effect("past the operationTimeout it removes what it made, and the report says so", () =>
+  it.effect("past the operationTimeout it removes what it created, and reports that", () =>
     Effect.gen(function*() {
       const memory = yield* Memory.Memory
       const fiber = yield* memory.creator.createNodes(spec).pipe(

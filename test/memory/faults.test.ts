@@ -1,4 +1,4 @@
-/** What others do to simulated nodes, calls that fail, deadlines, and operations that are interrupted. */
+/** Changes of simulated nodes by others, failed calls, deadlines, and interrupted operations. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -69,7 +69,7 @@ describe("Memory, what others do", () => {
       assert.deepStrictEqual(error.report.failed.map(({ name }) => name), ["dev-control-plane"])
     }).pipe(Effect.provide(dev("stopped"))))
 
-  it.effect("a start whose last list fails knows of no node that it runs, and says so in the report", () =>
+  it.effect("a start whose last list fails reports every node as failed", () =>
     Effect.gen(function*() {
       const memory = yield* Memory.Memory
       const error = yield* memory.provider.startNodes("dev").pipe(
@@ -82,7 +82,7 @@ describe("Memory, what others do", () => {
       assert.deepStrictEqual(error.reasons.map((reason) => reason._tag), ["Transport", "Transport", "Transport"])
     }).pipe(Effect.provide(dev("stopped"))))
 
-  it.effect("says which nodes there are when it is told to change one that is not there", () =>
+  it.effect("names the existing nodes when a test changes a node that does not exist", () =>
     Effect.gen(function*() {
       const memory = yield* Memory.Memory
       const error = yield* Effect.flip(memory.setState("worker", "stopped"))
@@ -173,7 +173,7 @@ describe("Memory, failures", () => {
       assert.isTrue(Exit.isSuccess(yield* list))
     }).pipe(Effect.provide(dev("running"))))
 
-  it.effect("while it is not available every method says so, and afterwards the world is as it was", () =>
+  it.effect("while it is not available every method fails with ProviderUnavailable, and nothing changes", () =>
     Effect.gen(function*() {
       const memory = yield* Memory.Memory
       const { creator, provider } = memory

@@ -79,7 +79,7 @@ describe("Memory, start and stop", () => {
       assert.deepStrictEqual(report.outcomes.map((node) => node.durationMillis), [10_000, 10_000, 10_000])
     }).pipe(Effect.provide(dev("stopped", { latency: { start: "10 seconds" } }))))
 
-  it.effect("tells its progress", () =>
+  it.effect("emits its progress", () =>
     Effect.gen(function*() {
       const events: Array<string> = []
       yield* Provider.use((provider) => provider.startNodes("dev")).pipe(
@@ -158,7 +158,7 @@ describe("Memory, delete", () => {
       assert.deepStrictEqual(outcomes(yield* memory.provider.deleteNodes("dev")), { "dev-network": "Done" })
     }).pipe(Effect.provide(dev("running"))))
 
-  it.effect("a node that cannot be deleted keeps its network, and both go with the next delete", () =>
+  it.effect("a node that cannot be deleted keeps its network, and the next delete removes both", () =>
     Effect.gen(function*() {
       const memory = yield* Memory.Memory
       yield* memory.failNext({ operation: "delete", node: "dev-worker", reason: new InvalidInput({ detail: "no" }) })

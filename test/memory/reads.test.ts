@@ -1,4 +1,4 @@
-/** What a simulated backend tells of its clusters, and what its layers give. */
+/** The reads of a simulated backend, and the services of its layers. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"

@@ -21,7 +21,7 @@ describe("Memory, watchCluster", () => {
       assert.deepStrictEqual(phases(), ["running 3/3"])
       yield* memory.setState("dev-worker", "stopped")
       yield* settled
-      // What changes nothing, and what happens elsewhere, gives nothing.
+      // Changes without effect, and changes of other clusters, emit nothing.
       yield* memory.setState("dev-worker", "stopped")
       yield* memory.addNode({ cluster: "prod", role: "worker" })
       yield* settled

@@ -1,6 +1,6 @@
 /**
- * What the compiler refuses and what it lets through: brands, policies, sinks, reasons. `tsc` is the test; nothing here
- * is run.
+ * Types that the compiler must refuse or accept: brands, policies, sinks, reasons. `tsc` is the test; nothing here is
+ * run.
  */
 import * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"

@@ -1,5 +1,5 @@
 /**
- * What Hetzner's layers and its service ask for and fail with. `tsc` is the test.
+ * The requirements and errors of Hetzner's layers and service. `tsc` is the test.
  */
 import * as Effect from "effect/Effect"
 import type { HttpClient } from "effect/http/HttpClient"

@@ -59,7 +59,7 @@ expectTypeOf(memory.creator.createNodesScoped(spec)).resolves.toEqualTypeOf<Held
 // A gate may give a promise.
 expectTypeOf(docker.replaceNodes("dev", { pool: "a", gate: async () => {} })).resolves.toEqualTypeOf<OperationReport>()
 
-// What a backend has of its own.
+// The methods that only one backend has.
 expectTypeOf(docker.logs("dev", "dev-worker")).toEqualTypeOf<AsyncIterable<Docker.LogLine>>()
 expectTypeOf(docker.createNodes({ ...spec, volumes: [{ name: "data" }] })).resolves.toEqualTypeOf<OperationReport>()
 expectTypeOf(hetzner.quota()).resolves.toEqualTypeOf<Hetzner.Quota | undefined>()

@@ -175,7 +175,7 @@ expectTypeOf(Cluster.ensureAvailableAndListNodes(myProvider, "dev")).toEqualType
 >()
 expectTypeOf(Cluster.buildClusterStatus("dev", [])).toEqualTypeOf<ClusterStatus>()
 
-/** What forEachNode fails with beside the lister's own errors; the callback's stand in the report. */
+/** The errors of forEachNode beside those of the lister; the report has those of the callback. */
 type ForEachFailure = InvalidClusterName | NoNodes | NodesFailed | OperationTimeout
 
 declare const never: (node: NodeInfo) => Effect.Effect<void>
