@@ -13,6 +13,9 @@ import { startRunner } from "./support/processes.ts"
 import { folder } from "./support/rig.ts"
 
 const clusters = 30
+
+/** The slow ones run with KUBELAYER_FULL=1 only. */
+const isFull = process.env["KUBELAYER_FULL"] === "1"
 const settings = { lockExpiration: "6 seconds", lease: "6 seconds", concurrency: 8 } as const
 
 const document = (name: string) => ({
@@ -56,7 +59,11 @@ const rig = (actions: string, given?: Fleet.StoreOptions) =>
     )
     const created = Effect.map(fake.counts, (counts) => counts["POST /servers"] ?? 0)
     yield* until("a third of the servers are being created", 30, Effect.map(created, (n) => n >= clusters * 2 / 3))
-    const converged = Effect.orDie(Effect.map(fleet.list(), (all) => all.every(({ isConverged }) => isConverged)))
+    // The database may be away.
+    const converged = Effect.orElseSucceed(
+      Effect.map(fleet.list(), (all) => all.every(({ isConverged }) => isConverged)),
+      () => false
+    )
     return { fake, store, fleet, runners, created, converged }
   })
 
@@ -102,6 +109,41 @@ describe("a runner that dies", () => {
         yield* check(all)
       })),
     120_000
+  )
+
+  for (const [store, isMissing] of [["SQLite", false], ["PostgreSQL", !hasPostgres]] as const) {
+    it.live.skipIf(isMissing)(
+      `by SIGTERM on ${store} finishes what it works on, and ends`,
+      () =>
+        Effect.scoped(Effect.gen(function*() {
+          const all = yield* rig("1500 millis", store === "SQLite" ? undefined : { postgres: (yield* postgres).url })
+          const [first] = all.runners
+          first?.kill("SIGTERM")
+          yield* until(
+            "the runner has ended",
+            30,
+            Effect.sync(() => first?.exitCode !== null || first.signalCode !== null)
+          )
+          yield* until("all clusters are converged", 60, all.converged)
+          yield* check(all)
+        })),
+      120_000
+    )
+  }
+
+  it.live.skipIf(!hasPostgres || !isFull)(
+    "with its database, which comes back, goes on",
+    () =>
+      Effect.scoped(Effect.gen(function*() {
+        const server = yield* postgres
+        const all = yield* rig("1500 millis", { postgres: server.url })
+        yield* server.stop
+        yield* Effect.sleep("8 seconds")
+        yield* server.start
+        yield* until("all clusters are converged", 90, all.converged)
+        yield* check(all)
+      })),
+    150_000
   )
 
   it.live(
