@@ -15,7 +15,16 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: { name: "unit", include: ["test/**/*.test.ts"], exclude: ["test/**/*.engine.test.ts"] }
+        test: {
+          name: "unit",
+          include: ["test/**/*.test.ts"],
+          exclude: ["test/**/*.engine.test.ts", "test/**/*.crash.test.ts"]
+        }
+      },
+      {
+        extends: true,
+        // Processes that are killed. They measure time, so nothing runs beside them.
+        test: { name: "crash", include: ["test/**/*.crash.test.ts"], fileParallelism: false }
       },
       {
         extends: true,

@@ -109,6 +109,13 @@ export const steps: ReadonlyArray<Step> = [
   },
   { name: "stock clients", run: stockClients },
   { name: unitTests, after: ["stock clients"], run: (context) => runTests("unit", context) },
+  { name: "fleet crashes", alone: true, run: (context) => runTests("crash", context) },
+  {
+    name: "slow fleet crashes",
+    full: true,
+    alone: true,
+    run: (context) => runTests("crash", context, { KUBELAYER_FULL: "1" })
+  },
   { name: "package", after: ["build"], run: packageChecks },
   { name: "smoke", after: ["package"], run: smoke },
   { name: "documents", run: commands(["node", "scripts/docs.ts"]) },

@@ -47,7 +47,7 @@ const CANARIES = [
 ]
 
 export const runTests = Effect.fnUntraced(function*(
-  project: "unit" | "engine",
+  project: "unit" | "engine" | "crash",
   context: StepContext,
   env: Readonly<Record<string, string | undefined>> = {},
   /** The files and tests to run; by default all of the project. */

@@ -14,7 +14,7 @@ import { folder } from "./support/rig.ts"
 
 const clusters = 30
 
-/** The slow ones run with KUBELAYER_FULL=1 only. */
+/** The slow ones run with KUBELAYER_FULL=1 only, which `npm run verify -- --full` sets. */
 const isFull = process.env["KUBELAYER_FULL"] === "1"
 const settings = { lockExpiration: "6 seconds", lease: "6 seconds", concurrency: 8 } as const
 
