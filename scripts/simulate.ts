@@ -3,8 +3,8 @@
  *
  *   node scripts/simulate.ts [--seeds <n>] [--from <seed>] [--backend <name>] [--workers <n>] [--seconds <n>] [--digests]
  *
- * Without `--backend` the seeds are divided: as many on each of Hetzner, Docker and Omni as a tenth of them, the others
- * on Memory. A seed that breaks an invariant is shrunk, and printed as a test.
+ * Without `--backend` the seeds are divided: a tenth of them on each of Docker and Hetzner, the others on Memory. A seed
+ * that breaks an invariant is shrunk, and printed as a test.
  */
 import * as Effect from "effect/Effect"
 import { spawn } from "node:child_process"

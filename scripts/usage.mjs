@@ -20,7 +20,7 @@ Usage: npm run verify -- [--engine found|private|podman|none] [--only <step>,<st
 Usage: npm run soak -- [--seeds <n>] [--from <seed>] [--parallel <n>] [--engine found|private|podman|none] [--verbose]`,
   simulate: `Runs simulated programs against the fakes; each seed is one run, and gives the same run again.
 
-Usage: npm run simulate -- [--seeds <n>] [--from <seed>] [--backend memory|docker|hetzner|omni] [--workers <n>] [--seconds <n>] [--digests]
+Usage: npm run simulate -- [--seeds <n>] [--from <seed>] [--backend memory|docker|hetzner] [--workers <n>] [--seconds <n>] [--digests]
   --backend  one backend alone; by default a mix of all
   --seconds  begins nothing more after so many seconds
   --digests  prints the digest of each run

@@ -269,8 +269,8 @@ export const bugs: ReadonlyArray<Bug> = [
   {
     name: "a watch does not list again after a change",
     file: `${engine}/SharedWatch.ts`,
-    find: "changes++\n      return Effect.asVoid",
-    replace: "return Effect.asVoid"
+    find: "changes++",
+    replace: ""
   },
   {
     name: "a watch leaves out a status of the same cluster",

@@ -33,8 +33,7 @@ export {
 const worlds: { readonly [B in BackendName]: MakeWorld } = {
   memory: makeMemoryWorld,
   docker: makeDockerWorld,
-  hetzner: makeHetznerWorld,
-  omni: makeMemoryWorld
+  hetzner: makeHetznerWorld
 }
 
 /**

@@ -108,7 +108,7 @@ const converge = (context: Context, connected: Connected, { controlPlanes, name,
     const nodes = nodesOfCluster(things, name)
     const wanted = namesOf(context.script.backend, name, controlPlanes, workers)
     const have = nodes.map((node) => node.name).sort().join(", ")
-    if (context.script.backend !== "omni" && have !== [...wanted].sort().join(", ")) {
+    if (have !== [...wanted].sort().join(", ")) {
       violate(`at the end: cluster ${name} has the nodes ${have}`)
     }
     if (nodes.length !== wanted.length) violate(`at the end: cluster ${name} has ${nodes.length} nodes`)
@@ -162,7 +162,7 @@ export const finalCheck = (
     yield* checkWatch(context, connected, latest, "after every cluster was brought to its spec")
     for (const [index, { name }] of sizes.entries()) {
       // The sweep removes the rest of a cluster whose nodes are gone.
-      if (index === 0 && context.script.seed % 3 === 0 && context.script.backend !== "omni") {
+      if (index === 0 && context.script.seed % 3 === 0) {
         while (nodesOfCluster(yield* world.truth, name).length > 0) {
           world.change({ change: "remove", cluster: name, nth: 0 })
         }

@@ -175,16 +175,14 @@ const checkSuccess = (
   switch (step.do) {
     case "create":
     case "apply": {
-      const names = context.script.backend === "omni"
-        ? undefined
-        : namesOf(context.script.backend, cluster, step.controlPlanes, step.workers)
+      const names = namesOf(context.script.backend, cluster, step.controlPlanes, step.workers)
       if (nodes.length < step.controlPlanes + step.workers) {
         violate(`there are only ${nodes.length} nodes: ${byName(nodes)}`)
       }
       if (step.do === "apply" && nodes.length > step.controlPlanes + step.workers) {
         violate(`there are ${nodes.length} nodes: ${byName(nodes)}`)
       }
-      running(names ?? nodes.map(({ name }) => name))
+      running(names)
       for (const thing of after) {
         if (thing.cluster !== cluster) continue
         const same = before.find((one) => one.kind === thing.kind && one.id === thing.id && one.text === thing.text)

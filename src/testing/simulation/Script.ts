@@ -9,10 +9,10 @@ import { between, oneOf, type Random, random } from "../faults/Random.ts"
  * @category models
  * @since 0.2.0
  */
-export type BackendName = "memory" | "docker" | "hetzner" | "omni"
+export type BackendName = "memory" | "docker" | "hetzner"
 
 /** @category constants @since 0.2.0 */
-export const backendNames = ["memory", "docker", "hetzner", "omni"] as const satisfies ReadonlyArray<BackendName>
+export const backendNames = ["memory", "docker", "hetzner"] as const satisfies ReadonlyArray<BackendName>
 
 /**
  * The fault of a call.
@@ -154,7 +154,7 @@ const weighted = <A>(next: Random, choices: ReadonlyArray<readonly [weight: numb
 
 type Role = "creator" | "deleter" | "operator" | "scaler" | "sweeper" | "watcher" | "reader"
 
-/** The name of the n-th node of a role, from 1. Nodes of Omni are machines, whose names are their own. */
+/** The name of the n-th node of a role, from 1. */
 export const nodeName = (backend: BackendName, cluster: string, role: "control-plane" | "worker", n: number): string =>
   backend === "hetzner" ? `${cluster}-${role}-${n}` : `${cluster}-${role}${n === 1 ? "" : n}`
 
@@ -198,7 +198,7 @@ const stepsOf = (next: Random, role: Role, size: ClusterSize, backend: BackendNa
         return weighted<Work>(next, [
           [3, { do: "add", cluster, workers: between(next, 1, 2) }],
           [2, { do: "remove", cluster, node: nodeOf(next, backend, cluster) }],
-          [backend === "omni" ? 0 : 1, { do: "replace", cluster, node }],
+          [1, { do: "replace", cluster, node }],
           [1, { do: "apply", ...other }]
         ])
       case "sweeper":
