@@ -1,7 +1,7 @@
 /**
  * A fleet over the simulated backend: what the store and the hand-over cost beside the reconciles themselves.
  *
- * Each time stands beside that of the same run with a reconcile that does nothing. Rows on PostgreSQL need Debian's
+ * Each time is shown with that of the same run with a reconcile that does nothing. Rows on PostgreSQL need Debian's
  * packages of it.
  */
 import * as Cause from "effect/Cause"
@@ -199,7 +199,7 @@ const resync = Effect.runSync(Effect.cached(notMeasured(Effect.scoped(Effect.gen
   countStatements()
   const path = yield* folder
   const store = yield* fill({ sqlite: join(path, "rest.db") }, atRest)
-  // What a backend reports; reading it is measured by the rows of the backends.
+  // The report of a backend; the rows of the backends measure how it is read.
   const nodes = Array.from({ length: atRest }, (_, n) => nodesOf(nameOf(n)))
   const filter = makeDriftFilter(5000)
   const once = Effect.gen(function*() {

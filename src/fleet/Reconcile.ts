@@ -52,7 +52,7 @@ const verbs: Readonly<Record<string, string>> = {
   delete: "deleted"
 }
 
-/** What a report says was done; the plan says how, where one was applied. */
+/** The things that a report has as done. An applied plan has the actions. */
 const changesOf = (report: OperationReport, plan?: Plan): ReadonlyArray<string> => {
   const actions = new Map<string, string>(
     (plan?.steps ?? []).map(({ action, kind, name }) => [`${kind} ${name}`, action])

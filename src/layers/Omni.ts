@@ -20,6 +20,7 @@ import type { ClusterName } from "../Model.ts"
 import type { PowerOff } from "../omni/Access.ts"
 import { makeBackend } from "../omni/Backend.ts"
 import { type Blocker, blockersOf } from "../omni/Blockers.ts"
+import type { Calls } from "../omni/Calls.ts"
 import * as Client from "../omni/Client.ts"
 import { type Kubeconfig, kubeconfig, type KubeconfigOptions, talosconfig } from "../omni/Configs.ts"
 import type { ConnectionOptions, GrpcChannel } from "../omni/ConnectionOptions.ts"
@@ -259,7 +260,7 @@ export class Omni extends Context.Service<Omni, OmniService>()("kubelayer/Omni")
  * @since 0.1.0
  */
 export class Transport
-  extends Context.Service<Transport, { readonly channel: GrpcChannel } | { readonly calls: Client.Calls }>()(
+  extends Context.Service<Transport, { readonly channel: GrpcChannel } | { readonly calls: Calls }>()(
     "kubelayer/layers/Omni/Transport"
   )
 {}

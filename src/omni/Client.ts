@@ -22,6 +22,7 @@ import { retrying } from "../internal/Retry.ts"
 import type { Policy } from "../Policy.ts"
 import { type InvalidSpec, ProviderUnavailable } from "../ProviderError.ts"
 import { type BackendError, RequestTimeout } from "../Reason.ts"
+import type { Calls, CallsFailure } from "./Calls.ts"
 import type { ConnectionOptions, GrpcChannel } from "./ConnectionOptions.ts"
 import { connectionFailure, oneLine, reasonOf, type Role } from "./Errors.ts"
 import type { Credential, SignedHeaders } from "./Signing.ts"
@@ -36,50 +37,6 @@ export interface CallSettings {
   readonly repeatable: boolean
   /** The cluster of a call of the management service. */
   readonly headers?: SignedHeaders
-}
-
-// -----------------------------------------------------------------------------
-// The way to the server
-// -----------------------------------------------------------------------------
-
-/** Why a call has no answer: a gRPC status that is not OK. */
-export interface CallStatus {
-  readonly code: number
-  readonly details: string
-  /** By how much the server's clock is ahead of this machine's, if the server sent its time. */
-  readonly skewMillis?: number
-}
-
-/** The call was not sent: the layer is closed. */
-export interface NotSent {
-  readonly notSent: string
-}
-
-/** The errors of `Calls`. A `BackendError` was found before anything was sent. */
-export type CallsFailure = CallStatus | NotSent | BackendError
-
-/** How calls get to the server and their answers back. One attempt each: without deadlines and retries. */
-export interface Calls {
-  /** The server as people know it, a URL without credentials. */
-  readonly address: string
-  readonly credential: Credential
-  readonly unary: <I extends DescMessage, O extends DescMessage>(
-    method: DescMethodUnary<I, O>,
-    input: MessageInitShape<I>,
-    headers: SignedHeaders
-  ) => Effect.Effect<MessageShape<O>, CallsFailure>
-  /** All messages of a streamed answer that ends. */
-  readonly collect: <I extends DescMessage, O extends DescMessage>(
-    method: DescMethodServerStreaming<I, O>,
-    input: MessageInitShape<I>,
-    headers: SignedHeaders
-  ) => Effect.Effect<ReadonlyArray<MessageShape<O>>, CallsFailure>
-  /** A streamed answer. The stream is cancelled with its scope. */
-  readonly stream: <I extends DescMessage, O extends DescMessage>(
-    method: DescMethodServerStreaming<I, O>,
-    input: MessageInitShape<I>,
-    headers: SignedHeaders
-  ) => Stream.Stream<MessageShape<O>, CallsFailure>
 }
 
 // -----------------------------------------------------------------------------

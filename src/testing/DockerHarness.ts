@@ -40,7 +40,7 @@ export interface Options {
   readonly scheme: Scheme
   /** The image of nodes; it must be on the engine and have a `/bin/sh`. */
   readonly image: string
-  /** What nodes are created from, as the layer under test has it; the second client and orphans need it. */
+  /** The defaults of nodes, as the layer under test has them; the second client and orphans need them. */
   readonly nodes?: NodeSpec
   /** Raise it for an engine that is slow, or far. */
   readonly patience?: Duration.Input
@@ -357,7 +357,7 @@ const harnessOf = (engine: HarnessEngine, options: Options): HarnessService => {
           Effect.provideService(BoundToProcess, true),
           Effect.mapError(({ message }) => new HarnessError({ action: `create ${cluster}`, detail: message }))
         )
-        // A network that several clusters share is nobody's orphan.
+        // A network that several clusters share is no orphan.
         const owned = new Set(yield* beside(cluster))
         return outcomes.flatMap(({ kind, name }) => kind === "node" || owned.has(`${kind} ${name}`) ? [name] : [])
       }),

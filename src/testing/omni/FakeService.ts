@@ -2,7 +2,7 @@
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import type { Calls } from "../../omni/Client.ts"
+import type { Calls } from "../../omni/Calls.ts"
 import type { Role } from "./Access.ts"
 import type { OmniCall, OrderedFailure } from "./Calls.ts"
 import type { Machine, MachineOptions } from "./Machines.ts"
