@@ -19,7 +19,7 @@ import { field } from "./internal/SpecFields.ts"
 import { dotted, type Path, specIssues } from "./internal/SpecIssues.ts"
 import { didYouMean } from "./internal/Suggest.ts"
 import * as Memory from "./memory/SpecSchema.ts"
-import { isClusterName, maxNameLength } from "./Model.ts"
+import { creatable, maxNameLength } from "./Model.ts"
 import * as Omni from "./omni/SpecSchema.ts"
 import { InvalidSpec } from "./ProviderError.ts"
 
@@ -33,7 +33,7 @@ export const apiVersion = "kubelayer/v1"
 const instanceName = /^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$/
 
 const Name = Schema.String.check(
-  Schema.makeFilter((name: string) => isClusterName(name) && name === name.toLowerCase(), {
+  Schema.makeFilter((name: string) => name.length <= maxNameLength && creatable.test(name), {
     expected:
       `a cluster name: at most ${maxNameLength} of \`a-z\`, \`0-9\`, \`.\` and \`-\`, with a letter or digit at both ends`
   })

@@ -13,25 +13,29 @@ import * as Schema from "effect/Schema"
 // Names
 // -----------------------------------------------------------------------------
 
-/** The longest cluster name, in characters: that of a label value and of a DNS label. */
+/** The longest name of a new cluster, in characters: that of a label value and of a DNS label. */
 export const maxNameLength = 63
 
+/** The longest name of a cluster that exists, in characters. Omni stores longer names than it accepts. */
+export const maxStoredNameLength = 253
+
 /** @internal */
-export const referable = /^[\p{L}\p{N}](?:[\p{L}\p{N}._-]*[\p{L}\p{N}])?$/u
+export const referable = /^(?=.*[\p{L}\p{N}])[\p{L}\p{N}_-][\p{L}\p{N}._-]*$/u
 /** @internal */
 export const ascii = /^[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?$/
 /** @internal */
 export const creatable = /^[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?$/
 
 /**
- * The name of a cluster that exists or may exist: 1 to 63 letters, digits, `.`, `_` and `-`, with a letter or digit at
- * both ends. Letters beyond ASCII are a cluster's name on Omni only; the other backends refuse them.
+ * The name of a cluster that exists or may exist: 1 to 63 ASCII letters, digits, `.`, `_` and `-`, with a letter or digit
+ * at both ends. Omni has clusters with other names: letters of every script, `-` and `_` at the ends, and up to 253
+ * characters. The other backends refuse them.
  *
  * @category models
  * @since 0.1.0
  */
 export const ClusterName = Schema.String.check(
-  Schema.isMaxLength(maxNameLength),
+  Schema.isMaxLength(maxStoredNameLength),
   // A generator of values cannot follow a pattern with Unicode classes; it makes ASCII names.
   Schema.isPattern(referable, { arbitraryConstraint: { patterns: [{ source: ascii.source, flags: ascii.flags }] } })
 ).pipe(Schema.brand("ClusterName"))
@@ -61,7 +65,7 @@ export type NewClusterName = typeof NewClusterName.Type
  * @since 0.1.0
  */
 export const isClusterName = (input: string): input is ClusterName =>
-  input.length <= maxNameLength && referable.test(input)
+  input.length <= maxStoredNameLength && referable.test(input)
 
 // -----------------------------------------------------------------------------
 // Nodes

@@ -1,7 +1,7 @@
 /**
  * Finds the owner of a network or volume: by the owner label of kubelayer, or by the marks of the tool that created it.
  */
-import { type ClusterName, isClusterName } from "../Model.ts"
+import { ascii, type ClusterName } from "../Model.ts"
 import type { Listed, Owner, World } from "../Resource.ts"
 import { type Container, isNode, type NodeContainer } from "./ClusterNodes.ts"
 import * as Labels from "./Labels.ts"
@@ -44,7 +44,7 @@ export const ownerOf = (
   }
   const present = [...new Set(members.map(({ member }) => member.membership.cluster))]
   // A cluster whose name can be referred to goes before one that cannot be deleted anyway.
-  for (const cluster of present.sort((a, b) => Number(isClusterName(b)) - Number(isClusterName(a)))) {
+  for (const cluster of present.sort((a, b) => Number(ascii.test(b)) - Number(ascii.test(a)))) {
     const [first, ...rest] = nodesOf(cluster)
     if (first?.member.scheme[owns](cluster as ClusterName, resource, [first, ...rest]) === true) return { cluster }
   }

@@ -6,7 +6,7 @@
  * 63 of `[A-Za-z0-9._-]`. Source: Hetzner Cloud API reference, "Labels" and "Label Selector".
  */
 import { digestOf } from "../internal/Digest.ts"
-import { type ClusterName, isClusterName, type NodeRole } from "../Model.ts"
+import { ascii, type ClusterName, maxNameLength, type NodeRole } from "../Model.ts"
 
 export type LabelMap = Readonly<Record<string, string>>
 
@@ -188,8 +188,8 @@ export const ownershipOf = (choice: OwnershipChoice): Ownership =>
 export const roleOf = (raw: string | undefined): NodeRole =>
   /^(?:control-?plane|master|server)$/i.test(raw ?? "") ? "control-plane" : "worker"
 
-/** Letters beyond ASCII are a cluster's name on Omni only. */
-export const isName = (name: string): name is ClusterName => isClusterName(name) && /^[\x21-\x7e]+$/.test(name)
+/** Other names are names of clusters on Omni only. */
+export const isName = (name: string): name is ClusterName => name.length <= maxNameLength && ascii.test(name)
 
 /** The owner of a resource, for people, as in `a network ${holder}`: the cluster, or the content of its labels. */
 export const holder = (labels: LabelMap): string => {

@@ -2,16 +2,21 @@
  * Checks of cluster names, before any I/O.
  */
 import * as Effect from "effect/Effect"
-import { ascii, type ClusterName, creatable, maxNameLength, referable } from "../Model.ts"
+import { ascii, type ClusterName, creatable, maxNameLength, maxStoredNameLength, referable } from "../Model.ts"
 import { InvalidClusterName } from "../ProviderError.ts"
 
 const describeIssue = (input: string, allowed: RegExp): string | undefined => {
   if (input.length === 0) return "it is empty"
-  if (input.length > maxNameLength) return `it has ${input.length} characters, at most ${maxNameLength} are allowed`
+  const longest = allowed === referable ? maxStoredNameLength : maxNameLength
+  if (input.length > longest) return `it has ${input.length} characters, at most ${longest} are allowed`
   if (allowed.test(input)) return undefined
   const body = allowed === creatable ? /[a-z0-9.-]/ : allowed === ascii ? /[A-Za-z0-9._-]/ : /[\p{L}\p{N}._-]/u
   const stranger = [...input].find((character) => !body.test(character))
-  if (stranger === undefined) return "it must begin and end with a letter or a digit"
+  if (stranger === undefined) {
+    return allowed === referable
+      ? "it must have a letter or a digit, and must not begin with a dot"
+      : "it must begin and end with a letter or a digit"
+  }
   const code = (stranger.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0")
   const shown = /[\p{L}\p{N}\p{P}\p{S}]/u.test(stranger) ? `${JSON.stringify(stranger)} (U+${code})` : `U+${code}`
   return `${shown} is not allowed; allowed are ${
@@ -48,7 +53,8 @@ const check = (allowed: RegExp) => (input: string): Effect.Effect<ClusterName, I
 export const checkClusterName: (input: string) => Effect.Effect<ClusterName, InvalidClusterName> = check(ascii)
 
 /**
- * Like `checkClusterName`, and takes letters of every script: Omni's rule.
+ * Like `checkClusterName`, for the names that Omni stores: letters of every script, `-` and `_` at the ends, and up to
+ * 253 characters.
  *
  * @category constructors
  * @since 0.1.0

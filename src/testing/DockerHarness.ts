@@ -66,6 +66,7 @@ export const capabilities = (scheme: Scheme): ReadonlyArray<Capability> => [
   "cut-watches",
   "rate-limit",
   "bystanders",
+  "strict-names",
   "name-held",
   "leftovers",
   "create",

@@ -44,6 +44,7 @@ export const capabilities: ReadonlyArray<Capability> = [
   "outage",
   "cut-watches",
   "bystanders",
+  "strict-names",
   "name-held",
   "leftovers",
   "create",

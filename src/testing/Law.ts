@@ -39,6 +39,7 @@ export const capabilities = {
   leftovers: "add what can be left of a cluster that has no nodes",
   helpers: "seed load balancers and helpers",
   secrets: "report the credentials of the layer",
+  "strict-names": "have no cluster whose name is longer than 63 characters or begins or ends with `-` or `_`",
   create: "make nodes through NodeCreator",
   plan: "plan and apply through NodeCreator",
   scale: "add and remove nodes through NodeCreator",

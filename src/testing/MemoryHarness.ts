@@ -34,6 +34,7 @@ export const capabilities: ReadonlyArray<Capability> = [
   "outage",
   "cut-watches",
   "bystanders",
+  "strict-names",
   "name-held",
   "leftovers",
   "helpers",

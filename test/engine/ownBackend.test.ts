@@ -121,6 +121,7 @@ describeLaws({ describe, it }, {
     "vanish",
     "outage",
     "bystanders",
+    "strict-names",
     "name-held",
     "leftovers",
     "helpers",

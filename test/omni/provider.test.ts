@@ -353,6 +353,7 @@ describe("deleteNodes", () => {
         schedule: Schedule.spaced("10 millis"),
         until: (calls) => calls.includes("Teardown Clusters")
       })
+      yield* Effect.repeat(fake.openWatches, { schedule: Schedule.spaced("10 millis"), until: (count) => count > 0 })
       yield* Fiber.interrupt(fiber)
       yield* newCalls
       yield* Effect.sleep("100 millis")
@@ -362,6 +363,21 @@ describe("deleteNodes", () => {
       yield* provider.deleteNodes("dev")
       assert.deepStrictEqual(yield* provider.listAllClusters, [])
     }))
+})
+
+describe("a cluster whose name no new cluster can have", () => {
+  for (const name of ["-t19-", "a".repeat(70), "a_"]) {
+    it.live(`is listed, read and deleted under its name, ${name.slice(0, 8)} (O30)`, () =>
+      Effect.gen(function*() {
+        const { fake, provider } = yield* world({ fake: { pace: "5 millis" } })
+        yield* fake.addCluster(name, { controlPlanes: 1, workers: 0 })
+        assert.deepStrictEqual<ReadonlyArray<string>>(yield* provider.listAllClusters, [name])
+        assert.lengthOf(yield* provider.listNodes(name), 1)
+        assert.isTrue(Option.isSome(yield* provider.getClusterStatus(name)))
+        yield* provider.deleteNodes(name)
+        assert.deepStrictEqual(yield* provider.listAllClusters, [])
+      }))
+  }
 })
 
 describe("watchCluster", () => {

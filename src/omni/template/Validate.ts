@@ -5,7 +5,7 @@
  * whether versions, classes and machines exist.
  * Source: Sidero Omni documentation, "Cluster templates".
  */
-import { isClusterName } from "../../Model.ts"
+import { maxNameLength } from "../../Model.ts"
 import { reserved } from "../Labels.ts"
 import { parseGoDuration } from "./GoDuration.ts"
 import { type Add, dotted, type Path, shown } from "./Issue.ts"
@@ -52,7 +52,7 @@ const checkCluster = (cluster: Draft<Template["cluster"]>, add: Add) => {
   const path: Path = ["cluster"]
   const { name } = cluster
   if (name === undefined) add([...path, "name"], "a cluster needs a name")
-  else if (!isClusterName(name) || name.includes(".")) {
+  else if (name.length > maxNameLength || !/^[\p{L}\p{N}](?:[\p{L}\p{N}_-]*[\p{L}\p{N}])?$/u.test(name)) {
     add(
       [...path, "name"],
       `${

@@ -41,15 +41,15 @@ const refused: ReadonlyArray<string> = [
   "a'b",
   "a\"b",
   "a\\b",
-  "-a",
-  "a-",
   ".a",
-  "a_",
   "a\u200bb",
   "a\u202eb",
   "\u{1F433}",
-  "a".repeat(64)
+  "a".repeat(254)
 ]
+
+/** Names that no new cluster can have, but that a backend may store. */
+const stored: ReadonlyArray<string> = ["-a", "a-", "a_", "a".repeat(64)]
 
 /** Every method that takes the name of a cluster. */
 const methods = ({ provider }: World) =>
@@ -82,6 +82,17 @@ export const names: ReadonlyArray<Law> = [
     check: (world) =>
       Effect.gen(function*() {
         for (const name of refused) {
+          for (const [method, call] of methods(world)) yield* isRefused(name, method, call)
+        }
+      })
+  }),
+  law({
+    id: "names.strict",
+    title: "a name that begins or ends with `-` or `_`, or is longer than 63 characters, is refused by every method",
+    needs: ["strict-names"],
+    check: (world) =>
+      Effect.gen(function*() {
+        for (const name of stored) {
           for (const [method, call] of methods(world)) yield* isRefused(name, method, call)
         }
       })

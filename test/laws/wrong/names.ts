@@ -22,7 +22,7 @@ export const names: ReadonlyArray<Wrong> = [
   },
   {
     does: "does not check names",
-    breaks: ["names.refused", "names.before-io", "names.told"],
+    breaks: ["names.refused", "names.strict", "names.before-io", "names.told"],
     make: (right) => ({ provider: renaming(right, (cluster) => cluster.replaceAll(/[^A-Za-z0-9]/g, "x").slice(0, 63)) })
   },
   {
@@ -33,6 +33,16 @@ export const names: ReadonlyArray<Wrong> = [
         watchCluster: (cluster) =>
           Stream.catchTag(provider.watchCluster(cluster), "InvalidClusterName", () => Stream.empty)
       }
+    })
+  },
+  {
+    does: "takes names that no new cluster can have",
+    breaks: "names.strict",
+    make: (right) => ({
+      provider: renaming(
+        right,
+        (cluster) => /^[\w.-]{1,100}$/.test(cluster) ? cluster.replace(/^-|[-_]$/g, "").slice(0, 63) : cluster
+      )
     })
   },
   {
