@@ -102,7 +102,7 @@ export const bugs: ReadonlyArray<Bug> = [
     replace: "options.onFailure !== \"keep\""
   },
   {
-    name: "what a roll-back has left is never removed",
+    name: "leftovers of a roll-back are never removed",
     file: `${engine}/Create.ts`,
     find: "yield* removeUndone(context, undone)",
     replace: ""

@@ -1,4 +1,4 @@
-/** Replies that look valid and are not: every method fails with a typed error, or succeeds. */
+/** Mutated replies: every method fails with a typed error, or succeeds. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"

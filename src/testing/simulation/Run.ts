@@ -88,7 +88,7 @@ export const disconnect = ({ client, scope }: Connected): Effect.Effect<void> =>
   )
 
 /** Takes one step in a process. It ends when the step has, or when the process is killed. */
-export const takeStep = (
+const takeStep = (
   context: Context,
   { client, services }: Connected,
   step: Step

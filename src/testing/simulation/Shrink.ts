@@ -3,7 +3,7 @@ import type { Outcome } from "./Run.ts"
 import type { Script, Step } from "./Script.ts"
 
 /** The part of a violation that is the same in other scripts: its words, without names, numbers and outcomes. */
-export const shapeOf = (violation: string): string =>
+const shapeOf = (violation: string): string =>
   violation.replace(/ \[.*$/s, "").replace(/^actor -?\d+: [^:]*: /, "").replace(/[a-z]+-[a-z-]+\d*/g, "#").replace(
     /\d+/g,
     "#"
