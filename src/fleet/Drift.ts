@@ -10,7 +10,7 @@ import type { ClusterStatus } from "../Model.ts"
 import type { AtRest } from "./Store.ts"
 
 /** Why a cluster has drifted; undefined where it has not. */
-export const driftOf = (cluster: AtRest, status: ClusterStatus | undefined): string | undefined => {
+const driftOf = (cluster: AtRest, status: ClusterStatus | undefined): string | undefined => {
   if (status === undefined) return cluster.nodes === 0 ? undefined : "the cluster is gone"
   const nodes = status.nodes.filter(({ role }) => role === "control-plane" || role === "worker")
   if (nodes.length !== cluster.nodes) {

@@ -36,7 +36,7 @@ export const parseStore = (text: string): Effect.Effect<StoreOptions, InvalidSpe
 const poolSize = 6
 
 /** The SQL client of a store. */
-export const openSql = (
+const openSql = (
   options: StoreOptions
 ): Effect.Effect<SqlClient.SqlClient, StoreError, Scope.Scope> => {
   const failed = (problem: StoreError["problem"], cause: unknown) =>

@@ -55,7 +55,7 @@ const createTables = Effect.gen(function*() {
 })
 
 /** The version of the tables that this code works with. */
-export const storeVersion = 1
+const storeVersion = 1
 
 const migrations = Migrator.fromRecord({ "0001_create_tables": createTables })
 

@@ -49,7 +49,7 @@ export interface NewEvent {
   readonly plan?: unknown
 }
 
-export interface NewDocument {
+interface NewDocument {
   readonly name: string
   readonly backend: string
   readonly instance: string | undefined
@@ -58,7 +58,7 @@ export interface NewDocument {
 }
 
 /** A process that reconciles clusters. */
-export interface RunnerRow {
+interface RunnerRow {
   readonly name: string
   /** The settings that all live runners of a store must share. */
   readonly settings: string

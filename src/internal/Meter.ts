@@ -43,7 +43,7 @@ const tagOf = (error: unknown): string =>
     : "Unknown"
 
 /** `ok`, `interrupted`, or the tag of the reason or error. */
-export const outcomeOf = (exit: Exit.Exit<unknown, unknown>): string => {
+const outcomeOf = (exit: Exit.Exit<unknown, unknown>): string => {
   if (exit._tag === "Success") return "ok"
   if (Cause.hasInterruptsOnly(exit.cause)) return "interrupted"
   const failure = exit.cause.reasons.find(Cause.isFailReason)

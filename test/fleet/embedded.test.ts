@@ -6,7 +6,9 @@ import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import * as Fleet from "kubelayer/fleet"
 import { QuotaExceeded } from "kubelayer/Reason"
-import { document, eventually, fleetOver, hetzner, type Rig } from "./support/rig.ts"
+import { join } from "node:path"
+import { DatabaseSync } from "node:sqlite"
+import { document, eventually, fleetOver, folder, hetzner, type Rig } from "./support/rig.ts"
 
 const states = ({ memory }: Rig) =>
   Effect.map(memory.world, ({ nodes }) => Object.fromEntries(nodes.map(({ name, state }) => [name, state])))
@@ -187,6 +189,37 @@ describe("two runners of one store", () => {
         ))
         assert.strictEqual(second._tag === "StoreError" && second.problem, "settings")
       })))
+})
+
+describe("a store", () => {
+  const refusal = (prepare: string) =>
+    Effect.scoped(Effect.gen(function*() {
+      const path = join(yield* folder, "other.db")
+      yield* Effect.scoped(Fleet.makeClient({ store: { sqlite: path } })).pipe(
+        Effect.when(Effect.succeed(/fleet_/.test(prepare)))
+      )
+      const database = new DatabaseSync(path)
+      database.exec(prepare)
+      database.close()
+      const error = yield* Effect.flip(Effect.scoped(Fleet.makeClient({ store: { sqlite: path } })))
+      return `${error.problem}: ${error.detail}`
+    }))
+
+  it.live("of a newer version is refused", () =>
+    Effect.gen(function*() {
+      assert.strictEqual(
+        yield* refusal("INSERT INTO fleet_migrations (migration_id, name) VALUES (99, 'later')"),
+        "newer: its tables have version 99, and this kubelayer knows versions up to 1"
+      )
+    }))
+
+  it.live("of another program is refused", () =>
+    Effect.gen(function*() {
+      assert.strictEqual(
+        yield* refusal("CREATE TABLE orders (id integer)"),
+        "not-a-store: it is the database of another program (it has the table \"orders\")"
+      )
+    }))
 })
 
 describe("a client", () => {
