@@ -20,7 +20,7 @@ export interface CallStatus {
 }
 
 /** The call was not sent: the layer is closed. */
-export interface NotSent {
+interface NotSent {
   readonly notSent: string
 }
 
