@@ -25,7 +25,7 @@ import { makeNodes, type NodeKind } from "./Nodes.ts"
 import { power } from "./Power.ts"
 import { isMade, type MadeScheme, type Scheme } from "./Scheme.ts"
 import { kubelayer } from "./schemes/Kubelayer.ts"
-import { type DockerClusterSpec, faults, type NodeDefaults, type Role } from "./Spec.ts"
+import { type DockerClusterSpec, type NodeDefaults, type Role, validate } from "./Spec.ts"
 import { SpecSchema } from "./SpecSchema.ts"
 import { networkNames } from "./Users.ts"
 import { makeVolumes, type VolumeKind } from "./Volumes.ts"
@@ -79,7 +79,7 @@ const issuesOf = (scheme: MadeScheme, defaults: NodeDefaults, spec: DockerCluste
     ? specIssues(decoded.failure.issue, input).map(({ message, path }) => ({ path: dotted(path), message }))
     : []
   try {
-    add(faults(scheme, defaults, spec))
+    add(validate(scheme, defaults, spec))
   } catch {
     // The fields have other types than the spec's, which is reported below.
   }
@@ -197,7 +197,7 @@ const added = (
       ? { pools: [{ name: pool, role: controlPlanes > 0 ? "control-plane" : "worker", count: room }] }
       : {})
   }
-  const issues = faults(scheme, defaults, whole)
+  const issues = validate(scheme, defaults, whole)
   if (issues.length > 0) return Effect.fail(new InvalidSpec({ issues }))
   const desired = joined(desiredOf(scheme, defaults, whole, cluster), present)
   const balancers = desired.nodes.filter(({ place }) => place.role === "load-balancer").length

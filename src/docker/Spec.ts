@@ -9,6 +9,7 @@ import * as NetAddress from "effect/net/NetAddress"
 import * as Result from "effect/Result"
 import { maxNameLength } from "../Model.ts"
 import type { ClusterSpec, NodePool } from "../Provider.ts"
+import type { Issue } from "../Resource.ts"
 import { reserved } from "./Labels.ts"
 import type { MadeScheme, NewNode, PortMapping } from "./Scheme.ts"
 
@@ -102,11 +103,6 @@ export interface DockerNodePool extends NodePool, NodeSpec {
   readonly labels?: Readonly<Record<string, string>>
 }
 
-export interface Fault {
-  readonly path: string
-  readonly message: string
-}
-
 export type Role = NewNode["role"]
 
 const specField: { readonly [R in Role]: "controlPlane" | "worker" | "loadBalancer" } = {
@@ -167,7 +163,7 @@ export const counts = (scheme: MadeScheme, defaults: NodeDefaults, spec: DockerC
 export const countOf = (role: Role, spec: DockerClusterSpec, all: NewNode["counts"]): number =>
   role === "control-plane" ? spec.controlPlanes : role === "worker" ? spec.workers : all.loadBalancers
 
-/** A bound that no engine reaches, so that a slip of the keyboard makes no million of containers. */
+/** No engine reaches this bound; a typing error cannot create a million containers. */
 const mostNodes = 1000
 /** The minimum of the engine itself. */
 const leastMemory = 6 * 1024 * 1024
@@ -193,23 +189,25 @@ const checkPorts = (path: string, ports: ReadonlyArray<PortMapping>, add: Add) =
   ports.forEach((port, index) => {
     const at = `${path}.ports[${index}]`
     const inRange = (value: number) => Number.isInteger(value) && value >= 1 && value <= 65_535
-    if (!inRange(port.container)) add(`${at}.container`, `${port.container} is not a port (1 to 65535)`)
-    if (port.host !== undefined && !inRange(port.host)) add(`${at}.host`, `${port.host} is not a port (1 to 65535)`)
+    if (!inRange(port.container)) add(`${at}.container`, `must be a port from 1 to 65535, got ${port.container}`)
+    if (port.host !== undefined && !inRange(port.host)) {
+      add(`${at}.host`, `must be a port from 1 to 65535, got ${port.host}`)
+    }
     if (port.protocol !== undefined && !["tcp", "udp", "sctp"].includes(port.protocol)) {
-      add(`${at}.protocol`, `${JSON.stringify(port.protocol)} is none of tcp, udp, sctp`)
+      add(`${at}.protocol`, `must be tcp, udp or sctp, got ${JSON.stringify(port.protocol)}`)
     }
     if (port.address !== undefined && Result.isFailure(NetAddress.ipFromString(port.address))) {
-      add(`${at}.address`, `${JSON.stringify(port.address)} is not an IP address`)
+      add(`${at}.address`, `must be an IP address, got ${JSON.stringify(port.address)}`)
     }
   })
 
 const checkMounts = (path: string, node: NodeSpec, declared: ReadonlySet<string>, add: Add) => {
   const targets = new Map<string, string>()
   const target = (at: string, value: string) => {
-    if (!absolute.test(value)) return add(at, `${JSON.stringify(value)} is not an absolute path`)
+    if (!absolute.test(value)) return add(at, `must be an absolute path, got ${JSON.stringify(value)}`)
     const other = targets.get(value)
     if (other === undefined) targets.set(value, at)
-    else add(at, `${value} is mounted by ${other} already`)
+    else add(at, `${value} is already the target of ${other}`)
   }
   node.volumes?.forEach((volume, index) => {
     const at = `${path}.volumes[${index}]`
@@ -220,7 +218,7 @@ const checkMounts = (path: string, node: NodeSpec, declared: ReadonlySet<string>
   })
   node.binds?.forEach((bind, index) => {
     const at = `${path}.binds[${index}]`
-    if (!absolute.test(bind.source)) add(`${at}.source`, `${JSON.stringify(bind.source)} is not an absolute path`)
+    if (!absolute.test(bind.source)) add(`${at}.source`, `must be an absolute path, got ${JSON.stringify(bind.source)}`)
     target(`${at}.target`, bind.target)
   })
   node.tmpfs?.forEach((folder, index) => target(`${path}.tmpfs[${index}]`, folder))
@@ -230,19 +228,22 @@ const checkEnv = (path: string, env: NodeSpec["env"], add: Add) => {
   for (const [name, value] of Object.entries(env ?? {})) {
     // The name may contain a value by mistake.
     const shown = name.replace(/[=\0].*$/s, "…")
-    if (name === "" || shown !== name) add(path, `${JSON.stringify(shown)} is not a variable's name`)
-    if (typeof value !== "string" || value.includes("\0")) add(`${path}.${shown}`, "is not a text without NUL")
+    if (name === "" || shown !== name) add(path, `must be the name of a variable, got ${JSON.stringify(shown)}`)
+    if (typeof value !== "string" || value.includes("\0")) add(`${path}.${shown}`, "must be text without NUL")
   }
 }
 
 const checkLabels = (path: string, labels: NodeSpec["labels"], add: Add) => {
   for (const [key, value] of Object.entries(labels ?? {})) {
     const prefix = reserved.find((prefix) => key.startsWith(prefix))
-    if (key === "") add(path, "a label has an empty key")
+    if (key === "") add(path, "the key of a label must not be empty")
     else if (prefix !== undefined || key === "app") {
-      add(`${path}.${key}`, `the keys ${prefix === undefined ? "app" : `${prefix}*`} say whose a node is`)
+      add(
+        `${path}.${key}`,
+        `${prefix === undefined ? "app" : `${prefix}*`} is reserved: these labels decide which cluster owns a node`
+      )
     }
-    if (typeof value !== "string") add(`${path}.${key}`, "is not a text")
+    if (typeof value !== "string") add(`${path}.${key}`, "must be text")
   }
 }
 
@@ -253,18 +254,18 @@ const checkNode = (
   add: Add
 ) => {
   if (node.image === undefined || node.image === "") {
-    add(`${path}.image`, "no image is given, neither here, nor in `nodes`, nor in the layer's options")
+    add(`${path}.image`, "is required: set it here, in `nodes` or in the options of the layer")
   } else if (typeof node.image !== "string" || !imageReference.test(node.image)) {
     // It may be a URL with a password, so it is not shown.
-    add(`${path}.image`, "it is not an image reference such as registry.example:5000/name:tag")
+    add(`${path}.image`, "must be an image reference such as registry.example:5000/name:tag")
   }
   if (node.pull !== undefined && !["missing", "always", "never"].includes(node.pull)) {
-    add(`${path}.pull`, `${JSON.stringify(node.pull)} is none of missing, always, never`)
+    add(`${path}.pull`, `must be missing, always or never, got ${JSON.stringify(node.pull)}`)
   }
   for (const field of ["entrypoint", "command"] as const) {
     const words: unknown = node[field] ?? []
     const areTexts = Array.isArray(words) && words.every((word) => typeof word === "string" && !word.includes("\0"))
-    if (!areTexts) add(`${path}.${field}`, "is not a list of texts without NUL")
+    if (!areTexts) add(`${path}.${field}`, "must be a list of texts without NUL")
   }
   checkPorts(path, node.ports ?? [], add)
   checkMounts(path, node, declared.volumes, add)
@@ -276,28 +277,33 @@ const checkNode = (
     }
   })
   if (node.cpus !== undefined && !(Number.isFinite(node.cpus) && node.cpus >= 0.01)) {
-    add(`${path}.cpus`, `${node.cpus} is not a number of processors (0.01 or more)`)
+    add(`${path}.cpus`, `must be 0.01 processors or more, got ${node.cpus}`)
   }
   if (node.memoryBytes !== undefined && !(Number.isInteger(node.memoryBytes) && node.memoryBytes >= leastMemory)) {
-    add(`${path}.memoryBytes`, `${node.memoryBytes} is less than the engine takes (${leastMemory})`)
+    add(`${path}.memoryBytes`, `must be an integer of ${leastMemory} bytes or more, got ${node.memoryBytes}`)
   }
   if (node.restart !== undefined && !["no", "always", "unless-stopped", "on-failure"].includes(node.restart)) {
-    add(`${path}.restart`, `${JSON.stringify(node.restart)} is none of no, always, unless-stopped, on-failure`)
+    add(`${path}.restart`, `must be no, always, unless-stopped or on-failure, got ${JSON.stringify(node.restart)}`)
   }
 }
 
 const checkNames = (path: string, names: ReadonlyArray<string>, add: Add) =>
   names.forEach((name, index) => {
     if (!resourceName.test(name)) {
-      add(`${path}[${index}].name`, `${JSON.stringify(name)} is not letters, digits, \`.\`, \`_\` and \`-\``)
+      add(
+        `${path}[${index}].name`,
+        `must consist of letters, digits, \`.\`, \`_\` and \`-\`, got ${JSON.stringify(name)}`
+      )
     }
-    if (names.indexOf(name) !== index) add(`${path}[${index}].name`, `${JSON.stringify(name)} is there twice`)
+    if (names.indexOf(name) !== index) add(`${path}[${index}].name`, `duplicate name ${JSON.stringify(name)}`)
   })
 
 const checkSubnet = (path: string, subnet: string | undefined, nodes: number, add: Add) => {
   if (subnet === undefined) return
   const network = parseSubnet(subnet)
-  if (network === undefined) return add(path, `${JSON.stringify(subnet)} is not an IPv4 network such as 10.89.0.0/24`)
+  if (network === undefined) {
+    return add(path, `must be an IPv4 network such as 10.89.0.0/24, got ${JSON.stringify(subnet)}`)
+  }
   // Network, gateway and broadcast addresses are not for nodes.
   const room = Number(IpNetwork.addressCount(network)) - 3
   if (nodes > room) add(path, `${subnet} has room for ${Math.max(0, room)} nodes, ${nodes} are requested`)
@@ -313,13 +319,13 @@ const checkHostPorts = (
     ports.forEach((port, index) => {
       if (port.host === undefined) return
       const at = `${path}.ports[${index}].host`
-      if (count > 1) return add(at, `${count} nodes of this role cannot all have the host port ${port.host}`)
+      if (count > 1) return add(at, `${count} nodes of this role cannot all use host port ${port.host}`)
       const other = taken.find(({ port: held }) =>
         held.host === port.host && (held.protocol ?? "tcp") === (port.protocol ?? "tcp") &&
         overlap(held.address, port.address)
       )
       if (other === undefined) taken.push({ port, at })
-      else add(at, `the host port ${port.host} is given to ${other.at} already`)
+      else add(at, `host port ${port.host} is already used by ${other.at}`)
     })
   }
 }
@@ -331,8 +337,8 @@ const checkNodeName = (path: string, name: string, add: Add) => {
 }
 
 /** All issues that concern several fields; none where the cluster can be created. */
-export const faults = (scheme: MadeScheme, defaults: NodeDefaults, spec: DockerClusterSpec): ReadonlyArray<Fault> => {
-  const found: Array<Fault> = []
+export const validate = (scheme: MadeScheme, defaults: NodeDefaults, spec: DockerClusterSpec): ReadonlyArray<Issue> => {
+  const found: Array<Issue> = []
   const add: Add = (path, message) => void found.push({ path, message })
   const { template } = scheme
   const { networks, subnet, volumes } = clusterWide(defaults, spec)
@@ -346,7 +352,7 @@ export const faults = (scheme: MadeScheme, defaults: NodeDefaults, spec: DockerC
   const whole = (path: "controlPlanes" | "workers", least: number) => {
     const value = spec[path]
     if (Number.isInteger(value) && value >= least && value <= mostNodes) return value
-    add(path, `${value} is not a whole number from ${least} to ${mostNodes}`)
+    add(path, `must be an integer from ${least} to ${mostNodes}, got ${value}`)
     // One node of the role is checked all the same, so that its other issues are reported too.
     return 1
   }
@@ -389,7 +395,7 @@ export const faults = (scheme: MadeScheme, defaults: NodeDefaults, spec: DockerC
   pools.forEach(({ count, name, role, ...own }, index) => {
     const path = `pools[${index}]`
     if (pools.findIndex((pool) => pool.name === name) < index) {
-      add(`${path}.name`, `${JSON.stringify(name)} is there twice`)
+      add(`${path}.name`, `duplicate name ${JSON.stringify(name)}`)
     }
     if (count === 0) return
     const node = merged(role, defaults, { ...asked, labels: {} }, own)

@@ -37,10 +37,19 @@ const aNode = (node: DockerClusterSpec["nodes"]): Partial<DockerClusterSpec> => 
 const long = (length: number): string => "a".repeat(length)
 
 const cases: Readonly<Record<string, Case>> = {
-  "no control plane": { more: { controlPlanes: 0 }, faults: { controlPlanes: /0 is not a whole number from 1/ } },
-  "half a control plane": { more: { controlPlanes: 1.5 }, faults: { controlPlanes: /1\.5 is not a whole number/ } },
-  "less than no worker": { more: { workers: -1 }, faults: { workers: /-1 is not a whole number from 0/ } },
-  "workers that are no number": { more: { workers: Number.NaN }, faults: { workers: /NaN is not a whole number/ } },
+  "no control plane": {
+    more: { controlPlanes: 0 },
+    faults: { controlPlanes: /must be an integer from 1 to 1000, got 0/ }
+  },
+  "half a control plane": {
+    more: { controlPlanes: 1.5 },
+    faults: { controlPlanes: /must be an integer .*, got 1\.5/ }
+  },
+  "less than no worker": { more: { workers: -1 }, faults: { workers: /must be an integer from 0 to 1000, got -1/ } },
+  "workers that are no number": {
+    more: { workers: Number.NaN },
+    faults: { workers: /must be an integer .*, got NaN/ }
+  },
   "a million of workers": { more: { workers: 1e6 }, faults: { workers: /to 1000/ } },
   "a name that is too long for k3d": {
     more: { cluster: long(33) },
@@ -59,46 +68,46 @@ const cases: Readonly<Record<string, Case>> = {
   },
   "no image for any role": {
     more: { nodes: {} },
-    faults: { "controlPlane.image": /no image is given/, "worker.image": /no image is given/ }
+    faults: { "controlPlane.image": /is required/, "worker.image": /is required/ }
   },
   "no image for a load balancer that kind needs": {
     more: { controlPlanes: 2 },
     scheme: "kind",
-    faults: { "loadBalancer.image": /no image is given/ }
+    faults: { "loadBalancer.image": /is required/ }
   },
   "an image with blanks": {
     more: aNode({ image: "no de" }),
-    faults: { "controlPlane.image": /not an image reference/ }
+    faults: { "controlPlane.image": /must be an image reference/ }
   },
   "an image that is a URL": {
     more: aNode({ image: "https://registry.example/node" }),
-    faults: { "controlPlane.image": /not an image reference/ }
+    faults: { "controlPlane.image": /must be an image reference/ }
   },
   "an image with an upper-case name": {
     more: aNode({ image: "registry.example/Node" }),
-    faults: { "controlPlane.image": /not an image reference/ }
+    faults: { "controlPlane.image": /must be an image reference/ }
   },
   "a command that is one text, and an entrypoint with NUL": {
     more: aNode({ command: "sleep" as unknown as ReadonlyArray<string>, entrypoint: ["a\0b"] }),
-    faults: { "controlPlane.command": /not a list of texts/, "controlPlane.entrypoint": /not a list of texts/ }
+    faults: { "controlPlane.command": /must be a list of texts/, "controlPlane.entrypoint": /must be a list of texts/ }
   },
   "another way to pull": {
     more: aNode({ pull: "sometimes" as "always" }),
-    faults: { "controlPlane.pull": /"sometimes" is none of missing, always, never/ }
+    faults: { "controlPlane.pull": /must be missing, always or never, got "sometimes"/ }
   },
   "ports out of range": {
     more: aNode({ ports: [{ container: 0 }, { container: 80, host: 65_536 }, { container: 1.5 }] }),
     faults: {
-      "controlPlane.ports[0].container": /0 is not a port/,
-      "controlPlane.ports[1].host": /65536 is not a port/,
-      "controlPlane.ports[2].container": /1\.5 is not a port/
+      "controlPlane.ports[0].container": /must be a port from 1 to 65535, got 0/,
+      "controlPlane.ports[1].host": /must be a port from 1 to 65535, got 65536/,
+      "controlPlane.ports[2].container": /must be a port from 1 to 65535, got 1\.5/
     }
   },
   "a port of another protocol, at no address": {
     more: aNode({ ports: [{ container: 80, protocol: "icmp" as "tcp", address: "localhost" }] }),
     faults: {
-      "controlPlane.ports[0].protocol": /"icmp" is none of tcp, udp, sctp/,
-      "controlPlane.ports[0].address": /"localhost" is not an IP address/
+      "controlPlane.ports[0].protocol": /must be tcp, udp or sctp, got "icmp"/,
+      "controlPlane.ports[0].address": /must be an IP address, got "localhost"/
     }
   },
   "one host port for two roles": {
@@ -106,11 +115,11 @@ const cases: Readonly<Record<string, Case>> = {
       controlPlane: { ports: [{ container: 80, host: 8080, address: "127.0.0.1" }] },
       worker: { ports: [{ container: 80, host: 8080 }] }
     },
-    faults: { "worker.ports[0].host": /8080 is given to controlPlane\.ports\[0\]\.host already/ }
+    faults: { "worker.ports[0].host": /host port 8080 is already used by controlPlane\.ports\[0\]\.host/ }
   },
   "one host port for two nodes of a role": {
     more: { workers: 2, worker: { ports: [{ container: 80, host: 8080 }] } },
-    faults: { "worker.ports[0].host": /2 nodes of this role cannot all have the host port 8080/ }
+    faults: { "worker.ports[0].host": /2 nodes of this role cannot all use host port 8080/ }
   },
   "mounts that are no absolute paths": {
     more: aNode({
@@ -119,16 +128,16 @@ const cases: Readonly<Record<string, Case>> = {
       tmpfs: ["run"]
     }),
     faults: {
-      "controlPlane.volumes[0].target": /"data" is not an absolute path/,
-      "controlPlane.binds[0].source": /"\.\/here" is not an absolute path/,
-      "controlPlane.binds[1].source": /not an absolute path/,
-      "controlPlane.binds[1].target": /not an absolute path/,
-      "controlPlane.tmpfs[0]": /"run" is not an absolute path/
+      "controlPlane.volumes[0].target": /must be an absolute path, got "data"/,
+      "controlPlane.binds[0].source": /must be an absolute path, got "\.\/here"/,
+      "controlPlane.binds[1].source": /must be an absolute path/,
+      "controlPlane.binds[1].target": /must be an absolute path/,
+      "controlPlane.tmpfs[0]": /must be an absolute path, got "run"/
     }
   },
   "two mounts at one place": {
     more: aNode({ volumes: [{ target: "/data" }], tmpfs: ["/data"] }),
-    faults: { "controlPlane.tmpfs[0]": /\/data is mounted by controlPlane\.volumes\[0\]\.target already/ }
+    faults: { "controlPlane.tmpfs[0]": /\/data is already the target of controlPlane\.volumes\[0\]\.target/ }
   },
   "a volume and a network that are not declared": {
     more: aNode({ volumes: [{ name: "data", target: "/data" }], networks: ["storage"] }),
@@ -143,18 +152,18 @@ const cases: Readonly<Record<string, Case>> = {
       networks: [{ name: "-x" }, { name: "" }]
     },
     faults: {
-      "volumes[0].name": /"a\/b" is not letters/,
-      "volumes[2].name": /"ok" is there twice/,
-      "networks[0].name": /"-x" is not letters/,
-      "networks[1].name": /"" is not letters/
+      "volumes[0].name": /must consist of letters.*, got "a\/b"/,
+      "volumes[2].name": /duplicate name "ok"/,
+      "networks[0].name": /must consist of letters.*, got "-x"/,
+      "networks[1].name": /must consist of letters.*, got ""/
     }
   },
   "variables": {
     more: aNode({ env: { "": "x", "A=B": "x", C: "a\0b", D: 7 as unknown as string } }),
     faults: {
-      "controlPlane.env": /not a variable's name/,
-      "controlPlane.env.C": /not a text without NUL/,
-      "controlPlane.env.D": /not a text/
+      "controlPlane.env": /must be the name of a variable/,
+      "controlPlane.env.C": /must be text without NUL/,
+      "controlPlane.env.D": /must be text/
     }
   },
   "labels that say whose a node is": {
@@ -169,24 +178,24 @@ const cases: Readonly<Record<string, Case>> = {
       }
     }),
     faults: {
-      "controlPlane.labels": /empty key/,
-      "controlPlane.labels.kubelayer.owned": /kubelayer\.\* say whose a node is/,
-      "controlPlane.labels.io.x-k8s.kind.cluster": /say whose/,
-      "controlPlane.labels.k3d.role": /say whose/,
-      "controlPlane.labels.talos.type": /say whose/,
-      "controlPlane.labels.app": /app say whose/
+      "controlPlane.labels": /must not be empty/,
+      "controlPlane.labels.kubelayer.owned": /kubelayer\.\* is reserved/,
+      "controlPlane.labels.io.x-k8s.kind.cluster": /is reserved/,
+      "controlPlane.labels.k3d.role": /is reserved/,
+      "controlPlane.labels.talos.type": /is reserved/,
+      "controlPlane.labels.app": /app is reserved/
     }
   },
   "labels of every node": {
     more: { labels: { "kubelayer.cluster": "other" } },
-    faults: { "labels.kubelayer.cluster": /say whose/ }
+    faults: { "labels.kubelayer.cluster": /is reserved/ }
   },
   "processors, memory, restart": {
     more: aNode({ cpus: 0, memoryBytes: 1024, restart: "never" as "no" }),
     faults: {
-      "controlPlane.cpus": /0 is not a number of processors/,
-      "controlPlane.memoryBytes": /1024 is less than the engine takes/,
-      "controlPlane.restart": /"never" is none of no, always, unless-stopped, on-failure/
+      "controlPlane.cpus": /must be 0\.01 processors or more, got 0/,
+      "controlPlane.memoryBytes": /must be an integer of \d+ bytes or more, got 1024/,
+      "controlPlane.restart": /must be no, always, unless-stopped or on-failure, got "never"/
     }
   },
   "subnets": {
@@ -197,13 +206,13 @@ const cases: Readonly<Record<string, Case>> = {
     },
     faults: {
       "network.subnet": /10\.0\.0\.0\/29 has room for 5 nodes, 8 are requested/,
-      "networks[0].subnet": /"10\.0\.0\.0" is not an IPv4 network/,
-      "networks[1].subnet": /"fd00::\/64" is not an IPv4 network/
+      "networks[0].subnet": /must be an IPv4 network such as .*, got "10\.0\.0\.0"/,
+      "networks[1].subnet": /must be an IPv4 network such as .*, got "fd00::\/64"/
     }
   }
 }
 
-describe("faults of a spec", () => {
+describe("validation of a spec", () => {
   for (const [name, { faults, more, scheme = "kubelayer" }] of Object.entries(cases)) {
     it.live(name, () =>
       Effect.gen(function*() {
