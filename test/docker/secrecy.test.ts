@@ -144,7 +144,7 @@ describe("values of variables", () => {
       assert.notInclude(shown, secret)
     }))
 
-  it.live("of a spec with faults neither values show, nor what slipped into a name", () =>
+  it.live("of an invalid spec neither values show, nor what slipped into a name", () =>
     Effect.gen(function*() {
       const docker = yield* serviceAt(yield* engineWith())
       const shown = yield* shownBy(docker.createNodes({
@@ -155,8 +155,8 @@ describe("values of variables", () => {
           env: { [`TOKEN=${secret}`]: "", A: `${secret}\0`, B: [secret] as unknown as string }
         }
       }))
-      assert.match(shown, /not a variable's name/)
-      assert.match(shown, /not an image reference/)
+      assert.match(shown, /must be the name of a variable/)
+      assert.match(shown, /must be an image reference/)
       assert.notInclude(shown, secret)
     }))
 
