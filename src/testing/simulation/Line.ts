@@ -124,9 +124,11 @@ export const makeLine = ({ change, log, runtime, scope, script, world }: LineOpt
       case "stale":
       case "slow":
       case undefined: {
+        // No event follows the last list of a watch, so a stale one would never be corrected.
+        const isStale = fault === "stale" && client.actor >= 0
         const answered = call.list === undefined ? delivered : Effect.map(delivered, (reply) => {
           const key = call.list ?? ""
-          const shown = fault === "stale" && stale.has(key) ? stale.get(key) as A : reply
+          const shown = isStale && stale.has(key) ? stale.get(key) as A : reply
           stale.set(key, reply)
           return shown
         })
