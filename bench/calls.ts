@@ -114,7 +114,7 @@ const cases: ReadonlyArray<Case> = [
   },
   {
     id: "docker.calls.stop",
-    what: `stopNodes of N = ${NODES} nodes: N + 1`,
+    what: `stopNodes of N = ${NODES} nodes that kubelayer created: N + 1`,
     target: exactly(NODES + 1),
     running: true,
     work: (provider, cluster) => provider.stopNodes(cluster)

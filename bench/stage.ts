@@ -97,7 +97,7 @@ export const makeCluster = Effect.fnUntraced(function*(
     const role = index === 0 ? "control-plane" : "worker"
     return api("POST", `/containers/create?name=${name}-${role}${index < 2 ? "" : index}`, {
       Image: image(options.init),
-      Labels: { "kubelayer.cluster": name, "kubelayer.role": role, ...owned },
+      Labels: { "kubelayer.cluster": name, "kubelayer.role": role, "kubelayer.spec": "{}", ...owned },
       ...(options.withResources === true
         ? { HostConfig: { NetworkMode: name, Mounts: [{ Type: "volume", Source: name, Target: "/data" }] } }
         : {})
