@@ -34,7 +34,7 @@ import { issuesOf, issuesOfAdded } from "./Validation.ts"
 import { makeVolumes } from "./Volumes.ts"
 import { wantAdded, wantReplaced, wantSpec } from "./Want.ts"
 
-export const backend = "hetzner"
+const backend = "hetzner"
 
 export interface HetznerBackend {
   readonly backend: Backend<HetznerClusterSpec, Server, Reading, Client, AddNodes>

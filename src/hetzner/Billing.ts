@@ -10,7 +10,7 @@ import * as Ref from "effect/Ref"
 import type { Reading } from "./Client.ts"
 import { type Billed, priceOf, type Pricing, PricingReply } from "./Prices.ts"
 
-export type { Billed } from "./Prices.ts"
+
 
 /** Says what it goes on costing. */
 export type Biller = (billed: Billed) => Effect.Effect<string>

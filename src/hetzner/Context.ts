@@ -115,7 +115,7 @@ const words: { readonly [K in ResourceKind]?: string } = {
 }
 
 /** `placement group` for `placement-group`. */
-export const wordOf = (kind: ResourceKind): string => words[kind] ?? kind
+const wordOf = (kind: ResourceKind): string => words[kind] ?? kind
 
 /** The user of a name, for people: `a network of KSail cluster dev`. */
 export const holderOf = (kind: ResourceKind, labels: Labels.LabelMap): string =>
@@ -124,7 +124,7 @@ export const holderOf = (kind: ResourceKind, labels: Labels.LabelMap): string =>
 /** Why a delete leaves something in place that the cluster does not own. */
 export const notOwned = (labels: Labels.LabelMap): string => `not owned by this cluster (${Labels.holder(labels)})`
 
-export const subjectOf = (
+const subjectOf = (
   kind: ResourceKind,
   { id, name }: { readonly id: number; readonly name: string }
 ): Subject => ({

@@ -17,7 +17,7 @@ export interface Created {
 }
 
 /** When a thing was created, in milliseconds since the epoch. */
-export const createdAt = ({ created }: Created): number | undefined => {
+const createdAt = ({ created }: Created): number | undefined => {
   const time = Date.parse(created ?? "")
   return Number.isNaN(time) ? undefined : time
 }

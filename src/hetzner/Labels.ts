@@ -189,7 +189,7 @@ export const roleOf = (raw: string | undefined): NodeRole =>
   /^(?:control-?plane|master|server)$/i.test(raw ?? "") ? "control-plane" : "worker"
 
 /** Other names are names of clusters on Omni only. */
-export const isName = (name: string): name is ClusterName => name.length <= maxNameLength && ascii.test(name)
+const isName = (name: string): name is ClusterName => name.length <= maxNameLength && ascii.test(name)
 
 /** The owner of a resource, for people, as in `a network ${holder}`: the cluster, or the content of its labels. */
 export const holder = (labels: LabelMap): string => {

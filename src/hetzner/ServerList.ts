@@ -51,7 +51,7 @@ export interface ServerList {
 }
 
 /** Servers with their owners, each once: one can be on two pages where one before it was deleted in the meantime. */
-export const withOwners = (ownership: Labels.Ownership, { networks, servers }: ServerList): ReadonlyArray<Server> =>
+const withOwners = (ownership: Labels.Ownership, { networks, servers }: ServerList): ReadonlyArray<Server> =>
   [...new Map(servers.map((server) => [server.id, server])).values()].map((server): Server => ({
     ...server,
     owner: ownerOf(ownership, networks, server)

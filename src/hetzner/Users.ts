@@ -11,7 +11,7 @@ import * as Wire from "./Wire.ts"
 const looked = new WeakMap<World, Map<number, Wire.Server | undefined>>()
 
 /** The servers of these ids that stay, by id. A list can lag behind the end of a delete, so the rest is read. */
-export const stayingServers = (
+const stayingServers = (
   { kinds }: Context,
   read: Reading,
   ids: ReadonlyArray<number>,

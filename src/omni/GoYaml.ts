@@ -8,7 +8,7 @@
 import type * as Yaml from "yaml"
 
 /** A point in time, as RFC 3339. */
-export class Timestamp {
+class Timestamp {
   readonly text: string
   constructor(text: string) {
     this.text = text
@@ -76,7 +76,7 @@ const timestampOf = (text: string): Timestamp | undefined => {
 }
 
 /** The value of a plain scalar without a tag. */
-export const plainScalar = (text: string): Scalar => {
+const plainScalar = (text: string): Scalar => {
   const word = words.get(text)
   if (word !== undefined) return word
   if (!/^[-+.\d]/.test(text)) return text

@@ -39,11 +39,11 @@ export const ownPrefix = "kubelayer."
 /** Annotation: the cluster that kubelayer created this for. */
 export const owned = "kubelayer.owned"
 /** Annotation: the process that created it, see `internal/Session.ts`. */
-export const session = "kubelayer.session"
+const session = "kubelayer.session"
 /** Annotation: the create call that created it; a clean-up removes exactly the resources with its own id. */
 export const operation = "kubelayer.operation"
 /** Annotation, `true`: it is deleted when a scope of the process that created it closes. */
-export const bound = "kubelayer.bound"
+const bound = "kubelayer.bound"
 
 /** Annotation, `true`: `addNodes` created it. */
 export const added = "kubelayer.added"

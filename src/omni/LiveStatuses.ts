@@ -45,7 +45,7 @@ const byCluster = (
 }
 
 /** The statuses of clusters. Names that cannot be referred to are left out. */
-export const statusesOf = (
+const statusesOf = (
   names: Iterable<string>,
   found: {
     readonly clusters: ReadonlyMap<string, Resource<ClusterSpec>>

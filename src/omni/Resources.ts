@@ -23,13 +23,13 @@ import type { Expected, KindName } from "./template/Translate.ts"
 export const wire = (name: KindName): WireKind<Message> => kindOf(name) as unknown as WireKind<Message>
 
 /** A resource in a list. */
-export interface Listed {
+interface Listed {
   readonly resource: Resource<Message>
   /** The list was of one cluster, by its name, so that the resource is that cluster's whoever created it. */
   readonly isNamed: boolean
 }
 
-export interface WantedResource {
+interface WantedResource {
   readonly expected: Expected
   /** Fewer machines than there are is refused. */
   readonly forbidsFewer?: boolean

@@ -24,7 +24,7 @@ export interface Parsed {
 const kinds = Object.keys(documents) as ReadonlyArray<DocumentKind>
 
 /** Whole numbers are read exactly, and are ordinary numbers again where they can be. */
-export const plain = (value: unknown): unknown => {
+const plain = (value: unknown): unknown => {
   if (typeof value === "bigint") return Number.isSafeInteger(Number(value)) ? Number(value) : value
   if (Array.isArray(value)) return value.map(plain)
   if (typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype) {

@@ -7,7 +7,7 @@
 import { code, denied, insufficientRole, Refusal } from "./Refusal.ts"
 
 /** From the lowest to the highest. */
-export const roles = ["None", "InfraProvider", "Reader", "Operator", "Admin"] as const
+const roles = ["None", "InfraProvider", "Reader", "Operator", "Admin"] as const
 
 export type Role = (typeof roles)[number]
 

@@ -12,7 +12,7 @@ import type { Call } from "./Service.ts"
 import type { Store } from "./Store.ts"
 import type { Wire } from "./Wire.ts"
 
-export const accountName = "fake"
+const accountName = "fake"
 
 const longestSeconds = 87_600 * 3600
 
