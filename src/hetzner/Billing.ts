@@ -10,8 +10,6 @@ import * as Ref from "effect/Ref"
 import type { Reading } from "./Client.ts"
 import { type Billed, priceOf, type Pricing, PricingReply } from "./Prices.ts"
 
-
-
 /** Says what it goes on costing. */
 export type Biller = (billed: Billed) => Effect.Effect<string>
 
