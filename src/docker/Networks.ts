@@ -143,7 +143,7 @@ export const makeNetworks = (schemes: ReadonlyArray<Scheme>, nodes: Listed<Conta
             : []
         )
         const created = yield* send(write, wanted, task, known, addresses)
-        const [eldest] = eldestFirst(yield* write.client.listNetworks).filter(({ Name }) => Name === wanted.name)
+        const eldest = eldestFirst(yield* write.client.listNetworks).find(({ Name }) => Name === wanted.name)
         if (eldest === undefined || eldest.Id === created.Id) return created
         yield* write.client.removeNetwork(created.Id)
         return eldest

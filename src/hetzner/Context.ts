@@ -5,7 +5,6 @@
  * thing whose unfinished label speaks for the whole operation.
  */
 import * as Effect from "effect/Effect"
-import type { Subject } from "../Progress.ts"
 import type { ResourceKind } from "../Reason.ts"
 import type { Owner, Task, World } from "../Resource.ts"
 import type { Actions } from "./Actions.ts"
@@ -123,12 +122,3 @@ export const holderOf = (kind: ResourceKind, labels: Labels.LabelMap): string =>
 
 /** Why a delete leaves something in place that the cluster does not own. */
 export const notOwned = (labels: Labels.LabelMap): string => `not owned by this cluster (${Labels.holder(labels)})`
-
-const subjectOf = (
-  kind: ResourceKind,
-  { id, name }: { readonly id: number; readonly name: string }
-): Subject => ({
-  kind,
-  name,
-  id: String(id)
-})

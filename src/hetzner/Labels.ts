@@ -6,7 +6,7 @@
  * 63 of `[A-Za-z0-9._-]`. Source: Hetzner Cloud API reference, "Labels" and "Label Selector".
  */
 import { digestOf } from "../internal/Digest.ts"
-import { ascii, type ClusterName, maxNameLength, type NodeRole } from "../Model.ts"
+import type { ClusterName, NodeRole } from "../Model.ts"
 
 export type LabelMap = Readonly<Record<string, string>>
 
@@ -187,9 +187,6 @@ export const ownershipOf = (choice: OwnershipChoice): Ownership =>
 /** A role in the words of the tool that labelled the server. Everything except a control plane is a worker. */
 export const roleOf = (raw: string | undefined): NodeRole =>
   /^(?:control-?plane|master|server)$/i.test(raw ?? "") ? "control-plane" : "worker"
-
-/** Other names are names of clusters on Omni only. */
-const isName = (name: string): name is ClusterName => name.length <= maxNameLength && ascii.test(name)
 
 /** The owner of a resource, for people, as in `a network ${holder}`: the cluster, or the content of its labels. */
 export const holder = (labels: LabelMap): string => {

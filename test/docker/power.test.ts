@@ -91,7 +91,7 @@ describe("stopNodes", () => {
         const [container] = (yield* fake.state).containers
         assert.strictEqual(container?.state, "exited")
         assert.strictEqual(container?.exitCode, 0)
-        const [stop] = (yield* fake.calls).filter(({ path }) => path.endsWith("/stop"))
+        const stop = (yield* fake.calls).find(({ path }) => path.endsWith("/stop"))
         assert.deepStrictEqual(stop?.query, { t: "10" })
       })
   )

@@ -33,7 +33,7 @@ describe("a firewall", () => {
         (servers) => serversWithout({ id }, servers).map(({ name }) => name)
       )
       assert.deepStrictEqual(yield* lacking, ["open"])
-      const [open] = (yield* fake.state).servers.filter(({ name }) => name === "open")
+      const open = (yield* fake.state).servers.find(({ name }) => name === "open")
       yield* fake.call("POST", `/firewalls/${id}/actions/apply_to_resources`, {
         apply_to: [{ type: "server", server: { id: open?.id } }]
       })
