@@ -33,7 +33,7 @@ export const stateOf = ({ container }: Pick<Container, "container">): string => 
 const factsOf = (container: ContainerSummary) => ({ name: nameOf(container), labels: labelsOf(container) })
 
 /** The containers of a list, each a node of at most one cluster: in the first scheme that recognises it. */
-export const classify = (
+const classify = (
   schemes: ReadonlyArray<Scheme>,
   containers: ReadonlyArray<ContainerSummary>
 ): ReadonlyArray<Container> => {

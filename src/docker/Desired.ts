@@ -162,7 +162,7 @@ const nodesOf = (
 }
 
 /** The name of the n-th node of a pool, counted from 1. */
-export const poolNodeName = (cluster: string, pool: string, n: number): string => `${cluster}-${pool}-${n}`
+const poolNodeName = (cluster: string, pool: string, n: number): string => `${cluster}-${pool}-${n}`
 
 /** The things that a spec requests. */
 export const desiredOf = (

@@ -10,13 +10,13 @@ import type { Mark } from "../Resource.ts"
 /** `<scheme>/<cluster>`: kubelayer created it for this cluster. Neither part can contain a slash. */
 export const owned = "kubelayer.owned"
 /** The process that created it, see `internal/Session.ts`. */
-export const session = "kubelayer.session"
+const session = "kubelayer.session"
 /** The operation that created it; a roll-back removes exactly what has its own. */
 export const operation = "kubelayer.operation"
 /** `true`: it is deleted when a scope of its process closes, so it is an orphan once that process has exited. */
-export const bound = "kubelayer.bound"
+const bound = "kubelayer.bound"
 /** `true`: it is a node of addNodes, which no spec requests. */
-export const added = "kubelayer.added"
+const added = "kubelayer.added"
 /** The pool of a node. */
 export const pool = "kubelayer.pool"
 /** The decision about an operation, on a volume of its own; see `Fates.ts`. */

@@ -31,7 +31,7 @@ const uniqueLocal = (name: string): string => {
 }
 
 /** The oldest first: it is the one that an engine chooses by its name. */
-export const eldestFirst = (networks: ReadonlyArray<Network>): ReadonlyArray<Network> =>
+const eldestFirst = (networks: ReadonlyArray<Network>): ReadonlyArray<Network> =>
   [...networks].sort((a, b) => `${a.Created} ${a.Id}` < `${b.Created} ${b.Id}` ? -1 : 1)
 
 /** Sends the create call, with one subnet after the other where the spec requests none. */

@@ -93,7 +93,7 @@ export interface Endpoint {
 }
 
 /** @internal */
-export interface Attachment {
+interface Attachment {
   readonly id: string
   readonly address: string
   readonly address6: string

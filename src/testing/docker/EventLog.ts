@@ -17,7 +17,7 @@ export interface EngineEvent {
 }
 
 /** An event, before the flavor gives it its form. @internal */
-export type Happening =
+type Happening =
   | {
     readonly type: "container"
     readonly action: string

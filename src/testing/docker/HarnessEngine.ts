@@ -14,13 +14,13 @@ import type { TestedEngineService } from "../TestedEngine.ts"
 import { archive, type Ask, asking } from "./RawEngine.ts"
 
 /** A request as it reaches the engine. @internal */
-export interface SeenRequest {
+interface SeenRequest {
   readonly method: string
   readonly path: string
 }
 
 /** The requests that are refused, and the answer. @internal */
-export interface RefusalRule {
+interface RefusalRule {
   readonly on: (request: SeenRequest) => boolean
   readonly times: number
   readonly status: number

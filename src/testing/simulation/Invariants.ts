@@ -1,27 +1,13 @@
 /** The invariants after each step of a simulated run. */
 import * as Cause from "effect/Cause"
-import type * as Exit from "effect/Exit"
-import * as ExitModule from "effect/Exit"
+import * as Exit from "effect/Exit"
 import type { NodeInfo } from "../../Model.ts"
 import type { Leftover } from "../../ProviderError.ts"
+import type { Context, Record } from "./Context.ts"
 import type { Client } from "./Line.ts"
-import type { Context } from "./Run.ts"
 import { type BackendName, nodeName, type Step } from "./Script.ts"
 import type { Thing } from "./SimulatedWorld.ts"
 import { allTextOf, clusterOf, describeExit, describeStep, failureOf, isRead, reportOf, tagOf } from "./Work.ts"
-
-/** A step that was taken. */
-export interface Record {
-  readonly actor: number
-  readonly step: Step
-  readonly from: number
-  to: number | undefined
-  readonly firstCall: number
-  lastCall: number
-  /** Undefined where the process was killed. */
-  exit: Exit.Exit<unknown, unknown> | undefined
-  readonly before: ReadonlyArray<Thing>
-}
 
 /** Longer than any deadline of a method. */
 const longestMillis = 3 * 3_600_000
@@ -46,7 +32,7 @@ const wasAlone = ({ changes, records }: Context, record: Record): boolean => {
   return records.every((other) => {
     if (other === record || changesNothing(other.step) || !isAbout(other.step, cluster)) return true
     const end = other.to ?? Number.POSITIVE_INFINITY
-    const wasCut = other.exit === undefined || !ExitModule.isSuccess(other.exit)
+    const wasCut = other.exit === undefined || !Exit.isSuccess(other.exit)
     return other.from > to || end + (wasCut ? settleMillis : 0) < from
   })
 }
@@ -85,7 +71,7 @@ export const checkStep = (context: Context, record: Record, client: Client, afte
     context.violate(`actor ${record.actor}: ${describeStep(step)}: ${sentence} [${describeExit(exit)}]`)
 
   const failure = failureOf(exit)
-  if (ExitModule.isFailure(exit) && failure === undefined) {
+  if (Exit.isFailure(exit) && failure === undefined) {
     if (!Cause.hasInterruptsOnly(exit.cause)) violate("it ended with a defect")
     else if (step.ends?.how !== "interrupt") violate("it was interrupted, and nothing interrupted it")
   }
@@ -93,17 +79,17 @@ export const checkStep = (context: Context, record: Record, client: Client, afte
   if (isRead(step) && client.writes > 0) violate(`it reads, and sent ${client.writes} writes`)
   const text = context.world.secrets.length === 0 ? "" : allTextOf(exit)
   for (const secret of context.world.secrets) if (text.includes(secret)) violate("it shows a credential")
-  const report = reportOf(ExitModule.isSuccess(exit) ? exit.value : failure)
+  const report = reportOf(Exit.isSuccess(exit) ? exit.value : failure)
   if (report !== undefined) checkNames(report.outcomes, violate)
   if (describeExit(exit).includes("UnknownError")) violate("it failed with an error that the library does not know")
   checkUnowned(context, after, isRead(step), violate)
 
-  if (isRead(step) && !ExitModule.isSuccess(exit)) return
+  if (isRead(step) && !Exit.isSuccess(exit)) return
   if (!wasAlone(context, record)) return
   const faults = faultsOf(context, record)
   if (faults.includes("stale")) return
   const cluster = clusterOf(step)
-  if (ExitModule.isSuccess(exit)) {
+  if (Exit.isSuccess(exit)) {
     if (cluster !== undefined) checkSuccess(context, record, exit.value, after, violate)
   } else if (failure !== undefined) {
     if (faults.length === 0 && !isExpected(record, failure)) violate("it failed, and nothing was wrong")

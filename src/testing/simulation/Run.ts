@@ -6,12 +6,13 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { ClusterStatus } from "../../Model.ts"
 import { between } from "../faults/Random.ts"
+import { connect, type Connected, type Context, disconnect, type Record, runIn } from "./Context.ts"
 import { finalCheck } from "./FinalCheck.ts"
-import { checkStep, type Record } from "./Invariants.ts"
+import { checkStep } from "./Invariants.ts"
 import { type Client, type Line, makeLine } from "./Line.ts"
-import { makeRuntime, type Process, type Runtime, Stuck } from "./Runtime.ts"
+import { makeRuntime, type Runtime, Stuck } from "./Runtime.ts"
 import type { Change, Script, Step } from "./Script.ts"
-import type { MakeWorld, Services, SimulatedWorld, Thing } from "./SimulatedWorld.ts"
+import type { MakeWorld, Thing } from "./SimulatedWorld.ts"
 import { cleansUp, describeExit, describeStep, isRead, perform } from "./Work.ts"
 
 /**
@@ -32,60 +33,6 @@ export interface Outcome {
   /** Everything that happened, line by line. */
   readonly log: ReadonlyArray<string>
 }
-
-/** A process with its services. */
-export interface Connected {
-  readonly client: Client
-  readonly services: Services
-  readonly scope: Scope.Closeable
-}
-
-export interface Context {
-  readonly runtime: Runtime
-  readonly script: Script
-  readonly line: Line
-  readonly world: SimulatedWorld
-  readonly records: Array<Record>
-  /** Simulated times at which something else changed a cluster. */
-  readonly changes: Array<{ readonly cluster: string | undefined; readonly at: number }>
-  /** The things that must stay as they are, by kind and id. */
-  readonly unowned: Map<string, string>
-  readonly violate: (sentence: string) => void
-}
-
-/** Starts a process, and builds its services. */
-export const connect = (
-  context: Pick<Context, "runtime" | "world">,
-  actor: number,
-  isQuiet = false
-): Effect.Effect<Connected> =>
-  Effect.gen(function*() {
-    const process = context.runtime.makeProcess()
-    const client: Client = { actor, process, calls: 0, writes: 0, onCall: undefined, isIdle: true, strays: [], isQuiet }
-    const scope = yield* Scope.make()
-    const services = yield* runIn(
-      process,
-      Effect.provideService(context.world.connect(client), Scope.Scope, scope)
-    )
-    return { client, services, scope }
-  })
-
-/** Runs an effect in a process; nothing comes back if the process is killed. */
-export const runIn = <A, E>(process: Process, effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
-  Effect.callback<A, E>((resume) => {
-    const fiber = Effect.runForkWith(process.context)(effect)
-    fiber.addObserver((exit) => resume(exit))
-    return Fiber.interrupt(fiber)
-  })
-
-/** Ends a process in order: its scope is closed. */
-export const disconnect = ({ client, scope }: Connected): Effect.Effect<void> =>
-  Effect.andThen(
-    runIn(client.process, Scope.close(scope, Exit.void)),
-    Effect.sync(() => {
-      client.process.isKilled = true
-    })
-  )
 
 /** Takes one step in a process. It ends when the step has, or when the process is killed. */
 const takeStep = (

@@ -17,10 +17,10 @@ type Version = NonNullable<DockerFake.Options["version"]>
 
 export const dockers = flavors.filter(({ flavor }) => flavor === "docker")
 
-export const image = "node:1"
+const image = "node:1"
 
 /** One call of the API; the status of its reply. */
-export type Send = (method: string, target: string, body?: unknown) => Effect.Effect<number>
+type Send = (method: string, target: string, body?: unknown) => Effect.Effect<number>
 
 export interface OnFake {
   readonly fake: DockerFake.DockerFakeService
