@@ -49,4 +49,11 @@ describe("createNodes", () => {
     assert.deepStrictEqual(issues.map(({ path }) => path), ["worker_s"])
     assert.include(issues[0]?.message, "workers")
   })
+
+  it("on Omni refuses pools, which a cluster template has as worker sets", () => {
+    const pools = [{ name: "gpu", role: "worker", count: 1 }] as const
+    const issues = issuesOf({ cluster: "dev", controlPlanes: 1, workers: 0, pools }, { machineClass: "any" })
+    assert.deepStrictEqual(issues.map(({ path }) => path), ["pools"])
+    assert.include(issues[0]?.message, "cluster template")
+  })
 })

@@ -68,11 +68,14 @@ const sourceIssues = (defaults: ClusterDefaults): ReadonlyArray<Issue> =>
     ? [{ path: "machines", message: "is set beside `machineClass`; machines come from one of them" }]
     : []
 
-const knownFields = ["cluster", ...Object.keys(DocumentFields), "allowFewerControlPlanes"]
+const knownFields = ["cluster", ...Object.keys(DocumentFields), "allowFewerControlPlanes", "pools"]
 
 /** All that is wrong with a spec. */
 export const issuesOf = (spec: ClusterSpec, defaults: ClusterDefaults): ReadonlyArray<Issue> => [
   ...unknownFields(spec, knownFields),
+  ...((spec.pools ?? []).length === 0
+    ? []
+    : [{ path: "pools", message: "are not supported on Omni. Use the worker sets of a cluster template" }]),
   ...countIssue("controlPlanes", spec.controlPlanes, 1),
   ...countIssue("workers", spec.workers, 0),
   ...labelIssues(spec.labels),
