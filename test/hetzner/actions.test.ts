@@ -21,7 +21,7 @@ const seed = (fake: Fake, cluster: string, count: number) =>
 const polls = (fake: Fake) => Effect.map(fake.calls, (calls) => calls.filter(({ path }) => path === "/actions"))
 
 describe("polling actions", () => {
-  it.live("begins after half a second, slows down to three, and asks for 25 at once", () =>
+  it.live("starts after half a second, slows down to three seconds, and reads 25 actions per request", () =>
     onFake({ fake: { duration: "30 seconds" } }, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         yield* seed(fake, "dev", 30)

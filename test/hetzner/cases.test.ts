@@ -89,7 +89,7 @@ describe("a firewall", () => {
 })
 
 describe("a volume and a floating IP", () => {
-  it.live("that a delete has kept are attached and assigned by the next create (H2)", () =>
+  it.live("are attached and assigned by the next create after a delete kept them (H2)", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         yield* hetzner.createNodes(attached)
@@ -166,9 +166,9 @@ describe("a load balancer of the cloud controller", () => {
 
   for (const network of [undefined, false] as const) {
     it.live(
-      `whose targets are the cluster's servers is deleted, ${
+      `is deleted when its targets are the cluster's servers, also ${
         network === false ? "without a network" : "outside of the network"
-      } too (H8)`,
+      } (H8)`,
       () =>
         onFake({}, ({ fake, hetzner }) =>
           Effect.gen(function*() {

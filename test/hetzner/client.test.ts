@@ -33,7 +33,7 @@ describe("a read", () => {
         })))
   }
 
-  it.live("is not sent again where the policy says so, or where it would change nothing", () =>
+  it.live("is not sent again when the policy forbids it or the error is permanent", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         yield* fake.fault({ fault: { _tag: "Page", status: 503 } })
@@ -46,7 +46,7 @@ describe("a read", () => {
         assert.lengthOf(yield* fake.calls, 2)
       })))
 
-  it.live("that goes on failing tells why, in the API's words and with its correlation id", () =>
+  it.live("reports the API's message and correlation id when every attempt fails", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         yield* fake.fault({ fault: { _tag: "Refuse", code: "unavailable", message: "down for an hour" }, times: 100 })
@@ -143,7 +143,7 @@ describe("a list", () => {
       assert.lengthOf(seen, 1)
     }))
 
-  it.effect("has a server once that stands on two pages, since one before it went meanwhile", () =>
+  it.effect("returns a server once when it is on two pages because an earlier server was deleted", () =>
     Effect.gen(function*() {
       const { nodes } = yield* listed((request) =>
         request.includes("page=1&")

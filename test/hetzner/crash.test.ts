@@ -24,7 +24,7 @@ const whole = [
   "server dev-worker-1"
 ]
 
-/** Named like the cluster's own, and nobody's that we know of. */
+/** Named like the cluster's resources, but unlabelled. */
 const foreign = ["floating IP dev-ip", "firewall dev-b-firewall", "network dev-b-network", "server dev-worker-9"]
 
 /** Runs a real process until something is so, and kills it. */

@@ -1,4 +1,4 @@
-/** Making a cluster: what is made, what is taken over, what is refused. */
+/** Tests of createNodes: created, adopted and refused resources. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { transform } from "effect/http/HttpClient"
@@ -166,14 +166,14 @@ describe("a create is refused, with nothing written,", () => {
         assert.deepStrictEqual(yield* rig.fake.state, before)
       }))
 
-  it.live("where a node is there that is not asked for", () =>
+  it.live("when a node exists that the spec does not request", () =>
     refused(
       { ...spec, workers: 1 },
       ({ hetzner }) => hetzner.createNodes(spec),
       /node "dev-worker-2": the spec does not request it/
     ))
 
-  it.live("where nodes differ from what is asked, each named with its difference", () =>
+  it.live("when nodes differ from the spec, and the error names each node with its difference", () =>
     refused(
       {
         ...spec,
@@ -191,7 +191,7 @@ describe("a create is refused, with nothing written,", () => {
       )
     ))
 
-  it.live("where the network has another range", () =>
+  it.live("when the network has a different IP range", () =>
     refused(
       { ...spec, network: { ipRange: "10.4.0.0/16" } },
       ({ hetzner }) => hetzner.createNodes(spec),
@@ -208,7 +208,7 @@ describe("a create is refused, with nothing written,", () => {
     "SSH key": ({ fake }) => fake.seed.sshKey({ name: "me" })
   } satisfies Record<string, (rig: Parameters<Parameters<typeof onFake>[1]>[0]) => Effect.Effect<unknown>>
   for (const [kind, arrange] of Object.entries(foreign)) {
-    it.live(`where a ${kind} of its name is not the cluster's`, () =>
+    it.live(`when a ${kind} uses its name and is not owned by this cluster`, () =>
       refused(
         everything,
         arrange,
@@ -218,8 +218,8 @@ describe("a create is refused, with nothing written,", () => {
   }
 })
 
-describe("a wish that cannot be", () => {
-  it.live("sends nothing where its faults can be told without asking", () =>
+describe("an invalid spec", () => {
+  it.live("fails without a request when validation needs no data from the API", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         const wrong = { ...spec, workers: -1, nodes: { ...nodes, userData: "x".repeat(32 * 1024 + 1) } }
@@ -251,7 +251,7 @@ describe("a wish that cannot be", () => {
       /worker.image/,
       /sshKeys\[0\]: there is no key latpop; similar: laptop/
     ))
-  it.live("tells that the image is of another architecture", () =>
+  it.live("is refused when the image has a different architecture or needs a larger disk", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         const snapshot = yield* fake.seed.snapshot({ description: "mine", architecture: "arm" })
@@ -303,21 +303,22 @@ describe("a wish that cannot be", () => {
         assert.lengthOf((yield* fake.state).firewalls, 1)
         assert.notInclude(JSON.stringify(firewall?.json), "::0/0")
       })))
-  it.live("tells where a type is sold", () =>
+  it.live("is refused with the locations that sell the server type", () =>
     faulty(
       { nodes: { ...nodes, locations: ["ash"] } },
       /locations: cx23 is sold in fsn1, nbg1, hel1/
     ))
-  it.live("tells that a location is not in the network's zone", () =>
+  it.live("is refused when a location is not in the network's zone", () =>
     faulty(
       { nodes: { ...nodes, serverTypes: ["cpx22"], locations: ["fsn1", "ash"] } },
       /locations\[1\]: ash is in us-east, and the network is in eu-central/
     ))
-  it.live("tells that a zone is unknown", () => faulty({ network: { zone: "eu-north" } }, /network.zone: there is no/))
+  it.live("is refused when the network zone is unknown", () =>
+    faulty({ network: { zone: "eu-north" } }, /network.zone: there is no/))
 })
 
 describe("plan", () => {
-  it.live("tells what a create would do, and writes nothing", () =>
+  it.live("lists the steps of a create and writes nothing", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         yield* fake.seed.network({ name: "dev-network", labels: ours(), subnets: [] })
@@ -333,7 +334,7 @@ describe("plan", () => {
         assert.deepStrictEqual(yield* writes(fake), [])
         assert.deepStrictEqual(yield* inventory(fake), ["network dev-network", "server dev-worker-2"])
       })))
-  it.live("tells that all is there once it was made", () =>
+  it.live("is empty after a create", () =>
     onFake({}, ({ hetzner }) =>
       Effect.gen(function*() {
         yield* hetzner.createNodes(everything)

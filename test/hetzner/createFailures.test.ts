@@ -86,7 +86,7 @@ describe("places that are sold out", () => {
         assert.strictEqual((yield* fake.state).servers[0]?.location, "nbg1")
       })))
 
-  it.live("for a spread group are left too; never is a server made without its group", () =>
+  it.live("for a spread group are skipped too, and no server is created without its group", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         yield* fake.fault({ on: /POST \/servers$/, fault: { _tag: "Refuse", code: "placement_error" } })
@@ -137,7 +137,7 @@ describe("a reply that never came", () => {
               fault: { _tag: fault }
             })
             const report = yield* hetzner.createNodes(everything)
-            // What it made itself is Done, also where it had to find that out.
+            // Its own resources are Done, also after a lost reply.
             assert.deepStrictEqual(report.outcomes.filter(({ outcome }) => outcome._tag !== "Done"), [])
             const { servers } = yield* fake.state
             assert.deepStrictEqual(
@@ -145,21 +145,21 @@ describe("a reply that never came", () => {
               ["dev-control-plane-1", "dev-worker-1", "dev-worker-2"]
             )
             assert.isTrue(servers.every(({ location, status }) => location === "fsn1" && status === "running"))
-            // Whatever was lost, all of it is the cluster's and goes with it.
+            // Every resource belongs to the cluster, so deleteNodes removes it.
             yield* hetzner.provider.deleteNodes("dev")
             yield* expectNothing(fake)
           })))
     }
   }
 
-  it.live("and a name that something foreign has taken meanwhile: NameTaken, and the foreign one stays", () =>
+  it.live("ends in NameTaken when an unlabelled network took the name first, and keeps that network", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         const isCreate = ({ method, template }: { method: string; template: string }) =>
           method === "POST" && template === "/networks"
         yield* fake.fault({ on: isCreate, fault: { _tag: "Refuse", code: "uniqueness_error" } })
         const seed = fake.seed.network({ name: "dev-network" })
-        // It appears between the look and the call.
+        // It appears between the list and the create.
         yield* fake.fault({
           on: (call) => {
             if (isCreate(call)) Effect.runSync(seed)
@@ -194,7 +194,7 @@ describe("a server whose creation fails half-way", () => {
         ])
       })))
 
-  it.live("is told where its machine goes off at once", () =>
+  it.live("is reported when its machine powers off immediately", () =>
     onFake({ fake: { guest: { exits: true } } }, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         assert.match((yield* failure(hetzner.createNodes(one))).message, /it was created but does not run/)
@@ -219,7 +219,7 @@ describe("what is refused for good", () => {
     ["invalid_input", "InvalidInput"]
   ] as const
   for (const [code, reason] of refusals) {
-    it.live(`${code} is asked for in no second place, and is the cause that is told`, () =>
+    it.live(`${code} is not retried in a second location and is the reported reason`, () =>
       onFake({}, ({ fake, hetzner }) =>
         Effect.gen(function*() {
           yield* fake.fault({ on: /POST \/servers$/, fault: { _tag: "Refuse", code } })
@@ -231,7 +231,7 @@ describe("what is refused for good", () => {
         })))
   }
 
-  it.live("a quota that is used up stops the servers that were not asked for yet", () =>
+  it.live("an exhausted quota stops the servers that were not requested yet", () =>
     onFake(
       { fake: { limits: { server_limit: 3 } }, policy: { concurrency: { create: 2 } } },
       ({ fake, hetzner }) =>
@@ -243,7 +243,7 @@ describe("what is refused for good", () => {
         })
     ))
 
-  it.live("what is refused for the moment is sent again", () =>
+  it.live("a request is retried after a conflict or a lock", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         yield* fake.fault({ on: /POST \/servers$/, fault: { _tag: "Refuse", code: "conflict" } })
@@ -254,7 +254,7 @@ describe("what is refused for good", () => {
 })
 
 describe("a create that is interrupted", () => {
-  it.live("removes exactly what it made", () =>
+  it.live("removes only the resources that it created", () =>
     onFake({ fake: { durations: { create_server: "1 minute" } } }, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         yield* fake.seed.network({ name: "dev-network", labels: ours() })
@@ -269,7 +269,7 @@ describe("a create that is interrupted", () => {
         assert.deepStrictEqual(yield* inventory(fake), ["network dev-network", "server stranger"])
       })))
 
-  it.live("removes what a request made that was under way", () =>
+  it.live("removes the server of a request that was in flight", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         yield* fake.fault({ on: /POST \/servers$/, fault: { _tag: "Delay", millis: 20_000 } })
@@ -295,7 +295,7 @@ describe("a create that is interrupted", () => {
 describe("a create that does not succeed", () => {
   const failing = { on: /POST \/servers$/, after: 2, fault: { _tag: "Refuse", code: "invalid_input" } } as const
 
-  it.live("keeps what it made where that was asked for, and names it", () =>
+  it.live("keeps and names its resources with `onFailure: \"keep\"`", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         yield* fake.fault(failing)
@@ -337,7 +337,7 @@ describe("a create that does not succeed", () => {
         yield* expectNothing(fake)
       })))
 
-  it.live("removes what was to be made by its own call only, not what was there", () =>
+  it.live("removes the resources of its own call only and keeps existing ones", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         yield* hetzner.createNodes(one)
@@ -357,7 +357,7 @@ describe("a create that does not succeed", () => {
         assert.lengthOf(network?.json["subnets"] as ReadonlyArray<unknown>, 1)
       })))
 
-  it.live("sends nothing that writes where it could not look", () =>
+  it.live("writes nothing when a list fails", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         yield* fake.fault({ on: /GET \/networks/, fault: { _tag: "Refuse", code: "unauthorized" } })

@@ -43,7 +43,7 @@ describe("deleteNodes", () => {
         assert.deepStrictEqual(again.outcomes, [])
       })))
 
-  it.live("asks for the control planes first, and waits for all at once", () =>
+  it.live("sends the control planes first and waits for all servers in parallel", () =>
     onFake(
       { fake: { durations: { delete_server: "30 seconds" }, latency: "100 millis" } },
       ({ fake, hetzner }) =>
@@ -71,7 +71,7 @@ describe("deleteNodes", () => {
         assert.deepStrictEqual(yield* inventory(fake), [])
       })))
 
-  it.live("goes on until none is left that somebody adds meanwhile", () =>
+  it.live("also deletes a server that is added during the delete", () =>
     onFake({ fake: { durations: { delete_server: "20 seconds" } } }, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         yield* seedCluster(fake)
@@ -109,7 +109,7 @@ describe("deleteNodes", () => {
         assert.deepStrictEqual(yield* inventory(fake), ["server pool-2"])
       })))
 
-  it.live("knows what KSail made, and makes, adds and deletes in its labels", () =>
+  it.live("adopts a KSail cluster, and creates, adds and deletes nodes with the KSail labels", () =>
     onFake({ ownership: "ksail" }, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         const labels = { "ksail.owned": "true", "ksail.cluster.name": "dev" }
@@ -144,7 +144,7 @@ describe("what stays", () => {
     name: string
   ) => report.skipped.find((entry) => entry.name === name)?.problem ?? ""
 
-  it.live("is user data and what is foreign, each named with what it goes on costing; then the network stays too", () =>
+  it.live("includes user data and resources not owned by this cluster, each with its price, and their network", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         const { network, servers } = yield* seedCluster(fake)
@@ -199,7 +199,7 @@ describe("what stays", () => {
         )
       })))
 
-  it.live("is what was made to be kept", () =>
+  it.live("includes volumes and floating IPs that were created with `keep`", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         const kept = { ...everything.volumes[0], keep: true }
@@ -214,7 +214,7 @@ describe("what stays", () => {
         ])
       })))
 
-  it.live("is told to cost something also where the price cannot be read", () =>
+  it.live("is reported as billed when the price cannot be read", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         const { servers } = yield* seedCluster(fake)
@@ -223,7 +223,7 @@ describe("what stays", () => {
         assert.match(reasonOf(yield* hetzner.provider.deleteNodes("dev"), "pvc-1"), /goes on being billed every month/)
       })))
 
-  it.live("is a look-alike that is not the cluster's, and it is said so", () =>
+  it.live("includes resources with the cluster's names that it does not own, and each is reported", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         const network = yield* fake.seed.network({ name: "dev-network" })
@@ -247,7 +247,7 @@ describe("what stays", () => {
         assert.deepStrictEqual((yield* fake.state).servers[0]?.networks, [network])
       })))
 
-  it.live("is a firewall or a group of its own that a foreign server is in", () =>
+  it.live("includes a firewall or placement group that another server uses", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         const placementGroup = yield* fake.seed.placementGroup({ name: "dev-placement-1", labels: ours() })
@@ -302,7 +302,7 @@ describe("a delete that meets trouble", () => {
     "/primary_ips"
   ]
   for (const path of lookUps) {
-    it.live(`tells where GET ${path} failed, instead of taking it for absent`, () =>
+    it.live(`reports that GET ${path} failed and does not count the resource as absent`, () =>
       onFake({}, ({ fake, hetzner }) =>
         Effect.gen(function*() {
           const { network } = yield* seedCluster(fake)

@@ -1,4 +1,4 @@
-/** What the API's answers mean: each code and each status has exactly one reason. */
+/** Each error code and each status of the API has exactly one reason. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"

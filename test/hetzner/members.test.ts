@@ -1,4 +1,4 @@
-/** Whose servers are whose, in small Projects and in large ones, and how many calls it takes to know. */
+/** Ownership of servers in small and large Projects, and the number of calls that listing them takes. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type { HetznerFake } from "kubelayer/testing"
@@ -37,7 +37,7 @@ describe("a small cluster in a large Project", () => {
         assert.strictEqual(yield* callsOf(fake), 3)
       })))
 
-  it.live("is there for whoever asks for all clusters", () =>
+  it.live("is in the list of all clusters", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         yield* strangers(fake, 120)

@@ -1,4 +1,4 @@
-/** Whose a server is: by the labels of the answer itself, in small Projects and in large ones, in every scheme. */
+/** Labels in the response decide which cluster owns a server, in small and large Projects and in every scheme. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Logger from "effect/Logger"
@@ -30,7 +30,7 @@ describe("a cluster in a Project of many servers", () => {
 })
 
 describe("what an API answers", () => {
-  it.effect("is judged by its own labels, whatever was asked for", () =>
+  it.effect("is filtered by the labels of each server, independent of the selector", () =>
     Effect.scoped(Effect.gen(function*() {
       const others = [
         bareServer(1),

@@ -31,7 +31,7 @@ describe("startNodes", () => {
         assert.isAtMost(report.durationMillis, 1.3 * 2060)
       })))
 
-  it.live("costs one call where all run, and says so", () =>
+  it.live("sends one call when all servers run, and reports them as AlreadyDone", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         yield* seed(fake, 26, "running", 3)
@@ -98,7 +98,7 @@ describe("startNodes", () => {
 })
 
 describe("stopNodes", () => {
-  it.live("asks every machine, control planes last, and looks at all by one list a tick", () =>
+  it.live("shuts down every server, control planes last, and polls all with one list per tick", () =>
     onFake(
       { fake: { duration: "2 seconds", latency: "30 millis", guest: { shutdown: 2000 } } },
       ({ fake, hetzner }) =>
@@ -130,7 +130,7 @@ describe("stopNodes", () => {
         })
     ))
 
-  it.live("takes the power from a machine that does not obey its grace, and only from that", () =>
+  it.live("powers off only the server that does not shut down within its grace", () =>
     onFake(
       { grace: "20 seconds", fake: { duration: "1 second", guest: { shutdown: 1000 } } },
       ({ fake, hetzner }) =>
@@ -155,7 +155,7 @@ describe("stopNodes", () => {
         })
     ))
 
-  it.live("goes on looking where a list fails", () =>
+  it.live("continues to poll when a list fails", () =>
     onFake({ fake: { guest: { shutdown: 5000 } } }, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         yield* seed(fake, 2, "running")
@@ -163,7 +163,7 @@ describe("stopNodes", () => {
         assert.lengthOf((yield* hetzner.provider.stopNodes("dev")).done, 2)
       })))
 
-  it.live("takes one that vanishes meanwhile for stopped", () =>
+  it.live("counts a server as stopped when it is deleted during the stop", () =>
     onFake({ fake: { guest: { shutdown: "ignores" } } }, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         const [first] = yield* seed(fake, 1, "running")
@@ -210,7 +210,7 @@ describe("whose servers are", () => {
         assert.deepStrictEqual<ReadonlyArray<string>>(yield* hetzner.provider.listAllClusters, ["dev", "prod"])
       })))
 
-  it.live("those that an autoscaler added are of the cluster in whose network they stand, by its id", () =>
+  it.live("an autoscaler's servers belong to the cluster that owns their network", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         const network = yield* fake.seed.network({ name: "dev-network", labels: ours("dev") })

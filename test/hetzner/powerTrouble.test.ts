@@ -79,7 +79,7 @@ describe("startNodes", () => {
         assert.deepStrictEqual(report.done.map(({ name }) => name), ["w-2"])
       })))
 
-  it.live("of a server that vanishes meanwhile is Failed; the other runs", () =>
+  it.live("reports Failed for a server that is deleted during the start, and starts the other", () =>
     onFake({ fake: { duration: "10 seconds" } }, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         const [first = 0] = yield* servers(fake, 0, 2, { status: "off" })
@@ -115,7 +115,7 @@ describe("startNodes", () => {
 })
 
 describe("stopNodes", () => {
-  it.live("gives a server its whole grace, however long it could not be told", () =>
+  it.live("gives a server its whole grace, also when the shutdown request was refused for a long time", () =>
     onFake(
       { grace: "20 seconds", fake: { duration: "1 second", guest: { shutdown: 10_000 } } },
       ({ fake, hetzner }) =>
@@ -155,7 +155,7 @@ describe("stopNodes", () => {
         assert.strictEqual(yield* calls(fake), 1)
       })))
 
-  it.live("of a server that is gone when it is told is AlreadyDone", () =>
+  it.live("reports AlreadyDone for a server that no longer exists when the shutdown is sent", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         const [first = 0] = yield* servers(fake, 0, 2)

@@ -1,4 +1,4 @@
-/** What things cost, from the pricing of the API. */
+/** Prices of resources, from the pricing endpoint of the API. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"

@@ -138,7 +138,7 @@ describe("the governor", () => {
       assert.isTrue(waits.every((millis) => millis >= 1000 && millis <= 2000))
     }))
 
-  it.effect("lets those who poll look less often the emptier the bucket is", () =>
+  it.effect("slows down polling as the bucket empties", () =>
     Effect.gen(function*() {
       assert.strictEqual(yield* (yield* withTokens(3600)).stretch, 1)
       const half = yield* (yield* withTokens(900)).stretch

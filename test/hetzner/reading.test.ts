@@ -1,4 +1,4 @@
-/** What the client reads: whole lists, cut responses, entries of other owners, and data that looks like the token. */
+/** Reads of the client: whole lists, cut responses, entries of other owners, and data that equals the token. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -143,7 +143,7 @@ describe("a response that stops in the middle of its JSON", () => {
         assert.lengthOf((yield* fake.state).servers, 1)
       })))
 
-  it("is told from a text that is complete, and from one that is no JSON", () => {
+  it("is distinguished from complete JSON and from text that is not JSON", () => {
     for (const cut of ["{", "[{\"a\": \"b", "{\"a\": {\"b\": 1}", "{\"a\": \"\\\"}", "[1,"]) {
       assert.isTrue(isUnfinishedJson(cut), cut)
     }

@@ -1,6 +1,6 @@
 /**
- * Twenty things that are known to go wrong where servers are made and deleted by a script: each of them, and what is
- * done here instead. The numbers order them; the details are in the tests of each topic.
+ * Twenty known problems of scripts that create and delete servers. Each test shows that the problem does not occur here.
+ * The numbers order them; the details are in the tests of each topic.
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -28,9 +28,9 @@ const seed = Effect.fnUntraced(
 
 const one = { ...spec, workers: 0 }
 
-describe("known to go wrong", () => {
+describe("known problems of scripts", () => {
   for (const networkDelete of ["detach", "refuse"] as const) {
-    it.live(`1. a load balancer of the cluster's services stays behind, and is billed (network_delete ${networkDelete})`, () =>
+    it.live(`1. deleteNodes deletes a load balancer of the cluster's services (network_delete ${networkDelete})`, () =>
       onFake({ fake: { networkDelete } }, ({ fake, hetzner }) =>
         Effect.gen(function*() {
           const { network } = yield* seed(fake, 2)
@@ -44,7 +44,7 @@ describe("known to go wrong", () => {
         })))
   }
 
-  it.live("2. a placement group under another name stays behind", () =>
+  it.live("2. deleteNodes deletes a placement group with another name", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         yield* fake.seed.placementGroup({ name: "c-spread", labels: ours() })
@@ -52,7 +52,7 @@ describe("known to go wrong", () => {
         yield* expectNothing(fake)
       })))
 
-  it.live("3. a claim's volume and a kept address stay, and nobody tells", () =>
+  it.live("3. deleteNodes reports a claim's volume and a kept address as skipped, with their prices", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         const server = yield* fake.seed.server({
@@ -67,7 +67,7 @@ describe("known to go wrong", () => {
         assert.isTrue(report.skipped.every(({ problem }) => /billed: \d+\.\d\d EUR/.test(problem)))
       })))
 
-  it.live("4. a foreign network of the default name is deleted from under a foreign server", () =>
+  it.live("4. deleteNodes skips an unlabelled network that has the default name", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         const network = yield* fake.seed.network({ name: "dev-network" })
@@ -77,7 +77,7 @@ describe("known to go wrong", () => {
         assert.deepStrictEqual((yield* fake.state).servers[0]?.networks, [network])
       })))
 
-  it.live("5. a foreign firewall and group of the default names are deleted", () =>
+  it.live("5. deleteNodes keeps an unlabelled firewall and placement group that have the default names", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         yield* fake.seed.firewall({ name: "dev-firewall" })
@@ -86,7 +86,7 @@ describe("known to go wrong", () => {
         assert.deepStrictEqual(yield* inventory(fake), ["firewall dev-firewall", "group dev-placement-1"])
       })))
 
-  it.live("6. a foreign network of the default name is adopted, and changed", () =>
+  it.live("6. createNodes refuses a network with the default name that is not owned by this cluster", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         yield* fake.seed.network({ name: "dev-network", labels: { team: "other" }, ipRange: "10.0.0.0/8", subnets: [] })
@@ -98,7 +98,7 @@ describe("known to go wrong", () => {
         assert.deepStrictEqual((yield* fake.state).networks.map(({ json }) => json["subnets"]), [[]])
       })))
 
-  it.live("7. a lost reply to a create leads into a second location, and to a server that is nobody's", () =>
+  it.live("7. createNodes finds the server of a create whose reply was lost and creates no second server", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         yield* fake.fault({ on: /POST \/servers$/, fault: { _tag: "CutAfter" } })
@@ -107,7 +107,7 @@ describe("known to go wrong", () => {
         assert.strictEqual((yield* fake.counts)["POST /servers"], 1)
       })))
 
-  it.live("8. a create action that ends in an error leaves its server, which holds the name", () =>
+  it.live("8. createNodes deletes the server of a failed create action and retries in the next location", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         yield* fake.failAction({ command: "create_server" })
@@ -115,7 +115,7 @@ describe("known to go wrong", () => {
         assert.deepStrictEqual((yield* fake.state).servers.map(({ location }) => location), ["nbg1"])
       })))
 
-  it.live("9. a refused token is tried again in every location", () =>
+  it.live("9. createNodes sends a refused token to one location only", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         yield* fake.fault({ on: /POST \/servers$/, fault: { _tag: "Refuse", code: "unauthorized" }, times: 9 })
@@ -124,7 +124,7 @@ describe("known to go wrong", () => {
         assert.match(error.message, /dev-control-plane-1: Unauthorized/)
       })))
 
-  it.live("10. the eleventh server of a placement group fails everywhere", () =>
+  it.live("10. addNodes creates a second placement group for the eleventh server", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         yield* hetzner.createNodes({ ...spec, workers: 9 })
@@ -134,7 +134,7 @@ describe("known to go wrong", () => {
         assert.strictEqual(placementGroups.length, 2)
       })))
 
-  it.live("11. one action that fails keeps the servers after it off, and names a number", () =>
+  it.live("11. startNodes starts the other servers when one action fails, and names the failed node", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         const { servers } = yield* seed(fake, 5, "off")
@@ -146,7 +146,7 @@ describe("known to go wrong", () => {
       })))
 
   for (const operation of ["startNodes", "deleteNodes"] as const) {
-    it.live(`12. a server that is locked once ends the whole of ${operation}`, () =>
+    it.live(`12. ${operation} retries a server that is locked once`, () =>
       onFake({}, ({ fake, hetzner }) =>
         Effect.gen(function*() {
           yield* seed(fake, 3, "off")
@@ -157,7 +157,7 @@ describe("known to go wrong", () => {
         })))
   }
 
-  it.live("13. a server that is gone already ends the whole delete", () =>
+  it.live("13. deleteNodes reports AlreadyDone for a server that no longer exists", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         yield* seed(fake, 3)
@@ -172,7 +172,7 @@ describe("known to go wrong", () => {
     { _tag: "CutBefore" }
   ] as const
   for (const fault of outages) {
-    it.live(`14. a list that fails for a moment fails (${fault._tag})`, () =>
+    it.live(`14. listNodes retries a list that fails once (${fault._tag})`, () =>
       onFake({}, ({ fake, hetzner }) =>
         Effect.gen(function*() {
           yield* seed(fake, 2)
@@ -181,7 +181,7 @@ describe("known to go wrong", () => {
         })))
   }
 
-  it.live("15. a poll that fails once fails the start, though the server starts", () =>
+  it.live("15. startNodes succeeds when one poll fails", () =>
     onFake({ fake: { duration: "2 seconds" } }, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         yield* seed(fake, 2, "off")
@@ -190,7 +190,7 @@ describe("known to go wrong", () => {
       })))
 
   for (const code of ["unavailable", "unauthorized"] as const) {
-    it.live(`16. a look-up that fails during a delete counts as "absent" (${code})`, () =>
+    it.live(`16. deleteNodes fails when it cannot list firewalls, and keeps them (${code})`, () =>
       onFake({}, ({ fake, hetzner }) =>
         Effect.gen(function*() {
           yield* seed(fake, 1)
@@ -202,7 +202,7 @@ describe("known to go wrong", () => {
         })))
   }
 
-  it.live("17. deletes that take long leave the firewall, in use, and the network", () =>
+  it.live("17. deleteNodes waits for slow servers and then deletes the firewall and the network", () =>
     onFake({ fake: { durations: { delete_server: "20 seconds" } } }, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         const { servers } = yield* seed(fake, 3)
@@ -211,7 +211,7 @@ describe("known to go wrong", () => {
         yield* expectNothing(fake)
       })))
 
-  it.live("18. a floating IP that is still assigned stays, and the network with it", () =>
+  it.live("18. deleteNodes deletes a floating IP that is still assigned, and the network", () =>
     onFake(
       { fake: { durations: { delete_server: "8 seconds" }, detach: "4 seconds" } },
       ({ fake, hetzner }) =>
@@ -223,7 +223,7 @@ describe("known to go wrong", () => {
         })
     ))
 
-  it.live("19. a guest that ignores ACPI is waited for, and never powered off", () =>
+  it.live("19. stopNodes powers off a guest that ignores ACPI", () =>
     onFake({ fake: { guest: { shutdown: "ignores" } } }, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         yield* seed(fake, 2)
@@ -232,7 +232,7 @@ describe("known to go wrong", () => {
         assert.isTrue((yield* fake.state).servers.every(({ status }) => status === "off"))
       })))
 
-  it.live("20. a cluster's name that means something to a selector selects the nodes of another", () =>
+  it.live("20. listNodes refuses a cluster name with the syntax of a selector", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         yield* seed(fake, 1)

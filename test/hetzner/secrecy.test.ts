@@ -16,7 +16,7 @@ import { nodes } from "./support/rig.ts"
 
 const canary = "canary0123456789abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKL"
 
-/** What answers a request by repeating what was sent with it. */
+/** Responses that repeat the credential of the request. */
 const echoes: Readonly<Record<string, (authorization: string, url: string) => Response | Error>> = {
   "an error of the API": (authorization) =>
     Response.json({ error: { code: "invalid_input", message: `got ${authorization}`, details: null } }, {

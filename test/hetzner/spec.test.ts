@@ -1,4 +1,4 @@
-/** Every fault that a wish for servers can have by itself, told at once and by its path. */
+/** Validation of a spec without the API reports all issues together, each with its path. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Redacted from "effect/Redacted"
 import type { FirewallRule, HetznerClusterSpec, NodeDefaults } from "../../src/hetzner/Spec.ts"
@@ -38,7 +38,7 @@ describe("a spec", () => {
     ])
   })
 
-  it("tells all its faults at once", () => {
+  it("is refused with all its issues together", () => {
     const all = faults({}, {
       cluster: "x".repeat(60),
       controlPlanes: 0,

@@ -1,4 +1,4 @@
-/** What a process that died has left behind: found, removed on request, and made whole by the next run. */
+/** Leftovers of a process that died: sweep finds and removes them, and the next create completes them. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -7,7 +7,7 @@ import { encodeSession } from "../../src/hetzner/Labels.ts"
 import { currentSession } from "../../src/internal/Session.ts"
 import { expectNothing, failure, inventory, onFake, ours, rules, spec, writes } from "./support/rig.ts"
 
-/** The session of this process, and those of a dead one here and of one elsewhere. */
+/** Sessions of this process, of an exited process on this host, and of a process on another host. */
 const sessions = Effect.promise(async () => {
   const living = currentSession()
   const { pid } = spawnSync(process.execPath, ["-e", ""])
@@ -32,7 +32,7 @@ const named = (orphans: ReadonlyArray<{ readonly kind: string; readonly name: st
   orphans.map(({ kind, name, why }) => `${kind} ${name}: ${why.replace(/, and the process.*/, "")}`)
 
 describe("sweep", () => {
-  it.live("finds a create that did not end, with all that it made, and nothing of the cluster that it was for", () =>
+  it.live("finds the resources of an unfinished create, and no other resources of its cluster", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         const { dead } = yield* sessions
@@ -57,7 +57,7 @@ describe("sweep", () => {
         assert.deepStrictEqual(yield* inventory(fake), ["network dev-network", "server dev-worker-1"])
       })))
 
-  it.live("finds what was made for a scope, and what no server of its cluster is left for", () =>
+  it.live("finds resources that were created for a scope, and resources of a cluster without servers", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         const { dead } = yield* sessions
@@ -70,7 +70,7 @@ describe("sweep", () => {
         ])
       })))
 
-  it.live("leaves what a living process made, what one elsewhere made, what is young, and what is not ours", () =>
+  it.live("skips resources of a running process, of another host, of recent creates, and of other owners", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         const { dead, elsewhere, living } = yield* sessions
@@ -88,7 +88,7 @@ describe("sweep", () => {
         assert.deepStrictEqual(yield* inventory(fake), before)
       })))
 
-  it.live("leaves a network that a foreign server or a load balancer is in", () =>
+  it.live("keeps a network that another server or a load balancer uses", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         const { dead } = yield* sessions
@@ -99,7 +99,7 @@ describe("sweep", () => {
         assert.deepStrictEqual(yield* hetzner.sweep({ ...always, remove: true }), [])
       })))
 
-  it.live("tells what it could not remove, and goes on", () =>
+  it.live("reports a node that it could not remove and continues", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         const { dead } = yield* sessions
@@ -146,7 +146,7 @@ describe("a process that dies", () => {
                 yield* another.provider.deleteNodes("dev")
                 assert.deepStrictEqual(yield* inventory(fake), ["server stranger"])
               }))
-            // A whole create tells how many calls there are to die at.
+            // A whole create counts the calls at which the process can die.
             if (n === 1) {
               calls = yield* onFake({ fake: { duration: "1 second" } }, ({ fake, hetzner }) =>
                 Effect.andThen(
@@ -191,7 +191,7 @@ describe("a process that dies", () => {
       }), 20_000)
   }
 
-  it.live("half-way: while a living one takes it over, it is nobody's orphan", () =>
+  it.live("leaves no orphan while a running process completes its create", () =>
     onFake(
       { fake: { durations: { create_server: "30 seconds" } } },
       ({ another, fake, hetzner }) =>
@@ -213,7 +213,7 @@ describe("a process that dies", () => {
         })
     ))
 
-  it.live("and what it leaves of a scoped cluster goes with one sweep", () =>
+  it.live("a scoped cluster leaves nothing after its scope closes", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         yield* Effect.scoped(hetzner.createNodesScoped(everything))

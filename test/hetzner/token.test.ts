@@ -1,4 +1,4 @@
-/** What a layer is given, checked before anything is sent: the token, the endpoint, and what the environment says. */
+/** Validation of a layer's token, endpoint and environment variables before the first request. */
 import { assert, describe, it } from "@effect/vitest"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
@@ -34,7 +34,7 @@ describe("a token", () => {
       }))
   }
 
-  it.effect("is told together with what else is wrong", () =>
+  it.effect("is reported together with other issues", () =>
     Effect.gen(function*() {
       const issues = yield* refused({ token: Redacted.make(""), endpoint: "ftp://example.com" })
       assert.deepStrictEqual(issues.map(({ path }) => path), ["token", "endpoint"])
@@ -59,7 +59,7 @@ describe("a token", () => {
     })))
 
   for (const readOnlyCode of ["token_readonly", "forbidden"] as const) {
-    it.live(`that may only read lists, and is told as ReadOnlyCredential by what writes (${readOnlyCode})`, () =>
+    it.live(`lists nodes when it is read-only, and writes fail with ReadOnlyCredential (${readOnlyCode})`, () =>
       Effect.scoped(Effect.gen(function*() {
         const fake = yield* HetznerFake.make({ readOnlyCode })
         yield* fake.seed.server({ name: "dev-1", status: "off", labels: { "kubelayer.cluster": "dev" } })
@@ -134,7 +134,7 @@ describe("an endpoint", () => {
       assert.isFalse(yield* provider.isAvailable)
     })))
 
-  it.live("that no fetch would call is ProviderUnavailable too", () =>
+  it.live("with a port that fetch blocks fails with ProviderUnavailable too", () =>
     Effect.scoped(Effect.gen(function*() {
       const { provider } = yield* Hetzner.make({ token: good, endpoint: "http://127.0.0.1:1/v1" })
       assert.strictEqual((yield* failure(provider.nodesExist("dev")))._tag, "ProviderUnavailable")

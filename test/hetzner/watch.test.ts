@@ -79,14 +79,14 @@ describe("watchCluster", () => {
         assert.strictEqual(yield* lists(fake, "3 minutes"), 0)
       })))
 
-  it.live("looks less often the emptier the quota is, and leaves requests to those who act", () =>
+  it.live("polls less often as the quota empties, and leaves requests to other operations", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         yield* seed(fake, "dev")
         const { fiber } = yield* watching(hetzner, "dev")
         yield* Effect.sleep("1 minute")
         const usual = yield* lists(fake, "3 minutes")
-        // Enough for every look, but not for all that others may want.
+        // Enough for every poll, but not for the share of other operations.
         yield* fake.quota.set({ remaining: 900, refillPerSecond: 0.1 })
         yield* Effect.sleep("1 minute")
         const scarce = yield* lists(fake, "3 minutes")
@@ -94,7 +94,7 @@ describe("watchCluster", () => {
         yield* Fiber.interrupt(fiber)
       })))
 
-  it.live("survives cuts, pages of proxies and an outage, and then tells what has changed", () =>
+  it.live("survives cuts, proxy pages and an outage, and then emits the change", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         const [first = 0] = yield* seed(fake, "dev")

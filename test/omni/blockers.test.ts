@@ -1,4 +1,4 @@
-/** What keeps a cluster from becoming ready, or from going. */
+/** Causes that keep a cluster from becoming ready or from being deleted. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type { ClusterName } from "kubelayer/Model"

@@ -1,4 +1,4 @@
-/** Kubeconfigs and talosconfigs: what is asked for, what is refused before it is asked, and when a token ends. */
+/** Kubeconfigs and talosconfigs: the requests, the refusals before a request, and the expiry of a token. */
 import { assert, describe, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
@@ -36,7 +36,7 @@ const world = (answer = file(token)) =>
   })
 
 describe("a kubeconfig", () => {
-  it.effect("is made for a user and groups, for a time, and tells when its token ends", () =>
+  it.effect("is created for a user, groups and a lifetime, and includes the expiry of its token", () =>
     Effect.gen(function*() {
       const { asked, kubeconfig } = yield* world()
       const made = yield* kubeconfig({ ttl: "8 hours", user: "ci", groups: ["deployers"] })
@@ -75,7 +75,7 @@ describe("a kubeconfig", () => {
       assert.deepStrictEqual(asked, [])
     }))
 
-  it.effect("of a cluster that is not there is not asked for: the server would make one all the same", () =>
+  it.effect("of a missing cluster is not requested, because the server would create one anyway", () =>
     Effect.gen(function*() {
       const { asked, kubeconfig, talosconfig } = yield* world()
       assert.strictEqual((yield* Effect.flip(kubeconfig({}, "other" as ClusterName)))._tag, "ClusterNotFound")
@@ -84,7 +84,7 @@ describe("a kubeconfig", () => {
       assert.deepStrictEqual(asked, [])
     }))
 
-  it.effect("without a token that tells its end is no answer of Omni's, and is not shown", () =>
+  it.effect("without a token that has an expiry fails with InvalidResponse and is not shown", () =>
     Effect.forEach(
       [file("opaque"), file(`a.${part({ sub: "ci" })}.c`), file("a.!!!.c"), "users: []"],
       (answer) =>

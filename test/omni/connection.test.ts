@@ -1,4 +1,4 @@
-/** Where Omni is: the rules of an endpoint, and what is told of servers that are not Omni, or cannot be reached. */
+/** The rules of an endpoint, and the errors for servers that are not Omni or cannot be reached. */
 import { assert, describe, it } from "@effect/vitest"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
@@ -70,7 +70,7 @@ describe("an endpoint", () => {
       assert.notInclude(credentials, "hunter2")
     }))
 
-  it.effect("without TLS is taken on loopback, or where it is asked for", () =>
+  it.effect("without TLS is accepted on loopback and with `allowHttp`", () =>
     Effect.gen(function*() {
       assert.match(yield* issues({ endpoint: "http://omni.example" }), /protects nothing/)
       const serviceAccountKey = yield* key
@@ -80,7 +80,7 @@ describe("an endpoint", () => {
       yield* Omni.make({ endpoint: "http://omni.example", serviceAccountKey, allowHttp: true })
     }))
 
-  it.effect("and a key and an authority that are wrong are all told at once", () =>
+  it.effect("is reported together with an invalid key and an invalid certificate authority", () =>
     Effect.gen(function*() {
       const told = yield* issues({ endpoint: "", serviceAccountKey: "", ca: "no certificate" })
       assert.match(told, /endpoint.*\nca.*\nserviceAccountKey .*OMNI_SERVICE_ACCOUNT_KEY/)
@@ -108,7 +108,7 @@ describe("an endpoint", () => {
 })
 
 describe("a server that is not Omni", () => {
-  it.live("that speaks HTTP/1.1, or no HTTP at all, is told so", () =>
+  it.live("that speaks HTTP/1.1 or no HTTP is reported as ProviderUnavailable", () =>
     Effect.gen(function*() {
       const old = yield* against(http.createServer((_, response) => response.end("<html>")))
       assert.deepStrictEqual(old.tags, ["ProviderUnavailable", "ProviderUnavailable"])
@@ -120,7 +120,7 @@ describe("a server that is not Omni", () => {
       assert.include(other.error.message, "does not speak HTTP/2")
     }))
 
-  it.live("that answers with a page is told so, whatever its status", () =>
+  it.live("that answers with a page is reported as InvalidResponse for every status", () =>
     Effect.forEach([200, 302, 401, 403, 404], (status) =>
       Effect.gen(function*() {
         const { error, tags } = yield* against(page(status))
@@ -134,7 +134,7 @@ describe("a server that is not Omni", () => {
       assert.include(error.message, "ServerFault")
     }))
 
-  it.live("where nobody listens, no connection was made", () =>
+  it.live("an address without a listener fails with ProviderUnavailable and advice", () =>
     Effect.gen(function*() {
       const omni = yield* Omni.make({ endpoint: "http://127.0.0.1:1", serviceAccountKey: yield* key })
       const error = yield* Effect.flip(omni.provider.getClusterStatus("dev"))
@@ -205,7 +205,7 @@ describe.skipIf(!openssl)("TLS", () => {
       assert.include(named.error.message, "certificate is not trusted")
     }))
 
-  it.live("that the server does not speak is told apart", () =>
+  it.live("an https endpoint of a server without TLS fails with its own message", () =>
     Effect.gen(function*() {
       const { error } = yield* against(page(200), { endpoint: "https://127.0.0.1" })
       assert.strictEqual(error._tag, "ProviderUnavailable")
@@ -221,7 +221,7 @@ describe.skipIf(!openssl)("TLS", () => {
       assert.deepStrictEqual(warnings.filter((code) => code === "DEP0123"), [])
     }))
 
-  it.live("that an endpoint with http:// does not use is named as the cause (O28)", () =>
+  it.live("an http endpoint of a server with TLS names the missing TLS as the cause (O28)", () =>
     Effect.gen(function*() {
       const { cert, key: privateKey } = yield* certificate
       const secure = http2.createSecureServer({ cert, key: privateKey }, (_, response) => response.end())

@@ -1,4 +1,4 @@
-/** A thousand cuts of real streams: no change is lost, none is told twice, and what is shown at the end is the truth. */
+/** A thousand cuts of real streams lose no change, repeat no change and end with the current state. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"

@@ -1,4 +1,4 @@
-/** What Omni's answers mean: the table of gRPC codes and messages, and connections that were not made. */
+/** Reasons for Omni's gRPC codes and messages, and for failed connections. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Schema from "effect/Schema"
 import { Reason, type ReasonTag } from "kubelayer/Reason"
@@ -150,7 +150,7 @@ describe("reasonOf", () => {
     assert.deepStrictEqual([reason._tag, reason.isRetryable], ["RateLimited", true])
   })
 
-  it("a role that is too low is told, with the one that is needed", () => {
+  it("a role that is too low is reported with the required role", () => {
     const { detail } = reasonOf({ code: codes.PERMISSION_DENIED, message: "insufficient role", role: "Operator" })
     assert.include(detail, "needs the role Operator")
   })
@@ -169,7 +169,7 @@ describe("reasonOf", () => {
     assert.match(told(1000), /it is not the clock \(the server's differs by 1 seconds\)/)
   })
 
-  it("only what can pass by itself is tried again", () => {
+  it("only temporary failures are retryable", () => {
     const tried = (code: keyof typeof codes, message: string) =>
       reasonOf({ code: codes[code], message, role: "Operator" }).isRetryable
     assert.isTrue(tried("UNAVAILABLE", "Connection dropped"))

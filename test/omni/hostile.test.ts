@@ -1,4 +1,4 @@
-/** What a hostile or unlucky world does to the Omni backend: servers that lie, races, clocks, names, old servers. */
+/** The Omni backend against invalid responses, races, wrong clocks, invalid names and old servers. */
 import { create, toBinary } from "@bufbuild/protobuf"
 import { assert, describe, it } from "@effect/vitest"
 import * as grpc from "@grpc/grpc-js"
@@ -200,7 +200,7 @@ describe("a server that lies", () => {
 // -----------------------------------------------------------------------------
 
 describe("a server", () => {
-  it.live("that is too old to tear down is told by updates", () =>
+  it.live("that is too old for the teardown method gets updates instead", () =>
     Effect.gen(function*() {
       const { fake, ids, omni, provider } = yield* world({ fake: { machines: 4 } })
       yield* fake.settled
@@ -218,7 +218,7 @@ describe("a server", () => {
     }), 30_000)
 
   it.live(
-    "whose clock is off, or that has forgotten the account, says so and is not asked again",
+    "with a wrong clock or without the account is reported as Unauthorized, and the call is not retried",
     () =>
       Effect.gen(function*() {
         const { fake, omni, provider } = yield* world()
@@ -381,7 +381,7 @@ describe("a caller without types", () => {
       assert.deepStrictEqual(yield* newCalls, [])
     }), 30_000)
 
-  it.live("with specs of the wrong shape gets them told, all faults at once", () =>
+  it.live("gets all issues of a spec with the wrong shape together", () =>
     Effect.gen(function*() {
       const { newCalls, omni } = yield* world()
       const wrong: ReadonlyArray<unknown> = [

@@ -84,7 +84,7 @@ describe("the layers", () => {
 })
 
 describe("createNodesScoped", () => {
-  it.live("deletes the cluster with its scope; what a dead process left of one is found", () =>
+  it.live("deletes the cluster when its scope closes, and sweep finds one that an exited process left", () =>
     Effect.gen(function*() {
       const { fake, ids, omni } = yield* world({ fake: { machines: 2 } })
       const within = yield* Effect.scoped(

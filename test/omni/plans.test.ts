@@ -84,7 +84,7 @@ describe("plan", () => {
 })
 
 describe("a plan of a template", () => {
-  it.live("is applied as it is, reports every resource and tells what it sends", () =>
+  it.live("is applied unchanged, reports every resource and emits an event for each step", () =>
     Effect.gen(function*() {
       const { fake, omni } = yield* world({ fake: { machines: 3 } })
       yield* fake.settled

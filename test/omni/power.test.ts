@@ -90,7 +90,7 @@ describe("stopNodes and startNodes", () => {
       assert.deepStrictEqual(outcomes(report), ["dev-control-plane-1: Unsupported", "dev-worker-1: Done"])
     }))
 
-  it.live("asked to power off always are told what the server says of those that cannot", () =>
+  it.live("with `powerOff: \"always\"` report the server's message for machines that cannot power off", () =>
     Effect.gen(function*() {
       const { fake, provider } = yield* world({ omni: { powerOff: "always" } })
       yield* fake.addCluster("dev", { controlPlanes: 1, workers: 0, machine: { emulated: true } })
@@ -111,7 +111,7 @@ describe("stopNodes and startNodes", () => {
       assert.strictEqual((yield* provider.startNodes("dev")).outcomes.length, 2)
     }))
 
-  it.live("with one machine that does not obey: it fails by its deadline, the others are done", () =>
+  it.live("report a failure for the machine that does not power off by its deadline, and the others are done", () =>
     Effect.gen(function*() {
       const { fake, provider } = yield* world({ omni: { policy: { nodeTimeout: { stop: "500 millis" } } } })
       yield* fake.addCluster("dev", managed)
@@ -131,7 +131,7 @@ describe("stopNodes and startNodes", () => {
       const fiber = yield* Effect.forkChild(provider.stopNodes("dev"))
       yield* Effect.sleep("50 millis")
       yield* Fiber.interrupt(fiber)
-      // What was on its way arrives.
+      // Calls in flight arrive.
       yield* Effect.sleep("30 millis")
       yield* newCalls
       yield* Effect.sleep("100 millis")

@@ -1,4 +1,4 @@
-/** Reading, making and deleting clusters over a fake Omni. */
+/** Reading, creating and deleting clusters over a fake Omni. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -87,7 +87,7 @@ describe("createNodes", () => {
       assert.deepStrictEqual(yield* fake.violations, [])
     }))
 
-  it.live("run again makes nothing; asked for more it adds, for other it is refused with the difference", () =>
+  it.live("creates nothing on a second run, adds requested nodes, and refuses a different spec with its differences", () =>
     Effect.gen(function*() {
       const { fake, omni, provider } = yield* world({
         fake: { machines: 4 },
@@ -109,7 +109,7 @@ describe("createNodes", () => {
       assert.match(fewer.message, /node "machine-4": the spec does not request it/)
     }))
 
-  it.live("of a cluster that somebody else made touches nothing", () =>
+  it.live("of a cluster that it did not create fails with NameTaken and writes nothing", () =>
     Effect.gen(function*() {
       const { fake, newCalls, omni } = yield* world({ fake: { machines: 3 } })
       yield* fake.addCluster("dev", { controlPlanes: 1, workers: 2 })
@@ -151,7 +151,7 @@ describe("createNodes", () => {
       assert.deepStrictEqual(yield* newCalls, [])
     }))
 
-  it.live("of versions that the server does not know says so in the layer's terms", () =>
+  it.live("with versions that the server does not know fails with the layer's option name", () =>
     Effect.gen(function*() {
       const { ids, omni } = yield* world({ fake: { machines: 3 }, omni: { talosVersion: "v1.11.9" } })
       const error = yield* Effect.flip(omni.createNodes(spec))
@@ -160,7 +160,7 @@ describe("createNodes", () => {
       assert.deepStrictEqual(yield* ids("Clusters"), [])
     }))
 
-  it.live("that fails half-way takes away what it made, and says what was in the way", () =>
+  it.live("removes its resources after a failure half-way, and reports the cause", () =>
     Effect.gen(function*() {
       const { fake, ids, omni } = yield* world({ fake: { machines: 3 } })
       yield* fake.failNext({
@@ -180,7 +180,7 @@ describe("createNodes", () => {
       }
     }))
 
-  it.live("that is interrupted takes away what it made, however far it was", () =>
+  it.live("removes its resources when it is interrupted at any point", () =>
     Effect.forEach([0, 5, 15, 30, 60], (millis) =>
       Effect.gen(function*() {
         const { fake, ids, omni } = yield* world({ fake: { machines: 3, latency: "2 millis", pace: "5 millis" } })
@@ -193,7 +193,7 @@ describe("createNodes", () => {
         }
       })))
 
-  it.live("whose machine does not come up is taken away after its deadline, and says what it waited for", () =>
+  it.live("removes its resources when a machine is not ready by the deadline, and names that machine", () =>
     Effect.gen(function*() {
       const { fake, ids, omni } = yield* world({ omni: { policy: { nodeTimeout: { create: "300 millis" } } } })
       const [, held] = [yield* fake.addMachine(), yield* fake.addMachine()]
@@ -230,7 +230,7 @@ describe("createNodes", () => {
 })
 
 describe("deleteNodes", () => {
-  it.live("gives the machines back, tells what it waits for, and is success again", () =>
+  it.live("releases the machines, emits progress, and succeeds on a second run", () =>
     Effect.gen(function*() {
       const { fake, ids, omni, provider } = yield* world()
       yield* fake.addCluster("dev", { controlPlanes: 1, workers: 2 })
@@ -299,7 +299,7 @@ describe("deleteNodes", () => {
       yield* awaitGone(provider, "dev", { timeout: "10 seconds" })
     }))
 
-  it.live("waits for machines that are lost, and gives up on them where that is asked for", () =>
+  it.live("waits for lost machines, and forces their removal when that is requested", () =>
     Effect.gen(function*() {
       const { fake, provider } = yield* world({ omni: { policy: { nodeTimeout: { delete: "300 millis" } } } })
       const [, lost] = yield* fake.addCluster("dev", { controlPlanes: 1, workers: 1 })

@@ -1,4 +1,4 @@
-/** A watch that is cut: what is told afterwards, from where, and when it is given up. */
+/** A watch that is cut: the position where it resumes, the events afterwards, and the failures that end it. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -59,7 +59,7 @@ const told = (stream: Stream.Stream<string, CallFailure>, count: number) =>
   })
 
 describe("a watch that is cut", () => {
-  it.effect("goes on from its last bookmark, and tells nothing twice", () =>
+  it.effect("resumes from its last bookmark and repeats no event", () =>
     Effect.gen(function*() {
       const { opened, stream } = watched([
         says(message("a"), message("all", "1"), message("b", "2")).pipe(then(cut)),
@@ -88,14 +88,14 @@ describe("a watch that is cut", () => {
       assert.deepStrictEqual(opened, [undefined, "9"])
     }))
 
-  it.effect("before it had a bookmark tells everything anew, and says so", () =>
+  it.effect("before its first bookmark emits `Restarted` and all resources again", () =>
     Effect.gen(function*() {
       const { opened, stream } = watched([says(message("a")).pipe(then(cut)), says(message("a"), message("all", "1"))])
       assert.deepStrictEqual(yield* told(stream, 4), ["a", "restarted", "a", "all"])
       assert.deepStrictEqual(opened, [undefined, undefined])
     }))
 
-  it.effect("and whose bookmark the server does not know any more tells everything anew", () =>
+  it.effect("emits all resources again when the server no longer knows its bookmark", () =>
     Effect.gen(function*() {
       const { opened, stream } = watched([
         says(message("all", "1")).pipe(then(cut)),
@@ -106,14 +106,14 @@ describe("a watch that is cut", () => {
       assert.deepStrictEqual(opened, [undefined, "1", undefined])
     }))
 
-  it.effect("of a server that calls it dead tells everything anew", () =>
+  it.effect("emits all resources again after the server sends ERRORED", () =>
     Effect.gen(function*() {
       const { opened, stream } = watched([says(message("all", "1"), message("ERRORED")), says(message("all", "2"))])
       assert.deepStrictEqual(yield* told(stream, 3), ["all", "restarted", "all"])
       assert.deepStrictEqual(opened.slice(0, 2), [undefined, undefined])
     }))
 
-  it.effect("of one resource asks for it anew, which tells what it is now", () =>
+  it.effect("of one resource requests it again and emits its current state", () =>
     Effect.gen(function*() {
       const { opened, stream } = watched([says(message("a", "1")).pipe(then(cut)), says(message("a", "1"))], false)
       assert.deepStrictEqual(yield* told(stream, 2), ["a", "a"])

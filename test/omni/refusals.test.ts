@@ -1,4 +1,4 @@
-/** What Omni refuses: keys, clocks, roles, its terms; and what passes by itself. */
+/** Refusals of Omni for keys, clocks, roles and terms, and temporary failures. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -12,7 +12,7 @@ import { tagOf, world } from "./support/world.ts"
 const quick = { policy: { retry: Schedule.recurs(2) } }
 
 describe("a key", () => {
-  it.live("that the server does not know, or a clock that is off: both causes are named", () =>
+  it.live("is refused with both possible causes: an unknown key or a wrong clock", () =>
     Effect.gen(function*() {
       const { fake, omni, provider } = yield* world({ omni: quick })
       yield* fake.forgetAccounts
@@ -34,7 +34,7 @@ describe("a key", () => {
       assert.strictEqual(tagOf(yield* Effect.flip(provider.listAllClusters)), "Unauthorized")
     }))
 
-  it.live("that has expired is told before any call", () =>
+  it.live("that has expired is reported before the first call", () =>
     Effect.gen(function*() {
       const { fake } = yield* world()
       const keys = yield* Effect.promise(() =>
@@ -50,7 +50,7 @@ describe("a key", () => {
 })
 
 describe("a role", () => {
-  it.live("that is too low is told with the one that is needed; reads go on", () =>
+  it.live("that is too low is reported with the required role, and reads continue", () =>
     Effect.gen(function*() {
       const { fake, omni, provider } = yield* world({ fake: { machines: 2 }, omni: quick })
       yield* fake.addCluster("dev", { controlPlanes: 1, workers: 0, machine: { power: "on" } })
@@ -76,7 +76,7 @@ describe("a role", () => {
 })
 
 describe("an instance", () => {
-  it.live("whose terms nobody has accepted says so, and who has to", () =>
+  it.live("with unaccepted terms is reported, and the advice names who has to accept them", () =>
     Effect.gen(function*() {
       const { fake, provider } = yield* world({ omni: quick })
       yield* fake.setEula(false)
@@ -146,7 +146,7 @@ describe("configurations", () => {
 })
 
 describe("an upgrade over the wire", () => {
-  it.live("is through when the versions are, though all looks done before", () =>
+  it.live("ends when all versions match, not when the status reports it as done", () =>
     Effect.gen(function*() {
       const { fake, omni } = yield* world({ fake: { machines: [{ talosVersion: "v1.10.7" }] } })
       const template = (talos: string) => ({

@@ -1,4 +1,4 @@
-/** The canary: a key and a token that stand in no error, log line, span, value or event, whatever is called. */
+/** The canary: a key and a token that no error, log line, span, value or event of any call contains. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"

@@ -47,7 +47,7 @@ describe("a service account's key", () => {
       assert.match(signer.credential.fingerprint, /^[0-9a-f]{40}$/)
     }))
 
-  it.effect("tells who it is and how long it holds", () =>
+  it.effect("has an identity, a creation time and an expiry", () =>
     Effect.gen(function*() {
       const date = new Date(Math.floor(Date.now() / 1000) * 1000 - 60_000)
       const keys = yield* Effect.promise(() => makeKeys({ date, keyExpirationTime: 600 }))
@@ -69,7 +69,7 @@ describe("a service account's key", () => {
         })
     ), 30_000)
 
-  it.effect("made moments ago on a machine whose clock is a little ahead signs already", () =>
+  it.effect("signs when it was created moments ago on a machine whose clock is slightly ahead", () =>
     Effect.gen(function*() {
       const keys = yield* Effect.promise(() => makeKeys({ date: new Date(Date.now() + 60_000) }))
       const signer = yield* makeSigner(accountKey(keys.privateKey))
@@ -131,7 +131,7 @@ describe("a service account's key", () => {
       }
     }))
 
-  it.effect("stands in nothing that can be printed of the signer or its headers", () =>
+  it.effect("is absent from the printed signer and its headers", () =>
     Effect.gen(function*() {
       const keys = yield* Effect.promise(() => makeKeys())
       const value = accountKey(keys.privateKey)

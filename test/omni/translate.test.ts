@@ -1,4 +1,4 @@
-/** Omni's words to ours: every stage, phase and role, those that do not exist yet, and the status made of them. */
+/** Translation of Omni's stages, phases and roles, including unknown ones, and of the status built from them. */
 import { assert, describe, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
 import type { ClusterName, NodeState } from "kubelayer/Model"

@@ -1,4 +1,4 @@
-/** Which Talos version a new cluster gets, and what happens where no machine fits. */
+/** The Talos version of a new cluster, and the error when no machine has a matching version. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type { OmniFakeService } from "../../src/testing/OmniFake.ts"

@@ -1,4 +1,4 @@
-/** Waiting for a cluster: what counts as running, ready and upgraded, and what only looks so. */
+/** Waits for a cluster: the states that count as running, ready and upgraded, and similar states that do not. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -24,7 +24,7 @@ const status = (given: object = {}) => ({
   spec: { phase: 3, ready: true, available: true, kubernetesAPIReady: true, machines: machines(2), ...given }
 })
 
-/** A cluster that asks for two machines, one in each set. */
+/** A cluster that requests two machines, one in each set. */
 const world = Effect.gen(function*() {
   const store = yield* makeStore
   const statuses = yield* makeSharedStatuses(store.state)
@@ -81,7 +81,7 @@ describe("awaitReady", () => {
       assert.isTrue(yield* hasEnded(fiber))
     }))
 
-  it.effect("waits on one stream however many wait, closes it with the last, and asks for nothing while nothing happens", () =>
+  it.effect("shares one stream between all callers, closes it with the last, and sends no request while nothing changes", () =>
     Effect.gen(function*() {
       const { context, opened, reads, say } = yield* world
       yield* say({ phase: 1 })
@@ -222,7 +222,7 @@ describe("awaitUpgrade", () => {
       assert.isTrue(yield* hasEnded(fiber))
     }))
 
-  it.effect("of a cluster without machines, or with machines that are not there yet, times out and says so (O3)", () =>
+  it.effect("times out with the cause for a cluster without machines or with machines that do not exist yet (O3)", () =>
     Effect.gen(function*() {
       const timedOut = (hasSets: boolean) =>
         Effect.gen(function*() {

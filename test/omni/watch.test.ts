@@ -37,7 +37,7 @@ const world = Effect.gen(function*() {
 })
 
 describe("watchCluster", () => {
-  it.effect("tells the present, each change once, and ends with the cluster", () =>
+  it.effect("emits the current status, then each change once, and ends when the cluster is deleted", () =>
     Effect.gen(function*() {
       const { put, remove, state, watch } = yield* world
       yield* put(Kinds.Cluster, "dev")
@@ -158,7 +158,7 @@ describe("a read", () => {
 })
 
 describe("picture", () => {
-  it.effect("has all that fits, and forgets it where a watch begins anew", () =>
+  it.effect("contains all matching resources, and drops them when a watch starts again", () =>
     Effect.gen(function*() {
       const resource = (id: string) => ({ metadata: { id, labels: {} } })
       const state = {

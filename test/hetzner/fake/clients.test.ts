@@ -1,7 +1,7 @@
 /**
  * The fake, driven by clients that were written for the real thing: Debian's hcloud-cli and python3-hcloud.
  *
- * Where they are not installed these tests are skipped; on CI they have to be there.
+ * These tests are skipped when the clients are not installed; CI requires them.
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -35,7 +35,7 @@ const run = (fake: Fake, command: string, args: ReadonlyArray<string>): Effect.E
         PATH: process.env["PATH"],
         HCLOUD_ENDPOINT: fake.endpoint,
         HCLOUD_TOKEN: TOKEN,
-        // What a user has set up at home is none of this.
+        // The user's own configuration must not change the result.
         HCLOUD_CONFIG: "/dev/null",
         HOME: "/nonexistent"
       }

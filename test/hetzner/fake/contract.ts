@@ -2,7 +2,7 @@
  * Checks calls of the fake against Hetzner's OpenAPI document: that what was taken and what was answered is of its schemas.
  *
  * The document is not part of the project: the environment variable HCLOUD_OPENAPI names it, from the project's root.
- * Where the API has moved on since, `overlay` says how; it stands for the change log entries that it names.
+ * `overlay` adds later changes of the API; it names their change log entries.
  */
 import formats from "ajv-formats"
 import { Ajv2020, type ErrorObject, type ValidateFunction } from "ajv/dist/2020.js"
@@ -19,7 +19,7 @@ const root = new URL("../../../", import.meta.url)
 
 const named = process.env["HCLOUD_OPENAPI"] ?? ""
 
-/** Where the document is, if somebody says so. */
+/** The path of the document, if HCLOUD_OPENAPI is set. */
 export const documentPath: string | undefined = named === "" ? undefined : fileURLToPath(new URL(named, root))
 
 /** OpenAPI 3.0 has `nullable`; JSON Schema has a type for it. Objects are closed, so that nothing unknown passes. */
@@ -42,7 +42,7 @@ const drop = (schema: Json, name: string) => {
   schema["required"] = (schema["required"] as ReadonlyArray<string>).filter((one) => one !== name)
 }
 
-/** What is different since the document was made, and what its clients send that it does not know. */
+/** Adds changes since the document's release, and fields that clients send although the document lacks them. */
 const overlay = (document: Json): void => {
   const { paths, components: { schemas } } = document as { paths: Json; components: { schemas: Json } }
   const idOrName = { anyOf: [{ type: "string" }, { type: "integer" }] }
@@ -107,7 +107,7 @@ const overlay = (document: Json): void => {
     schemas["create_load_balancer_request"].properties[name] = idOrName
   }
   schemas["change_type_of_load_balancer_request"].properties.load_balancer_type = idOrName
-  // A service that is asked for may leave out what has a default; one that is answered has it all.
+  // A requested service may leave out fields that have a default; a returned service has all fields.
   const { health_check: check, ...service } = schemas["load_balancer_service"].properties
   const asked = {
     ...schemas["load_balancer_service"],
@@ -127,7 +127,7 @@ const overlay = (document: Json): void => {
   paths["/load_balancers/{id}/actions/add_service"].post.requestBody.content["application/json"].schema = reference
   // One client sends null where no description was chosen.
   schemas["create_image_from_server_request"].properties.description.nullable = true
-  // Null where nothing was assigned: Debian's Python client asks for the key.
+  // Null when nothing was assigned: Debian's Python client requires the key.
   for (const name of ["create_primary_ip_response", "create_floating_ip_response"]) {
     const { properties } = schemas[name]
     properties.action = { ...properties.action, nullable: true }

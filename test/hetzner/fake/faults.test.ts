@@ -1,4 +1,4 @@
-/** What goes wrong in the fake on purpose, how much may be asked of it, and what its log says of that. */
+/** Tests of the fake's faults, rate limit, clock and log. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -59,7 +59,7 @@ describe("faults", () => {
       ])
     }))
 
-  it.live("nothing more is heard", () =>
+  it.live("a hanging request gets no response after its work is done", () =>
     Effect.gen(function*() {
       const fake = yield* startFake()
       yield* fake.fault({ fault: { _tag: "HangAfter" } })
@@ -80,7 +80,7 @@ describe("faults", () => {
       assert.strictEqual((yield* fake.call("GET", "/servers")).status, 200)
     }))
 
-  it.live("an action ends in the error that it is told to, and the server is as before", () =>
+  it.live("an action ends in the configured error, and the server does not change", () =>
     Effect.gen(function*() {
       const fake = yield* startFake({ duration: 0 })
       const id = yield* fake.seed.server({ name: "a", status: "off" })
@@ -102,7 +102,7 @@ describe("faults", () => {
 })
 
 describe("the bucket", () => {
-  it.live("empties, refills with time, and says so on every reply", () =>
+  it.live("empties, refills with time, and is reported in the headers of every reply", () =>
     Effect.gen(function*() {
       const fake = yield* startFake({ quota: { limit: 10, remaining: 2, refillPerSecond: 1 } })
       const replies = yield* Effect.forEach([1, 2, 3], () => fake.call("GET", "/servers"))

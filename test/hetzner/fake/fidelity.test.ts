@@ -160,7 +160,7 @@ describe("images", () => {
       assert.deepStrictEqual(yield* found(""), [x86, arm])
     }))
 
-  it.live("of backups need backups, and go with them", () =>
+  it.live("of type backup need backups to be enabled, and are deleted when backups are disabled", () =>
     Effect.gen(function*() {
       const fake = yield* startFake({ duration: 0 })
       const id = yield* fake.seed.server({ name: "a" })
@@ -202,7 +202,7 @@ describe("ISO images", () => {
 })
 
 describe("servers", () => {
-  it.live("that change their type are started, as the reference says, unless the fake is told otherwise", () =>
+  it.live("start after a type change, as the reference documents, unless the fake is configured otherwise", () =>
     Effect.gen(function*() {
       for (const [changeType, after] of [["starts", "running"], ["stays-off", "off"]] as const) {
         const fake = yield* startFake({ duration: "1 second", changeType })
@@ -247,7 +247,7 @@ describe("servers", () => {
       assert.strictEqual(yield* statusOf(fake, id), "running")
     }))
 
-  it.live("are locked for as long as they are told to be", () =>
+  it.live("stay locked for the configured time", () =>
     Effect.gen(function*() {
       const fake = yield* startFake({ duration: 0 })
       const id = yield* fake.seed.server({ name: "a", status: "off" })

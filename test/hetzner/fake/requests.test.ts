@@ -81,7 +81,7 @@ describe("selectors", () => {
 })
 
 describe("credentials", () => {
-  it.live("nobody's are refused, and those that only read may not write", () =>
+  it.live("that are unknown are refused, and read-only credentials cannot write", () =>
     Effect.gen(function*() {
       for (const [readOnlyCode, status] of [["forbidden", 403], ["token_readonly", 401]] as const) {
         const fake = yield* startFake({ readOnlyCode })
@@ -142,7 +142,7 @@ describe("what the API would not understand", () => {
       assert.deepStrictEqual(json.error.details.fields.map((one: Loose) => one.name), ["colour", "name", "server_type"])
     }))
 
-  it.live("a list of all actions is asked for in vain", () =>
+  it.live("a list of all actions is refused as deprecated", () =>
     Effect.gen(function*() {
       const fake = yield* startFake()
       const { json, status } = yield* fake.call("GET", "/actions")

@@ -1,4 +1,4 @@
-/** What surrounds servers in the fake: networks, firewalls, groups, addresses, volumes, keys, load balancers. */
+/** Tests of the fake's networks, firewalls, groups, addresses, volumes, keys and load balancers. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { aServer, type Fake, type Loose, startFake } from "./support.ts"
@@ -131,7 +131,7 @@ describe("firewalls", () => {
       )
       assert.deepStrictEqual(yield* on, [[], [{ id, status: "pending" }]])
       yield* fake.advance("1 second")
-      // The selector has been followed by now; its actions were told to nobody, and lock the server.
+      // The selector is applied by now. Its actions were not in any response, and they lock the server.
       assert.deepStrictEqual(yield* on, [[{ id, status: "pending" }], [{ id, status: "applied" }]])
       assert.strictEqual(yield* code(fake, "POST", `/servers/${a}/actions/poweroff`), "locked")
       yield* fake.advance("1 second")
@@ -164,7 +164,7 @@ describe("firewalls", () => {
       assert.strictEqual(yield* code(fake, "DELETE", `/firewalls/${id}`), 204)
     }))
 
-  it.live("take a new server whose labels are meant, and one that is made with them", () =>
+  it.live("apply to a new server that matches their selector or names them", () =>
     Effect.gen(function*() {
       const fake = yield* startFake({ duration: 0 })
       const chosen = yield* fake.seed.firewall({ name: "f" })
@@ -287,7 +287,7 @@ describe("the smaller resources", () => {
       assert.strictEqual(yield* code(fake, "DELETE", `/ssh_keys/${json.ssh_key.id}`), 204)
     }))
 
-  it.live("primary IPs outlive their servers where they are told to", () =>
+  it.live("primary IPs remain after their servers are deleted when auto-delete is off", () =>
     Effect.gen(function*() {
       const fake = yield* startFake({ duration: 0 })
       const { json } = yield* fake.call("POST", "/primary_ips", { name: "p", type: "ipv4", location: "fsn1" })
@@ -338,7 +338,7 @@ describe("the smaller resources", () => {
       assert.deepStrictEqual((yield* fake.state).loadBalancers, [])
     }))
 
-  it.live("what is sold can be read, and the datacenters are gone", () =>
+  it.live("server types list their locations, and the datacenters endpoint is gone", () =>
     Effect.gen(function*() {
       const fake = yield* startFake()
       yield* fake.offer("cx23", "hel1", { available: false })

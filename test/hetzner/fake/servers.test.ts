@@ -1,4 +1,4 @@
-/** What servers of the fake do: their lives, locks, addresses, and what is told of them. */
+/** Tests of the fake's servers: life cycle, locks, addresses and responses. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { aServer, type Fake, type Loose, startFake } from "./support.ts"
@@ -6,7 +6,7 @@ import { aServer, type Fake, type Loose, startFake } from "./support.ts"
 const only = (fake: Fake) => Effect.map(fake.state, ({ servers }) => servers[0])
 
 describe("a server", () => {
-  it.live("is made by actions that take their time and keep everything else away", () =>
+  it.live("is created by actions that take time and lock it", () =>
     Effect.gen(function*() {
       const fake = yield* startFake({ duration: "1 second" })
       const made = yield* fake.call("POST", "/servers", aServer("a"))
@@ -32,7 +32,7 @@ describe("a server", () => {
       ])
     }))
 
-  it.live("stays off where it is told to, and goes on and off", () =>
+  it.live("stays off with `start_after_create: false`, and powers on and off", () =>
     Effect.gen(function*() {
       const fake = yield* startFake({ duration: "1 second" })
       const made = yield* fake.call("POST", "/servers", aServer("a", { start_after_create: false }))

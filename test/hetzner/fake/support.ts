@@ -1,4 +1,4 @@
-/** What the tests of the fake have in common: one that is judged when its test is over, and plain requests to it. */
+/** Helpers for tests of the fake: a fake whose calls are validated after the test, and plain requests to it. */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { HetznerFake } from "kubelayer/testing"
@@ -21,7 +21,7 @@ export interface Fake extends HetznerFake.HetznerFakeService {
   readonly attempt: (method: string, path: string, body?: unknown) => Effect.Effect<Reply | "cut">
 }
 
-/** Judges every call of a fake against the document, where one is named. */
+/** Validates every call of a fake against the document, if HCLOUD_OPENAPI is set. */
 export const judged = (fake: HetznerFake.HetznerFakeService): Effect.Effect<void> =>
   Effect.flatMap(fake.calls, (calls) => {
     const judge = contract()
@@ -32,7 +32,7 @@ export const judged = (fake: HetznerFake.HetznerFakeService): Effect.Effect<void
     return faults.length === 0 ? Effect.void : Effect.die(new Error(`against the document:\n${faults.join("\n")}`))
   })
 
-/** A fake on a clock that stands still, for one test. */
+/** A fake for one test. Its clock only moves with `advance`. */
 export const startFake = (
   options: HetznerFake.Options = {}
 ): Effect.Effect<Fake, never, Scope.Scope> =>

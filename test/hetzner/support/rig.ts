@@ -1,4 +1,4 @@
-/** A fake Project, the layer that acts on it, and time that passes by itself. */
+/** A fake Project, the layer that acts on it, and a clock that advances on its own. */
 import { assert } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
@@ -25,8 +25,8 @@ export interface Rig {
   /** A second layer, as of another process. */
   readonly another: Hetzner.HetznerService
   /**
-   * A layer of a process that dies at its `n`th call, before it is sent or after its work was done: of that call and all
-   * later ones it hears nothing more. `died` ends when it has.
+   * A layer of a process that dies at its `n`th call, before the call is sent or after its work is done. That call and
+   * all later ones get no response. `died` completes when the process has died.
    */
   readonly mortal: (
     n: number,
@@ -97,7 +97,7 @@ export const ours = (cluster = "dev", role?: "control-plane" | "worker"): Record
 export const told = (report: OperationReport): ReadonlyArray<string> =>
   report.outcomes.map(({ kind, name, outcome }) => `${kind} ${name} ${outcome._tag}`)
 
-/** What is in the Project, by kind and name. */
+/** The contents of the Project, by kind and name. */
 export const inventory = (fake: Fake): Effect.Effect<ReadonlyArray<string>> =>
   Effect.map(fake.state, (state) => {
     const named = (kind: string, all: ReadonlyArray<{ readonly name: string }>) =>

@@ -1,4 +1,4 @@
-/** What the fake Omni's controllers make of what is written: in which order, and what a user sees between. */
+/** Tests of the fake Omni's controllers: the order of their writes and the states that a user sees in between. */
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -140,7 +140,7 @@ describe("a cluster on the fake", () => {
 })
 
 describe("time on the fake", () => {
-  it.effect("is that of the clock of whoever made it: nothing moves before it does", () =>
+  it.effect("follows the clock of its creator, and nothing changes before the clock advances", () =>
     Effect.gen(function*() {
       const { fake, make } = yield* stage({ ...options, pace: "1 minute" })
       yield* make("Clusters", "dev", { spec: cluster() })

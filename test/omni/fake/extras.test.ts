@@ -1,4 +1,4 @@
-/** What the fake Omni has beside the recordings: logs, backups, manifests, locked machines, and its release. */
+/** Features of the fake Omni that the recordings lack: logs, backups, manifests, locked machines and its release. */
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"

@@ -78,7 +78,7 @@ describe("the fake's store", () => {
       )
       assert.strictEqual((yield* fake.violations).length, 1)
       yield* call("create", { resource: bad, options: { owner: "me" } })
-      // Who has named an owner is shut out.
+      // A call with another owner is refused.
       assert.match(yield* refusal(call("teardown", at(patches, "b"))), /^7 .* is owned by "me"/)
       assert.match((yield* fake.violations).at(-1) ?? "", /with the owner me/)
     }))
@@ -162,7 +162,7 @@ describe("who may do what on the fake", () => {
       assert.match(yield* refusal(make(patches, "a")), /^7 failed to validate: .*insufficient role: "Reader"/s)
       yield* fake.setRole("None")
       assert.match(yield* refusal(list(patches)), /^7 /)
-      // Before the signature is looked at.
+      // The EULA is checked before the signature.
       yield* fake.setEula(false)
       assert.match(yield* refusal(call("get", at(patches, "a"), { method: "/other" })), /^9 EULA has not been accepted/)
     }))

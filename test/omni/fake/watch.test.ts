@@ -44,7 +44,7 @@ describe("a watch of the fake", () => {
       ])
     }))
 
-  it.live("puts what there is into one message where that is asked for", () =>
+  it.live("puts all existing resources into one message when aggregation is requested", () =>
     Effect.gen(function*() {
       const { make, watch } = yield* stage()
       for (const id of ["a", "b", "c"]) yield* make(patches, id)
@@ -70,7 +70,7 @@ describe("a watch of the fake", () => {
       assert.deepStrictEqual(yield* lines(absent, 1), ["CREATED b@1"])
     }))
 
-  it.live("tells of what comes to fit a query, and of what fits no more", () =>
+  it.live("reports resources that start and stop matching a query", () =>
     Effect.gen(function*() {
       const { fake, watch } = yield* stage()
       const watching = yield* watch(patches, {
@@ -113,7 +113,7 @@ describe("a watch of the fake", () => {
       assert.match(yield* first(patches, {}), /^7 /)
     }))
 
-  it.live("without an API version is not told of the bootstrap, which is noted", () =>
+  it.live("without an API version gets no bootstrap message, and the fake notes a violation", () =>
     Effect.gen(function*() {
       const { fake, make, watch } = yield* stage()
       const watching = yield* watch(patches, { apiVersion: 0, options: { bootstrapContents: true } })

@@ -1,6 +1,6 @@
 /**
- * A gRPC client for tests of the fake Omni: grpc-js, the generated messages and openpgp, and nothing of the product's own
- * client, so that the two cannot be wrong in the same way.
+ * A gRPC client for tests of the fake Omni, on grpc-js, the generated messages and openpgp. It shares no code with the
+ * product's own client, so that the two cannot be wrong in the same way.
  */
 import {
   create,
@@ -23,7 +23,7 @@ import { ManagementService } from "../../../src/omni/proto/management_pb.ts"
 import { ConfigPatchSpecSchema } from "../../../src/omni/proto/specs_pb.ts"
 import * as OmniFake from "../../../src/testing/OmniFake.ts"
 
-/** What a call was answered with where it was not answered. */
+/** The status of a call that failed. */
 export class Refused extends Data.TaggedError("Refused")<{ readonly code: number; readonly details: string }> {}
 
 const refused = (error: ServiceError) => new Refused({ code: error.code, details: error.details })
@@ -41,7 +41,7 @@ export const accountOf = (serviceAccountKey: string): Promise<Account> => {
   return readPrivateKey({ armoredKey: pgp_key }).then((key) => ({ name, key }))
 }
 
-/** What may be wrong in the headers of a call. */
+/** Headers of a call that a test can replace with invalid values. */
 export interface Headers {
   /** Milliseconds since the epoch. */
   readonly at?: number

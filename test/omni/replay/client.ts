@@ -48,7 +48,7 @@ export const methodOf = (call: string): DescMethod => {
 
 const minutes = 60_000
 
-/** What the recordings say about a signature, as headers. */
+/** The recorded properties of a signature, as headers. */
 const headersOf = async (
   method: DescMethod,
   request: Json,

@@ -11,7 +11,7 @@ const roleOf = ({ call }: RecordedCall): Role =>
     ? "Reader"
     : "Operator"
 
-/** What a client of grpc-js says on its own; the server said nothing. */
+/** The message that grpc-js creates itself when the server sends none. */
 const ownDeadline = "<the client's own deadline>"
 
 const refusals = recordings.flatMap(({ calls }) =>

@@ -60,7 +60,7 @@ export const specBytes = (type: string, spec: unknown): Uint8Array => {
 // Comparison
 // -----------------------------------------------------------------------------
 
-/** Fields that the fake leaves out or writes otherwise; its README says so. */
+/** Fields that the fake leaves out or writes differently, as its README documents. */
 const ignored: ReadonlySet<string> = new Set([
   "annotations of MachineStatuses",
   "configHash",
@@ -88,7 +88,7 @@ const isEmpty = (value: unknown): boolean =>
   Array.isArray(value) && value.length === 0 ||
   typeof value === "object" && value !== null && Object.keys(value).length === 0
 
-/** Where a value differs from a recorded one. Placeholders equal anything; defaults may be left out. */
+/** The paths at which a value differs from a recorded one. Placeholders equal anything; defaults may be left out. */
 export const differences = (expected: unknown, actual: unknown, path = ""): ReadonlyArray<string> => {
   if (expected === undefined || isPlaceholder(expected)) return []
   if (isEmpty(expected) && isEmpty(actual)) return []

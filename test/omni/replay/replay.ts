@@ -131,7 +131,7 @@ const messageOf = (
 const groupDifferences = (calls: ReadonlyArray<RecordedCall>, replies: ReadonlyArray<Reply | undefined>) => {
   const allowed = new Set(calls.map(({ reply }) => Number(reply["code"])))
   const codes = replies.map((reply) => reply?.code ?? 4)
-  // Which calls are refused depends on time; that all of three waited is one way, that two were refused another.
+  // The timing decides which calls are refused: all three can wait, or two can be refused.
   for (const code of calls[0]?.call.endsWith("/TeardownAndDestroy") === true ? [...gone, 2] : []) allowed.add(code)
   const strange = codes.filter((code) => !allowed.has(code))
   const expectsRefusal = calls.some(({ reply }) => String(reply["message"]).includes("throttled"))

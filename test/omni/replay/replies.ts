@@ -18,7 +18,7 @@ const machineIds = (text: string): string =>
 
 export const mapped = <A>(value: A): A => JSON.parse(machineIds(JSON.stringify(value))) as A
 
-/** What configurations of the fake have in place of the recorded account and server. */
+/** A configuration of the fake with its account and server replaced by the recorded ones. */
 const normalised = (text: string, endpoint: string): string =>
   text
     .replaceAll(/server: \S+/g, "server: https://kubernetes.omni.example.org")

@@ -11,7 +11,7 @@ import type { Event } from "../../../src/omni/proto/cosi_pb.ts"
 import type { Connection, Streamed } from "./client.ts"
 import { type Json, type RecordedCall, type Recording, specOf } from "./recordings.ts"
 
-/** What of a kind is compared. */
+/** The compared part of each kind. */
 const watched: Readonly<Record<string, (spec: Json) => unknown>> = {
   Clusters: (spec) => spec["talosVersion"],
   ClusterStatuses: (spec) => spec["phase"] ?? 0,
@@ -62,7 +62,7 @@ export const timelineDifferences = (connection: Connection, recording: Recording
   Effect.gen(function*() {
     const streams = new Map<string, Streamed>()
     const seen = new Map<string, number>()
-    /** What each resource showed at the end of the timeline before. */
+    /** The state of each resource at the end of the previous timeline. */
     const last = new Map<string, string>()
     if (recording.calls.some(({ call }) => call === "Timeline")) {
       for (const kind of Object.keys(watched)) {
@@ -107,7 +107,7 @@ export const timelineDifferences = (connection: Connection, recording: Recording
           return [...recorded].flatMap(([key, values]) => {
             const [kind = ""] = key.split(" ")
             const order = (all: ReadonlyArray<string>): string => {
-              // Machines are watched by the label of their cluster, so that they come and go with it.
+              // Machines are watched by the label of their cluster, so they appear and disappear with that label.
               const kept = kind === "MachineStatuses" ? all.filter((text) => text !== "gone") : all
               // RUNNING before the first machine shows for some milliseconds, if at all.
               const first = kind === "ClusterStatuses" ? kept.indexOf("1") : -1

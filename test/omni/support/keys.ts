@@ -1,4 +1,4 @@
-/** Service account keys for tests: made here, of nobody's, and good for nothing. */
+/** Service account keys for tests, created here and valid on no server. */
 import { generateKey } from "openpgp"
 
 /** The value of OMNI_SERVICE_ACCOUNT_KEY for an armored key. */

@@ -1,4 +1,4 @@
-/** Resources behind the reading half of `State`, to be changed by a test between two looks; on the test's clock. */
+/** Resources behind the reading half of `State`. A test changes them between two reads, on its own clock. */
 import type { Message } from "@bufbuild/protobuf"
 import * as Effect from "effect/Effect"
 import * as PubSub from "effect/PubSub"

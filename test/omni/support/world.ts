@@ -16,7 +16,7 @@ export const world = (
       ...options.omni
     })
     const ids = (kind: string) => Effect.map(fake.resources(kind), (all) => all.map(({ id }) => id))
-    /** The calls since the last look, as `Method Type`. */
+    /** The calls since the previous `newCalls`, as `Method Type`. */
     let looked = 0
     const newCalls = Effect.map(fake.calls, (calls) => {
       const fresh = calls.slice(looked).map(({ method, type }) => `${method} ${type}`.trim())

@@ -73,7 +73,7 @@ describe("the difference between a template and a server", () => {
       ])
     }))
 
-  it.effect("leaves to a set what goes with it, and keeps what is a machine's", () =>
+  it.effect("destroys a removed set as a whole, and releases the resources of its machines", () =>
     Effect.gen(function*() {
       const all: Template = {
         cluster,
@@ -125,7 +125,7 @@ describe("the difference between a template and a server", () => {
       assert.deepStrictEqual(diff(expected, [...owned, byHand]), [])
     }))
 
-  it.effect("makes anew what is being torn down", () =>
+  it.effect("recreates a resource that is being torn down", () =>
     Effect.gen(function*() {
       const expected = yield* expectedOf(plainTemplate)
       const going = written(expected).map((each) => ({ ...each, isTearingDown: each.id === machine(3) }))
@@ -150,7 +150,7 @@ describe("the difference between a template and a server", () => {
         } else if (change.action === "release") held.delete(key)
         else held.set(key, { ...change.expected, isTearingDown: false })
       }
-      // What goes with its set.
+      // Resources of a deleted set.
       for (const [key, each] of held) {
         if (setsGone.has(each.labels["omni.sidero.dev/machine-set"] ?? "")) held.delete(key)
       }

@@ -1,4 +1,4 @@
-/** Templates that are made by chance, from seeds: what holds for one should hold for all. */
+/** Random templates from seeds, for property tests. */
 import * as Schema from "effect/Schema"
 import type { Patch, Template } from "../../../src/omni/template/Model.ts"
 import { cluster, machine } from "./support.ts"

@@ -1,6 +1,6 @@
 /**
- * Resources that are held in memory behind the interface of `State`: every call can be counted, failed or held up, which
- * a server in another fiber does not allow so exactly. A node of a machine set goes with its set, a set with its cluster.
+ * Resources in memory behind the interface of `State`. A test can count, fail or delay every call, which a server in
+ * another fiber does not allow so exactly. Deleting a cluster deletes its sets, and deleting a set deletes its nodes.
  */
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
@@ -83,7 +83,7 @@ const heldState = (): Held => {
 
   const isTaken = (resource: AnyResource | undefined) => resource !== undefined
 
-  /** What the controllers would do: a cluster and a set take with them what is theirs. */
+  /** Deletes the resources of a deleted cluster or set, as the controllers do. */
   const destroyed = (key: string) => {
     const gone = resources.get(key)
     resources.delete(key)

@@ -43,7 +43,7 @@ describe("a template from text", () => {
       }])
     }))
 
-  it.effect("tells every fault at once, each with line and column", () =>
+  it.effect("is refused with all its faults, each with line and column", () =>
     Effect.gen(function*() {
       const faults = yield* faultsOf(`kind: Cluster
 name: de v
@@ -100,7 +100,7 @@ machines: [${machine(1)}, 5]
       ])
     }))
 
-  it.effect("tells what is wrong with the YAML itself, and goes on behind it", () =>
+  it.effect("is refused with its YAML errors and the faults of the documents after them", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual(yield* faultsOf("kind: Cluster\nname: [dev\n---\nkind: Workers\nnane: a\nnane: b\n"), [
         "3:1: Flow sequence in block collection must be sufficiently indented and end with a ]",

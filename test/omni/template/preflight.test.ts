@@ -30,7 +30,7 @@ const versions = (talos: string, kubernetes: string): Template => ({
 })
 
 describe("versions that a server does not take", () => {
-  it.effect("are told with the nearest that it knows", () =>
+  it.effect("are reported with the nearest known versions", () =>
     Effect.gen(function*() {
       const held = account()
       assert.deepStrictEqual(yield* refusal(held, versions("v1.12.9", "v1.34.1")), [
@@ -48,7 +48,7 @@ describe("versions that a server does not take", () => {
       ])
     }))
 
-  it.effect("are told with line and column where the template is a text", () =>
+  it.effect("are reported with line and column when the template is a text", () =>
     Effect.gen(function*() {
       const text =
         `kind: Cluster\nname: dev\ntalos:\n  version: v1.12.9\nkubernetes: {version: v1.34.1}\n---\nkind: ControlPlane\n`
@@ -83,7 +83,7 @@ describe("versions that a server does not take", () => {
 })
 
 describe("machines that are not free", () => {
-  it.effect("are told one by one where they are listed", () =>
+  it.effect("are reported one by one when the template lists them", () =>
     Effect.gen(function*() {
       const held = account()
       held.put("MachineStatuses", machine(2), { labels: label("prod") })
@@ -107,7 +107,7 @@ describe("machines that are not free", () => {
       assert.strictEqual((yield* plan(held.state, away, { allowUnknownMachines: true })).changes.length, 6)
     }))
 
-  it.effect("are counted where a class is asked for more than there are", () =>
+  it.effect("are counted when a class has fewer machines than requested", () =>
     Effect.gen(function*() {
       const held = account()
       held.put("MachineClasses", "big", { spec: { matchLabels: ["omni.sidero.dev/cores >= 8, zone in (a, b)"] } })

@@ -61,7 +61,7 @@ const doneBy = ({ done }: OperationReport) => done.map(({ kind, name }) => `${ki
 
 const kinds = ["Clusters", "ExtensionsConfigurations", "ConfigPatches", "MachineSets", "MachineSetNodes", "KernelArgs"]
 
-/** What users have made, without what the server counts and adds. */
+/** Resources of users, without the fields that the server counts and adds. */
 const contentOf = (fake: OmniFake.OmniFakeService) =>
   Effect.map(
     Effect.forEach(kinds, (kind) => fake.resources(kind)),
@@ -83,7 +83,7 @@ const writesOf = (fake: OmniFake.OmniFakeService) =>
 
 const options = { fake: { machines: 12 } }
 
-/** What a server has after two syncs that nobody disturbed. */
+/** The resources of a server after two undisturbed syncs. */
 const undisturbed = Effect.scoped(Effect.gen(function*() {
   const { fake, omni } = yield* world(options)
   yield* omni.sync(text)
@@ -196,7 +196,7 @@ describe("a template on a server", () => {
         { disk: "/dev/sda" }
       ])
       assert.deepStrictEqual(lines(yield* omni.planTemplate(text)), [])
-      // On a server that was updated meanwhile, the patch of before goes.
+      // After an update of the server, the sync removes the patch of the earlier version.
       yield* fake.put("ConfigPatches", {
         id: `000-cm-${machine(3)}-install-disk`,
         labels: { "omni.sidero.dev/cluster": "dev", "omni.sidero.dev/system-patch": "" },
@@ -296,7 +296,7 @@ describe("a template on a server", () => {
       assert.notInclude(shown, fake.serviceAccountKey)
     }), 30_000)
 
-  it.live("needs a role that may write, and says so", () =>
+  it.live("fails and reports a role that cannot write", () =>
     Effect.gen(function*() {
       const { fake, omni } = yield* world(options)
       yield* fake.settled

@@ -1,4 +1,4 @@
-/** What a template becomes, against what omnictl 1.9.3 stored for the same template. */
+/** Compares the resources of a template with those that omnictl 1.9.3 stored for the same template. */
 import { afterAll, assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as fs from "node:fs"

@@ -31,7 +31,7 @@ const lines = ({ changes }: TemplateChanges) => changes.map(({ action, id, kind 
 
 const writes = (held: Held) => held.calls.filter(({ isWrite }) => isWrite)
 
-/** What there is of a cluster, without versions. */
+/** The resources of a cluster, without versions. */
 const contentOf = (held: Held) =>
   [...held.resources.values()]
     .filter(({ metadata: { type } }) => !/^(?:TalosVersions|MachineClasses|MachineStatuses)/.test(type))
@@ -54,7 +54,7 @@ const settled = (template: Template) =>
   })
 
 describe("syncing a template", () => {
-  it.effect("makes what is missing in the order of need, and says so", () =>
+  it.effect("creates missing resources in the order of their dependencies, and reports them", () =>
     Effect.gen(function*() {
       const held = account()
       const report = yield* syncTo(held, plainTemplate)
@@ -70,7 +70,7 @@ describe("syncing a template", () => {
       assert.isTrue(contentOf(held).every(({ owner }) => owner === ""))
     }))
 
-  it.effect("tells in the plan what it would do, what would go first, and writes nothing", () =>
+  it.effect("lists the steps of a sync in the plan, and writes nothing", () =>
     Effect.gen(function*() {
       const held = account()
       yield* syncTo(held, {
@@ -147,7 +147,7 @@ describe("syncing a template", () => {
       assert.deepStrictEqual(writes(held), [])
     }))
 
-  it.effect("keeps the mark of who made the cluster, and takes it for no difference", () =>
+  it.effect("keeps the owner annotation of the cluster, and reports no difference for it", () =>
     Effect.gen(function*() {
       const held = account()
       yield* syncTo(held, plainTemplate, { marks: { "kubelayer.owned": "dev" } })
@@ -156,7 +156,7 @@ describe("syncing a template", () => {
       assert.strictEqual(held.resources.get("Clusters/dev")?.metadata.annotations["kubelayer.owned"], "dev")
     }))
 
-  it.effect("makes anew what is still being torn down, when it is gone", () =>
+  it.effect("recreates a resource that is being torn down, after it is gone", () =>
     Effect.gen(function*() {
       const held = account()
       yield* syncTo(held, plainTemplate)
@@ -426,7 +426,7 @@ describe("a sync that is disturbed", () => {
       const key = "ConfigPatches/200-cluster-dev-a"
       held.before = (call) =>
         Effect.sync(() => {
-          // It is there, and another, whenever the sync looks; and gone whenever it wants to write.
+          // A new patch exists at every list of the sync and is gone before every write.
           if (call.method === "list" && call.type === "ConfigPatches") {
             held.put("ConfigPatches", "200-cluster-dev-a", { labels: { "omni.sidero.dev/cluster": "dev" } })
           } else if (call.method === "get" && call.type === "ConfigPatches") held.resources.delete(key)

@@ -166,7 +166,7 @@ describe("the resources of a template", () => {
       assert.strictEqual((yield* resources(fromCounts({ ...base, workers: 0, machines: ids }))).length, 3)
     }))
 
-  it.effect("that would have one id are told", () =>
+  it.effect("with the same id are reported", () =>
     Effect.gen(function*() {
       const clashing = yield* resources({
         ...plainTemplate,
@@ -184,7 +184,7 @@ describe("the resources of a template", () => {
     }))
 
   it.effect.prop(
-    "of any template stand in the order of writing, all of them the cluster's",
+    "of any template are in the order of writing, and all belong to the cluster",
     [Seed],
     ([seed]) =>
       Effect.gen(function*() {

@@ -66,7 +66,7 @@ describe("what a template means", () => {
       }
     }))
 
-  it.effect("tells what cannot be with machines, all of it", () =>
+  it.effect("reports all invalid uses of machines together", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual(
         yield* faultsOf({
@@ -208,7 +208,7 @@ describe("a patch", () => {
       ) assert.match(yield* patchFault(inline), fault)
     }))
 
-  it.effect("that cannot be read does not show what stands in it", () =>
+  it.effect("that cannot be parsed does not show its content", () =>
     Effect.gen(function*() {
       for (
         const inline of ["{token: hunter2 }}", "a: [hunter2\n", "a: {b: 'hunter2", "a: hunter2: b", "a: *hunter2 x"]
