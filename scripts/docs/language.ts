@@ -11,12 +11,6 @@ import { type Prose, proseOf } from "./prose.ts"
 
 const MOST_WORDS = 30
 
-/** Folders that are not clean yet. It becomes empty. */
-const pending: ReadonlyArray<string> = [
-  "test/docker/",
-  "test/laws/"
-]
-
 /** Sentences that are better than the rule allows, by file, with the reason. At most 20. */
 const exceptions: ReadonlyArray<readonly [path: string, text: string, why: string]> = []
 const MOST_EXCEPTIONS = 20
@@ -90,8 +84,7 @@ export const checkLanguage = (): ReadonlyArray<string> => {
   return [
     ...exceptions.length > MOST_EXCEPTIONS ? [`scripts/docs/language.ts: more than ${MOST_EXCEPTIONS} exceptions`] : [],
     ...unusedExceptions(all),
-    ...all.filter(({ path }) => !pending.some((folder) => path.startsWith(folder))).flatMap(findings)
-      .map(({ fault }) => fault)
+    ...all.flatMap(findings).map(({ fault }) => fault)
   ]
 }
 

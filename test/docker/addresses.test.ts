@@ -1,4 +1,4 @@
-/** Which addresses nodes get in a subnet, and which subnets are tried for a network. */
+/** The addresses that nodes get in a subnet, and the subnets that are tried for a network. */
 import { assert, describe, it } from "@effect/vitest"
 import { freeAddresses, subnetsToTry } from "../../src/docker/Addresses.ts"
 import { randomOf } from "./support/random.ts"
@@ -49,7 +49,7 @@ describe("addresses and subnets", () => {
     }
   })
 
-  it("a wish is the only one to try; a pool begins with its first", () => {
+  it("a requested subnet is the only one that is tried; a pool begins with its first subnet", () => {
     assert.deepStrictEqual(subnetsToTry("10.1.0.0/24", "10.89.0.0/24", ["10.1.0.0/16"]), ["10.1.0.0/24"])
     assert.strictEqual(subnetsToTry(undefined, "10.89.0.0/24", [])[0], "10.89.0.0/24")
     assert.strictEqual(subnetsToTry(undefined, "10.89.0.0/24", ["10.89.0.128/25"])[0], "10.89.1.0/24")

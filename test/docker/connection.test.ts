@@ -69,7 +69,7 @@ describe("the order", () => {
     return path.join(home.docker, "run", "docker.sock")
   }
 
-  // Where the system has an engine at the first of the usual sockets, the others are never tried.
+  // An engine at the first of the usual sockets hides the others, so this test needs a system without one.
   it.live.skipIf(systemSocket)(
     "of the usual sockets the first that answers is taken: HOME's, then XDG_RUNTIME_DIR's",
     () =>
@@ -318,7 +318,7 @@ describe("addresses", () => {
     "tcp://127.0.0.1:1?token=hunter2"
   ]
   for (const host of secretive) {
-    it.live(`what stands before the @ of ${host} is never told`, () =>
+    it.live(`an error never shows the credentials in ${host}`, () =>
       Effect.gen(function*() {
         const error = yield* unavailable({ DOCKER_HOST: host })
         for (const shown of [error.message, JSON.stringify(error), inspect(error, { depth: 9 }), String(error.stack)]) {

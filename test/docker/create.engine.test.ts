@@ -44,7 +44,7 @@ const complete = (c: string, workers = 1) => [
 const ids = (c: string) =>
   Effect.forEach([`${c}-control-plane`, `${c}-worker`], (name) => Effect.map(inspect(name), ({ Id }) => Id))
 
-describe.concurrent("a name that something foreign holds", () => {
+describe.concurrent("a name that is used by something else", () => {
   const held: ReadonlyArray<{
     readonly what: string
     readonly by: string
@@ -64,7 +64,7 @@ describe.concurrent("a name that something foreign holds", () => {
     { what: "volume", by: "something without an owner label", hold: (c) => volume(`${c}-data`) }
   ]
   for (const { by, hold, what } of held) {
-    it.live(`is told, and nothing is touched: a ${what} of ${by}`, () =>
+    it.live(`fails with NameTaken and leaves the ${what} of ${by} as it is`, () =>
       Effect.gen(function*() {
         const service = yield* Docker.Docker
         const c = yield* newCluster()
@@ -79,8 +79,8 @@ describe.concurrent("a name that something foreign holds", () => {
   }
 })
 
-describe.concurrent("an image that is not there", () => {
-  it.live("is told before anything is made, whether it may not or cannot be pulled", () =>
+describe.concurrent("an image that does not exist", () => {
+  it.live("fails before anything is created, both when a pull is not allowed and when it fails", () =>
     Effect.gen(function*() {
       const service = yield* Docker.Docker
       const c = yield* newCluster()
@@ -143,7 +143,7 @@ describe.concurrent("a create that fails", () => {
       assert.deepStrictEqual(yield* everythingOf(c), [])
     }).pipe(Effect.scoped, Effect.provide(docker())))
 
-  it.live("keeps what it made where it is to, names it, and deleteNodes removes it", () =>
+  it.live("keeps and reports what it created with onFailure keep, and deleteNodes removes it", () =>
     Effect.gen(function*() {
       const service = yield* Docker.Docker
       const c = yield* newCluster()

@@ -1,4 +1,4 @@
-/** What a test can do with the fake engine beside its API, and what it is strict about. */
+/** The fake engine beyond its API: its controls, its faults and the calls that count as violations. */
 import { assert, describe } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -167,7 +167,7 @@ describe("faults", () => {
     }))
 })
 
-describe("what no client should send", () => {
+describe("invalid requests", () => {
   it.simulated("an unknown call, query parameter or field of a create body is a violation", () =>
     Effect.gen(function*() {
       const { fake } = yield* onFake()

@@ -1,4 +1,4 @@
-/** What an engine's answers mean: the table of statuses and messages, and failed connections. */
+/** Maps an engine's responses to reasons: the table of statuses and messages, and failed connections. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
@@ -144,7 +144,7 @@ describe("reasonOf", () => {
     }
   })
 
-  it("the time that is asked for is kept where waiting helps", () => {
+  it("a 429 or 503 keeps the time of its Retry-After header", () => {
     for (const status of [429, 503]) {
       const { retryAfter } = refused(status, "", { retryAfterMillis: 1500 })
       assert.deepStrictEqual(retryAfter, Duration.millis(1500))
@@ -152,7 +152,7 @@ describe("reasonOf", () => {
     assert.isUndefined(refused(429, "").retryAfter)
   })
 
-  it("only what can pass by itself is tried again", () => {
+  it("only temporary errors are retryable", () => {
     const tried = (status: number, message: string) => refused(status, message).isRetryable
     assert.isTrue(tried(500, "boltdb: timeout"))
     assert.isTrue(tried(429, ""))
@@ -161,7 +161,7 @@ describe("reasonOf", () => {
     assert.isFalse(tried(400, "invalid reference format"))
   })
 
-  it("a port that is taken is told from other things that are in use", () => {
+  it("isPortTaken is true for a port in use, and false for other things in use", () => {
     const taken = (status: number, message: string) => isPortTaken(refused(status, message))
     assert.isTrue(taken(500, "Bind for 0.0.0.0:6443 failed: port is already allocated"))
     assert.isTrue(taken(500, "listen tcp4 0.0.0.0:6443: bind: address already in use"))
@@ -274,7 +274,7 @@ describe("pullReasonOf", () => {
 describe("connectionFailure", () => {
   const failed = (code: string) => connectionFailure(Object.assign(new Error(`connect ${code}`), { code }))
 
-  it("what was there and was cut is a Transport, with its code", () => {
+  it("a cut connection is a Transport with its code", () => {
     for (const code of ["ECONNRESET", "EPIPE", "ECONNABORTED", "ABORT_ERR", "HPE_INVALID_CONSTANT"]) {
       const meaning = failed(code)
       assert.strictEqual(meaning._tag, "Cut")
@@ -284,7 +284,7 @@ describe("connectionFailure", () => {
     }
   })
 
-  it("everything else means that no connection could be made, and names what happened", () => {
+  it("every other error means that no connection was established, and its detail has the code", () => {
     for (const code of ["ENOENT", "ECONNREFUSED", "EACCES", "ENOTFOUND", "EHOSTUNREACH", "ETIMEDOUT", "ENETDOWN"]) {
       const meaning = failed(code)
       assert.strictEqual(meaning._tag, "NoConnection")
@@ -299,7 +299,7 @@ describe("connectionFailure", () => {
     }
   })
 
-  it("what is no error at all is told too", () => {
+  it("a thrown value that is not an error is reported as no connection", () => {
     for (const thrown of [undefined, null, "boom", 7, { code: 7 }, {}]) {
       assert.strictEqual(connectionFailure(thrown)._tag, "NoConnection")
     }

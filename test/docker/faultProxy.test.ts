@@ -1,4 +1,4 @@
-/** The fault proxy before servers that are made here: real sockets, no engine. */
+/** The fault proxy in front of servers that these tests start: real sockets, no engine. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -11,7 +11,7 @@ import * as path from "node:path"
 
 interface Upstream {
   readonly target: string
-  /** What reached it, as `METHOD path body`. */
+  /** The requests that reached it, as `METHOD path body`. */
   readonly seen: ReadonlyArray<string>
 }
 
@@ -234,7 +234,7 @@ describe("faults", () => {
       assert.strictEqual(reply.cut, "ECONNRESET")
     }))
 
-  it.live("Answer: 500, 429 with Retry-After and a page stand in for the engine's answer", () =>
+  it.live("Answer: 500, 429 with Retry-After or a page replaces the engine's response", () =>
     Effect.gen(function*() {
       const faults = [FaultProxy.serverFault, FaultProxy.rateLimited(3), FaultProxy.page(200)]
       const { engine, proxy } = yield* proxied(({ index }) => faults[index - 1]?.(() => 0))
@@ -344,7 +344,7 @@ describe("plans", () => {
       assert.deepStrictEqual(second, first)
     }))
 
-  it.live("lifted, it only passes on; counts tell statuses apart", () =>
+  it.live("a lifted proxy only passes calls on, and counts are separate for each status", () =>
     Effect.gen(function*() {
       const { proxy } = yield* proxied(always({ _tag: "Refuse" }))
       yield* call(proxy, "GET", "/containers/a/json")

@@ -25,7 +25,7 @@ const labels = (cluster: string, role: "control-plane" | "worker") => ({ [label]
 
 type Made = Parameters<typeof container>[1]
 
-/** A cluster that is made by hand: a control plane and workers, each as it is said. Nothing is started. */
+/** Creates a control plane and workers without kubelayer, each with the given options. Nothing is started. */
 const cluster = Effect.fnUntraced(function*(controlPlane: Made = {}, ...workers: ReadonlyArray<Made>) {
   const c = yield* newCluster()
   yield* container(`${c}-control-plane`, { ...controlPlane, labels: labels(c, "control-plane") })
@@ -105,7 +105,7 @@ describe.concurrent("startNodes", () => {
     }).pipe(Effect.scoped, Effect.provide(docker())))
 })
 
-// By itself: on a processor that is busy with others, the end of a process comes late.
+// Not concurrent: on a busy processor, the engine reports the exit of a process late.
 describe("a node that exits right after its start", () => {
   it.live("is reported with its exit code, also where nothing comes after it", () =>
     Effect.gen(function*() {
@@ -125,7 +125,7 @@ describe("a node that exits right after its start", () => {
 })
 
 describe.concurrent("stopNodes", () => {
-  it.live("waits for nodes that do not obey once a wave, not once a node", () =>
+  it.live("waits for nodes that ignore SIGTERM once a wave, not once a node", () =>
     Effect.gen(function*() {
       const service = yield* Docker.Docker
       const c = yield* newCluster()
@@ -189,7 +189,7 @@ describe.concurrent("deleteNodes", () => {
       assert.deepStrictEqual(told(yield* service.provider.deleteNodes(c)), {})
     }).pipe(Effect.scoped, Effect.provide(docker())))
 
-  it.live("leaves a network and a volume to whatever foreign uses them, running or not, and says what it is", () =>
+  it.live("skips a network and a volume that other containers use, running or not, and names the containers", () =>
     Effect.gen(function*() {
       const service = yield* Docker.Docker
       const c = yield* newCluster()
@@ -224,7 +224,7 @@ describe.concurrent("deleteNodes", () => {
       assert.deepStrictEqual(yield* everythingOf(c), [])
     }).pipe(Effect.scoped, Effect.provide(docker())))
 
-  it.live("succeeds where somebody removes a node meanwhile, and where nodes are paused or half made", () =>
+  it.live("succeeds when a node is removed in the meantime, and when nodes are paused or only created", () =>
     Effect.gen(function*() {
       const service = yield* Docker.Docker
       const c = yield* cluster({}, {}, {})

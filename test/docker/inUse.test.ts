@@ -57,8 +57,8 @@ const engineThatHolds = Effect.fnUntraced(function*(
 })
 
 for (const thing of things) {
-  describe(`a ${thing.kind} of a cluster, at whose removal`, () => {
-    it.live("the engine still counts what is gone: it is removed when the engine has released it", () =>
+  describe(`deleteNodes, for a ${thing.kind} in use`, () => {
+    it.live("removes it once the engine no longer counts removed containers as users", () =>
       Effect.gen(function*() {
         const { docker, engine } = yield* engineThatHolds(thing, 3)
         const report = yield* docker.provider.deleteNodes("dev")
@@ -70,7 +70,7 @@ for (const thing of things) {
         assert.deepStrictEqual([...engine.containers, ...engine.networks, ...engine.volumes], [])
       }))
 
-    it.live("something foreign has joined since the look: it is skipped, and the foreign thing is named", () =>
+    it.live("skips it when a container not owned by the cluster has joined since the list, and names that container", () =>
       Effect.gen(function*() {
         const { docker, engine } = yield* engineThatHolds(thing, 1, (holder) =>
           holder.add({
@@ -89,7 +89,7 @@ for (const thing of things) {
         assert.deepStrictEqual(engine.containers.map(({ name }) => name), ["foreign"])
       }))
 
-    it.live("what uses it is no container: it is skipped in the engine's words", () =>
+    it.live("skips it with the engine's message when no container uses it", () =>
       Effect.gen(function*() {
         const { docker } = yield* engineThatHolds(thing, Number.POSITIVE_INFINITY)
         const report = yield* docker.provider.deleteNodes("dev")

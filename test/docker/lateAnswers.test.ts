@@ -1,4 +1,4 @@
-/** What an engine does after nobody waits for its answer any more, and what something else answers in its stead. */
+/** Requests that an engine completes after their timeout, and responses that are not from an engine. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -10,7 +10,7 @@ import { type Heard, json, type Reply, silence } from "./support/Conversation.ts
 import { type FakeEngine, pretend } from "./support/pretend.ts"
 import { failureOf, kindNode, serviceAt } from "./support/service.ts"
 
-/** Its one create is silent; the container comes when the engine is asked for the `listing`th time after that. */
+/** Its one create gets no response; the container appears at the `listing`th list request after that. */
 const engineThatIsLate = Effect.fnUntraced(function*(listing: number) {
   let late: Heard | undefined
   let listings = 0
@@ -39,14 +39,14 @@ const engineThatIsLate = Effect.fnUntraced(function*(listing: number) {
 })
 
 const spec: DockerClusterSpec = { cluster: "dev", controlPlanes: 1, workers: 0, nodes: { image: "node" } }
-/** Only the create is ever waited for so long. */
+/** Only the create takes this long. */
 const policy = { requestTimeout: "1 second" } as const
 
 const leftoversOf = (error: object) =>
   "leftovers" in error ? (error.leftovers as ReadonlyArray<{ kind: string; name: string }>) : []
 
 describe("a create that the engine carries out late", () => {
-  it.live("is looked for a while, and what it made is removed", () =>
+  it.live("is listed again for a while, and its container is removed", () =>
     Effect.gen(function*() {
       const engine = yield* engineThatIsLate(3)
       const docker = yield* serviceAt(engine, { policy })
@@ -56,7 +56,7 @@ describe("a create that the engine carries out late", () => {
       assert.deepStrictEqual(leftoversOf(error), [])
     }))
 
-  it.live("is named as a leftover where it has not come by then", () =>
+  it.live("is named as a leftover when its container has not appeared by then", () =>
     Effect.gen(function*() {
       const engine = yield* engineThatIsLate(1000)
       const docker = yield* serviceAt(engine, { policy })
@@ -64,7 +64,7 @@ describe("a create that the engine carries out late", () => {
       assert.deepStrictEqual(leftoversOf(error).map(({ kind, name }) => `${kind} ${name}`), ["node dev-control-plane"])
     }))
 
-  it.live("is named in a warning where the create was interrupted", () =>
+  it.live("is named in a warning when the create was interrupted", () =>
     Effect.gen(function*() {
       const engine = yield* engineThatIsLate(1000)
       const docker = yield* serviceAt(engine, { policy })
@@ -76,7 +76,7 @@ describe("a create that the engine carries out late", () => {
       assert.match(warnings.join("\n"), /node dev-control-plane/)
     }))
 
-  it.live("is named where what failed was to be kept, with all else that was made", () =>
+  it.live("is named as a leftover with onFailure keep, with everything else that was created", () =>
     Effect.gen(function*() {
       const engine = yield* engineThatIsLate(1000)
       const docker = yield* serviceAt(engine, { policy })
@@ -88,8 +88,8 @@ describe("a create that the engine carries out late", () => {
     }))
 })
 
-describe("a volume whose first request the engine carries out late, and whose second it answers at once", () => {
-  it.live("is removed again when the create fails, or named where it has not come by then", () =>
+describe("a volume whose first request the engine completes late, and whose second it completes at once", () => {
+  it.live("is removed again when the create fails, or named as a leftover when it has not appeared by then", () =>
     Effect.gen(function*() {
       let late: Heard | undefined
       let removals = 0
@@ -101,7 +101,7 @@ describe("a volume whose first request the engine carries out late, and whose se
           }
           if (heard.path === "/containers/create") return json({ message: "no such thing as a node" }, 501)
           if (heard.method === "DELETE" && heard.path.startsWith("/volumes/")) removals++
-          // It comes when the volume of the second request is removed already, and then nobody looks any more.
+          // It appears after the volume of the second request was removed, when volumes are no longer listed.
           if (late !== undefined && removals === 1 && engine.volumes.length === 0 && heard.method === "GET") {
             const { Labels, Name } = late.body as { readonly Labels: Record<string, string>; readonly Name: string }
             engine.add({ volumes: [{ name: Name, labels: Labels }] })
@@ -115,12 +115,12 @@ describe("a volume whose first request the engine carries out late, and whose se
       assert.strictEqual(error._tag, "NodesNotCreated")
       const told = leftoversOf(error).map(({ kind, name }) => `${kind} ${name}`)
       assert.isTrue(engine.volumes.length === 0 || told.includes("volume dev-data"), told.join())
-      // Until the end it may come once more.
+      // Until then it may appear once more.
       assert.deepStrictEqual(told, ["volume dev-data"])
     }))
 })
 
-describe("a name that the engine says is taken, by a container that it does not list yet", () => {
+describe("a container name in use by a container that the engine does not list yet", () => {
   const taken = json({
     message: `Conflict. The container name "/dev-control-plane" is already in use by container "123".`
   }, 409)
@@ -149,7 +149,7 @@ describe("a name that the engine says is taken, by a container that it does not 
     return { engine, docker: yield* serviceAt(engine, { policy: { poll: Schedule.spaced("1 millis") } }) }
   })
 
-  it.live("is the same node, made by a create at the same time", () =>
+  it.live("is adopted when the container is the same node, created by another create", () =>
     Effect.gen(function*() {
       const { docker, engine } = yield* withHolder("ours")
       const report = yield* docker.createNodes(spec)
@@ -157,7 +157,7 @@ describe("a name that the engine says is taken, by a container that it does not 
       assert.deepStrictEqual(engine.containers.map(({ id, state }) => [id, state]), [["h".repeat(64), "running"]])
     }))
 
-  it.live("is held by something foreign: NameTaken, and it stays", () =>
+  it.live("fails with NameTaken when the container is not owned by the cluster, and keeps it", () =>
     Effect.gen(function*() {
       const { docker, engine } = yield* withHolder("foreign")
       const error = yield* failureOf(docker.createNodes(spec))
@@ -166,7 +166,7 @@ describe("a name that the engine says is taken, by a container that it does not 
       assert.deepStrictEqual(engine.containers.map(({ state }) => state), ["created"])
     }))
 
-  it.live("is free in the end, and the node is made", () =>
+  it.live("is retried until it is free, and the node is created", () =>
     Effect.gen(function*() {
       const { docker, engine } = yield* withHolder("nobody")
       yield* docker.createNodes(spec)
@@ -174,8 +174,8 @@ describe("a name that the engine says is taken, by a container that it does not 
     }))
 })
 
-describe("a create that is to keep what it made", () => {
-  it.live("names nodes that were made and could not be started", () =>
+describe("a create with onFailure keep", () => {
+  it.live("names nodes that were created and could not be started", () =>
     Effect.gen(function*() {
       const engine = yield* pretend({
         script: ({ path }) => path.endsWith("/start") ? json({ message: "no such thing as a start" }, 501) : undefined
@@ -190,9 +190,9 @@ describe("a create that is to keep what it made", () => {
     }))
 })
 
-describe("a page that something else gives with status 200", () => {
+describe("a page with status 200 that is not from an engine", () => {
   for (const [method, pattern] of [["deleteNodes", /^DELETE/], ["stopNodes", /stop$/]] as const) {
-    it.live(`${method}: is no sign that anything was done`, () =>
+    it.live(`${method}: fails with InvalidResponse and does not count as done`, () =>
       Effect.gen(function*() {
         const engine = yield* pretend({ world: { containers: [kindNode("dev-worker")] } })
         const proxy = yield* FaultProxy.make({
@@ -213,8 +213,8 @@ describe("a page that something else gives with status 200", () => {
   }
 })
 
-describe("a node that was made and never started, and whose network was removed", () => {
-  it.live("is made again in the network that takes its place", () =>
+describe("a node that was created and never started, and whose network was removed", () => {
+  it.live("is created again in the new network", () =>
     Effect.gen(function*() {
       const engine = yield* pretend({
         script: ({ path }) => path.endsWith("/start") ? json({ message: "no such thing as a start" }, 501) : undefined
@@ -222,7 +222,7 @@ describe("a node that was made and never started, and whose network was removed"
       const docker = yield* serviceAt(engine)
       yield* failureOf(docker.createNodes({ ...spec, onFailure: "keep" }))
       const [old] = engine.containers
-      // Somebody's delete took the network, which nothing used that ran, and another network took its addresses.
+      // Another delete removed the network, which no running container used. Another network got its addresses.
       for (const { name } of engine.networks) engine.vanish("network", name)
       engine.add({ networks: [{ id: "other", name: "other", labels: {}, subnet: "10.89.0.0/24" }] })
       yield* failureOf(docker.createNodes({ ...spec, onFailure: "keep" }))
@@ -233,8 +233,8 @@ describe("a node that was made and never started, and whose network was removed"
     }))
 })
 
-describe("a volume that is missing when its node is made", () => {
-  it.live("is made by the engine with the labels by which it is found and removed", () =>
+describe("a volume that is missing when its node is created", () => {
+  it.live("is created by the engine with the owner labels by which deleteNodes finds it", () =>
     Effect.gen(function*() {
       const engine = yield* pretend()
       const docker = yield* serviceAt(engine)

@@ -1,4 +1,4 @@
-/** What only Docker can do with nodes that live: more of them, fewer, their logs, commands in them, orphans. */
+/** Docker's methods beyond the provider: adding and removing nodes, logs, commands in nodes, orphans. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -268,7 +268,7 @@ describe("every scheme at once", () => {
       assert.deepStrictEqual(others.map((node) => node.state), ["stopped", "stopped", "stopped"])
     }).pipe(Effect.scoped, Effect.provide(docker({ scheme: "kwok" }))))
 
-  it.live("a name that stands in two schemes is refused, and nothing is touched", () =>
+  it.live("a cluster name found in two schemes fails with AmbiguousCluster, and nothing changes", () =>
     Effect.gen(function*() {
       const service = yield* Docker.Docker
       const name = uniqueName("live")
@@ -285,7 +285,7 @@ describe("every scheme at once", () => {
       assert.strictEqual(refused._tag === "BackendError" && refused.reason._tag, "AmbiguousCluster")
     }).pipe(Effect.scoped, Effect.provide(docker({ scheme: "auto" }))))
 
-  it.live("what cannot be made says why", () =>
+  it.live("createNodes in the kwok scheme fails and names the command that creates the cluster", () =>
     Effect.gen(function*() {
       const service = yield* Docker.Docker
       const error = yield* Effect.flip(service.createNodes({ cluster: "live-never", controlPlanes: 1, workers: 0 }))

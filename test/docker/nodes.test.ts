@@ -1,4 +1,4 @@
-/** What the Docker layer does beside start, stop and delete, on the fake engine: it finds, adds, removes, reads, runs. */
+/** Docker's methods beyond start and stop, on the fake engine: addNodes, deleteNodes, logs, exec, sweep. */
 import { assert, describe } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -109,7 +109,7 @@ for (const engine of engines) {
 }
 
 describe("sweep on the fake engine", () => {
-  /** A process of a simulation: it has exited where the test says so. */
+  /** A simulated process. It has exited if `exited` has its nonce. */
   const processes = (exited: ReadonlySet<string>) => (nonce: string) => {
     let words = 0
     return SessionSource.of({

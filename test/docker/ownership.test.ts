@@ -51,7 +51,7 @@ const clientOver = (world: Containers): Client => {
   return lists as Client
 }
 
-/** What a delete of a cluster selects, as the engine of kubelayer asks the kinds. */
+/** Selects the nodes and resources that a delete of a cluster removes, as the engine of kubelayer does. */
 const selected = Effect.fnUntraced(function*(client: Client, schemes: ReadonlyArray<Scheme>, cluster: ClusterName) {
   const kinds = makeKinds(schemes)
   const read = { client, schemes }
@@ -96,7 +96,7 @@ const canBeNamed = (name: string): boolean => name.length <= 63 && /^[A-Za-z0-9]
 
 const sorted = (all: Iterable<string>): ReadonlyArray<string> => [...all].sort()
 
-describe("what is selected", () => {
+describe("the selection of a delete", () => {
   it(
     "in 10,000 worlds, in every scheme: exactly the cluster's nodes, networks and volumes, and exactly the clusters' names",
     () => {
@@ -156,7 +156,7 @@ describe("what is selected", () => {
   )
 })
 
-describe("what is touched", () => {
+describe("requests of operations", () => {
   const touched = ({ body, path }: { readonly path: string; readonly body: unknown }): ReadonlyArray<string> => {
     const [, kind = "", id = ""] = /^\/(containers|networks|volumes)\/([^/]+)/.exec(path) ?? []
     const container = typeof body === "object" && body !== null && "Container" in body
@@ -189,7 +189,7 @@ describe("what is touched", () => {
         yield* read
       }
       assert.deepStrictEqual(engine.changes(), [])
-      // What fails is of no interest here: each is tried, and what it sent is looked at.
+      // Only the requests matter here, not whether the operations succeed.
       yield* Effect.exit(provider.startNodes(cluster))
       yield* Effect.exit(provider.stopNodes(cluster))
       yield* Effect.exit(provider.deleteNodes(cluster))
@@ -202,13 +202,13 @@ describe("what is touched", () => {
         [],
         `world ${seed}`
       )
-      // What is not the cluster's is as it was.
+      // Containers of other clusters are unchanged.
       const ids = new Set(nodes.map(({ id }) => id))
       assert.deepStrictEqual(
         engine.containers.filter(({ id }) => !ids.has(id)),
         world.containers.filter(({ id }) => !ids.has(id))
       )
-      // What somebody else uses stays too, though it is the cluster's.
+      // The cluster's own networks and volumes stay too when another container uses them.
       const foreign = world.containers.filter(({ id }) => !ids.has(id))
       for (const { name } of world.networks) {
         const stays = !own.has(`network ${name}`) || foreign.some(({ networks }) => networks?.includes(name))
@@ -237,9 +237,9 @@ describe("what is touched", () => {
   )
 })
 
-describe("what is made", () => {
+describe("createNodes and deleteNodes", () => {
   for (const scheme of ["kubelayer", "kind", "k3d", "talos"] as const) {
-    it.live(`${scheme}: a delete removes all that a create made, and what a namesake of another scheme has stays`, () =>
+    it.live(`${scheme}: a delete removes everything that a create created, and keeps the resources of other schemes`, () =>
       Effect.gen(function*() {
         const namesakes = schemeNames.filter((name) => name !== scheme)
         const world: Containers = {
@@ -267,7 +267,7 @@ describe("what is made", () => {
         assert.includeMembers(engine.volumes.map(({ name }) => name), ["dev-data"])
         yield* docker.provider.deleteNodes("dev")
         assert.deepStrictEqual(engine.containers, [])
-        // The network that all kind clusters share is nobody's own.
+        // All kind clusters share one network, so no cluster owns it.
         assert.deepStrictEqual(engine.networks.filter(({ name }) => name !== "kind"), world.networks)
         assert.deepStrictEqual(engine.volumes, world.volumes)
       }))

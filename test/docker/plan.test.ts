@@ -1,4 +1,4 @@
-/** What a spec comes to: the create call of each node, the names, the differences. */
+/** Plans a spec: the create call of each node, the names, the differences. */
 import { assert, describe, it } from "@effect/vitest"
 import type { DockerClusterSpec, NodeDefaults } from "kubelayer/layers/Docker"
 import { createBody, type Desired, desiredOf, differences } from "../../src/docker/Desired.ts"
@@ -17,7 +17,7 @@ const planned = (scheme: MadeScheme, more: Partial<DockerClusterSpec> = {}, defa
     clusterName("dev")
   )
 
-/** What marks everything that one call makes. */
+/** The label on everything that one call creates. */
 const ownership = { "kubelayer.operation": "this-call" }
 
 /** The create call of a node, on ports that are chosen already. Its labels of ownership are left out. */
@@ -173,7 +173,7 @@ describe("the create call, as the scheme's own tool would make the container", (
     assert.deepStrictEqual(commands, [["server", "--cluster-init"], ["server"], ["server"]])
   })
 
-  it("k3d: its volume carries the labels by which k3d removes it, its network the one that k3d looks for", () => {
+  it("k3d: the volume has the labels by which k3d removes it, and the network the label by which k3d finds it", () => {
     const plan = planned(k3d)
     assert.deepStrictEqual(plan.volumes.map(({ labels, name }) => ({ name, labels })), [
       { name: "k3d-dev-images", labels: { app: "k3d", "k3d.cluster": "dev" } }
@@ -266,8 +266,8 @@ describe("the create call, as the scheme's own tool would make the container", (
   })
 })
 
-describe("what a caller asks for", () => {
-  it("every field of a node stands in the create call", () => {
+describe("the spec", () => {
+  it("every field of a node is in the create call", () => {
     const body = bodyOf(
       planned(kind, {
         labels: { team: "a" },
@@ -310,7 +310,7 @@ describe("what a caller asks for", () => {
       "80/tcp": [{ HostIp: "127.0.0.1", HostPort: "8080" }]
     })
     assert.deepStrictEqual(host["Mounts"], [
-      // Without the labels, a volume that the engine has to make by itself would be nobody's.
+      // The engine creates a missing volume with these labels. Without them it would be unlabelled.
       { Type: "volume", Source: "dev-shared", Target: "/s", ReadOnly: true, VolumeOptions: { Labels: ownership } },
       { Type: "volume", Source: "dev-worker-own", Target: "/o", ReadOnly: false, VolumeOptions: { Labels: ownership } },
       { Type: "volume", Target: "/anonymous", ReadOnly: false }
@@ -373,7 +373,7 @@ describe("differences", () => {
   const digestOf = (node: DockerClusterSpec["nodes"]): string =>
     planned(kubelayer, { nodes: { image: "node:v1", ...node } }).nodes[0]?.digest ?? ""
 
-  it("none where the same is asked for, in any order, and however it is pulled", () => {
+  it("the same spec has no differences, in any order and with any pull policy", () => {
     const made = digestOf({ env: { A: "1", B: "2" }, ports: [{ container: 80, host: 8080 }] })
     const asked = digestOf({ ports: [{ host: 8080, container: 80 }], env: { B: "2", A: "1" }, pull: "always" })
     assert.deepStrictEqual(differences(made, asked), [])
@@ -396,7 +396,7 @@ describe("differences", () => {
     ])
   })
 
-  it("the label tells no value but the image's", () => {
+  it("the digest label has no value of the spec except the image", () => {
     const label = digestOf({ env: { TOKEN: "hunter2" }, command: ["--password=hunter2"], labels: { note: "hunter2" } })
     assert.notInclude(label, "hunter2")
     assert.include(label, "node:v1")

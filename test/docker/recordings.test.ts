@@ -117,7 +117,7 @@ const expected: Readonly<Record<string, ReasonTag>> = {
 
 /** Requests that one engine answers for another cause than the others. */
 const exceptions: Readonly<Record<string, ReasonTag>> = {
-  // Docker 20.10 looks for a network without a name before it checks the name.
+  // Docker 20.10 searches for a network without a name before it checks the name.
   "docker-20.10.24 network-create-name-empty": "NameTaken",
   // Docker 29 refused the create, so there is no container to start.
   "docker-29 create-address-outside-start": "NotFoundError"

@@ -1,4 +1,4 @@
-/** What an operation reports when an engine, or a proxy in front of it, refuses a call. */
+/** Reports of operations whose calls an engine, or a proxy in front of it, refuses. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type { ProviderError } from "kubelayer/ProviderError"

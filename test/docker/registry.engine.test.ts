@@ -1,4 +1,4 @@
-/** A real engine pulls from a registry that asks for a login, with the logins that the docker CLI would send. */
+/** A real engine pulls from a registry that requires a login, with the logins that the docker CLI would send. */
 import { assert, describe, it } from "@effect/vitest"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
@@ -14,7 +14,7 @@ import { registry } from "./support/registry.ts"
 // A private Podman engine has a network of its own, and another engine may be on another machine.
 const sameLoopback = process.env["KUBELAYER_ENGINE_KIND"] !== "found" && !(await Effect.runPromise(isPodman))
 
-describe.skipIf(!sameLoopback)("a registry that asks for a login", () => {
+describe.skipIf(!sameLoopback)("a registry that requires a login", () => {
   /** Creates a cluster from the image; its nodes cannot start, since the image has no program. Gives the error. */
   const errorOf = Effect.fnUntraced(function*(image: string, home: string, options: Docker.Options = {}) {
     const cluster = yield* newCluster()

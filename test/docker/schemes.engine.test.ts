@@ -1,4 +1,4 @@
-/** What other tools have made, and what kubelayer makes for them: kind, k3d and Talos, looked at without kubelayer. */
+/** Clusters of kind, k3d and Talos that the tools or kubelayer created, inspected without kubelayer. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Docker from "kubelayer/layers/Docker"
@@ -63,7 +63,7 @@ describe.concurrent("a cluster that kind made", () => {
       yield* container(`${c}-external-load-balancer`, { labels: kindLabels(c, "external-load-balancer") })
       yield* container(`${c}-control-plane2`, { labels: kindLabels(c, "control-plane") })
       yield* container(`${c}-control-plane`, { labels: kindLabels(c, "control-plane") })
-      // By its name it could be kind's, and is nobody's.
+      // Its name matches kind's pattern, but it is unlabelled.
       yield* container(`${c}-worker3`)
 
       const names = ["control-plane", "control-plane2", "odd", "worker2", "worker10", "external-load-balancer"]
@@ -140,7 +140,7 @@ describe.concurrent("a cluster that k3d made", () => {
       yield* container(name("server-0"), { labels: k3dLabels(c, "server", init(false)) })
       yield* container(name("tools"), { labels: k3dLabels(c, "noRole") })
       yield* container(`${c}-registry`, { labels: k3dLabels(c, "registry") })
-      // Without the mark of the tool it is nobody's.
+      // Without the label of the tool it is not owned by the cluster.
       yield* container(name("agent-1"), { labels: { "k3d.cluster": c, "k3d.role": "agent" } })
 
       assert.deepStrictEqual(yield* listed(service, c), [
@@ -272,7 +272,7 @@ const one = (all: ReadonlyMap<string, Inspected>, name: string): Inspected => {
 
 const networkCalled = (name: string) => Effect.map(networks, (all) => all.filter((each) => each.Name === name))
 
-/** Host ports are chosen when a node is made, so that they stay the same. */
+/** Host ports are chosen when a node is created, so that they stay the same. */
 const published = (node: Inspected) =>
   Object.entries(node.HostConfig.PortBindings).flatMap(([port, bindings]) =>
     bindings.map(({ HostIp, HostPort }) => {

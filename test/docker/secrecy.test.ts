@@ -1,6 +1,7 @@
 /**
- * Values of variables and credentials in addresses go to the engine and nowhere else: not into an error, a report, an
- * event of progress, a log line at any level, a span, `inspect` or JSON.
+ * Values of variables and credentials in addresses go only to the engine.
+ *
+ * No error, report, progress event, log line, span, `inspect` or JSON shows them.
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as ConfigProvider from "effect/ConfigProvider"
@@ -32,7 +33,7 @@ const shownBy = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<string> =>
       try {
         shown.push(JSON.stringify(value) ?? "")
       } catch {
-        // What is circular has no JSON.
+        // A circular value has no JSON.
       }
       if (value instanceof Error) shown.push(value.message, value.stack ?? "")
       if (typeof value === "object" && value !== null && "message" in value) shown.push(String(value.message))
@@ -229,7 +230,7 @@ describe("credentials in addresses", () => {
       }))
   }
 
-  it.live("a status tells the engine's address without them", () =>
+  it.live("a status shows the engine's address without them", () =>
     Effect.gen(function*() {
       const engine = yield* pretend({
         address: "127.0.0.1",
@@ -241,7 +242,7 @@ describe("credentials in addresses", () => {
       assert.notInclude(shown, secret)
     }))
 
-  it.live("what a registry or a proxy says of a URL", () =>
+  it.live("a message of a registry or a proxy shows its URL without them", () =>
     Effect.gen(function*() {
       const line = JSON.stringify({ error: `Get "https://me:${secret}@registry.example/v2/": denied` })
       const engine = yield* pretend({

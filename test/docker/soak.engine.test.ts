@@ -12,7 +12,7 @@ const seeds = Array.from({ length: 30 }, (_, index) => index + 1)
 const moments = [3, 5, 6, 7, 8, 9, 10, 11, 12, 13]
 
 describe.skipIf(dockerHost === "")("soak", () => {
-  it.live("what is promised holds under faults, for 30 seeds", () =>
+  it.live("the guarantees are kept under faults, for 30 seeds", () =>
     Effect.gen(function*() {
       const image = yield* soakImage({ dockerHost })
       const run = randomWord(4)

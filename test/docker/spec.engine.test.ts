@@ -1,4 +1,4 @@
-/** Each field of a spec, looked at on the engine in the containers that were made from it. */
+/** Each field of a spec, inspected on the engine in the containers that were created from it. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Docker from "kubelayer/layers/Docker"
@@ -9,7 +9,7 @@ import { failing, told } from "./support/told.ts"
 
 const idle = ["/bin/sh", "-c", "trap 'exit 0' TERM; while :; do sleep 99 & wait $!; done"]
 
-describe.concurrent("a node is made", () => {
+describe.concurrent("a node is created", () => {
   it.live("with its command, variables, labels, limits and restart policy", () =>
     Effect.gen(function*() {
       const service = yield* Docker.Docker
@@ -100,7 +100,7 @@ describe.concurrent("a node is made", () => {
       assert.notInclude((yield* volumes).map((each) => each.Name), anonymous)
     }).pipe(Effect.scoped, Effect.provide(docker())))
 
-  it.live("in networks beside the main one, its own and somebody else's", () =>
+  it.live("in extra networks, its own and an external one", () =>
     Effect.gen(function*() {
       const service = yield* Docker.Docker
       const c = yield* newCluster()
@@ -130,7 +130,7 @@ describe.concurrent("a node is made", () => {
       assert.deepStrictEqual(yield* everythingOf(c), [`network ${lan}`])
     }).pipe(Effect.scoped, Effect.provide(docker())))
 
-  it.live("with ports at the address and number that are asked for, or at one that stays", () =>
+  it.live("with ports at the requested address and number, or at a number that does not change", () =>
     Effect.gen(function*() {
       const service = yield* Docker.Docker
       const c = yield* newCluster()
@@ -160,8 +160,8 @@ describe.concurrent("a node is made", () => {
     }).pipe(Effect.scoped, Effect.provide(docker())))
 })
 
-describe.concurrent("what differs from the spec", () => {
-  it.live("is named, and nothing is touched", () =>
+describe.concurrent("a node that differs from the spec", () => {
+  it.live("is reported, and nothing changes", () =>
     Effect.gen(function*() {
       const service = yield* Docker.Docker
       const c = yield* newCluster()

@@ -1,4 +1,4 @@
-/** Specs that cannot be made, and names that cannot be: all faults at once, each with its path, before any request. */
+/** Invalid specs and names: one error has all issues, each with its path, before any request. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type { DockerClusterSpec, Options, SchemeName } from "kubelayer/layers/Docker"
@@ -347,7 +347,7 @@ describe("validation of a spec", () => {
       ])
     }))
 
-  it.live("what the layer's options leave out is asked of the layer too", () =>
+  it.live("the spec is validated together with the layer's options", () =>
     Effect.gen(function*() {
       const spec = { cluster: "dev", controlPlanes: 1, workers: 1 }
       const issues = yield* issuesOf(spec, { nodes: { cpus: -1 }, worker: { image: "node" } })
@@ -363,7 +363,7 @@ describe("validation of a spec", () => {
     }))
 
   for (const scheme of ["vcluster", "kwok"] as const) {
-    it.live(`${scheme} nodes are not made, and it is said what makes them`, () =>
+    it.live(`${scheme} nodes are unsupported, and the error names the command that creates them`, () =>
       Effect.gen(function*() {
         const error = yield* failureOf((yield* unasked({ scheme })).createNodes(base))
         assert.match(error.message, /UnsupportedError: .*create it with `(vcluster|kwokctl) create/)

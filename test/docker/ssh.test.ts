@@ -132,7 +132,7 @@ describe.skipIf(!possible)("an engine over ssh", () => {
       yield* provider.startNodes("dev")
       assert.deepStrictEqual(engine.containers.map(({ state }) => state), ["running", "running"])
       assert.strictEqual((yield* provider.getClusterStatus("dev"))._tag, "Some")
-      // Each `docker system dial-stdio` pings by itself first.
+      // Each `docker system dial-stdio` sends a ping of its own first.
       const dials = engine.heard.filter(({ method }) => method === "HEAD").length
       assert.isAtMost(dials, 4)
       assert.isAbove(engine.heard.length - dials, 10)

@@ -1,4 +1,4 @@
-/** Engines behind TLS, with certificates that are made here by the openssl of the machine. */
+/** Engines behind TLS, with certificates that these tests create with the local openssl. */
 import { assert, describe, it } from "@effect/vitest"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
@@ -208,7 +208,7 @@ describe.skipIf(!openssl)("TLS", () => {
       assert.strictEqual((yield* failureOf(checked({ host })))._tag, "ProviderUnavailable")
     }))
 
-  it.live("no key is ever told, not even a broken one", () =>
+  it.live("an error never shows a key, not even a broken one", () =>
     Effect.gen(function*() {
       const { host } = yield* strictEngine
       const secrets = [certificates.client.key, "-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----\n"]

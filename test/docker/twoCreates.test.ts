@@ -35,13 +35,13 @@ describe("the same create twice at once, through two services", () => {
         assert.isFalse(report.isFailure)
         assert.lengthOf(report.outcomes, 5)
       }
-      // The decision about the operation goes with its things.
+      // The volume that records the decision about the operation is removed too.
       yield* services[0]?.provider.deleteNodes("dev") ?? Effect.void
       assert.deepStrictEqual([...engine.containers, ...engine.networks, ...engine.volumes], [])
     }))
 })
 
-describe("a network's name that the engine says is taken, by one that it does not list yet", () => {
+describe("a network name in use by a network that the engine does not list yet", () => {
   const withHolder = Effect.fnUntraced(function*(owner: "ours" | "foreign" | "nobody") {
     let refusals = 0
     const engine: FakeEngine = yield* pretend({
@@ -58,7 +58,7 @@ describe("a network's name that the engine says is taken, by one that it does no
     return { engine, docker: yield* serviceAt(engine, { policy }) }
   })
 
-  it.live("is the same network, made by a create at the same time", () =>
+  it.live("is adopted when the network is the same, created by another create", () =>
     Effect.gen(function*() {
       const { docker, engine } = yield* withHolder("ours")
       const report = yield* docker.createNodes(spec)
@@ -69,7 +69,7 @@ describe("a network's name that the engine says is taken, by one that it does no
       assert.deepStrictEqual(addresses, ["10.89.7.2", "10.89.7.3", "10.89.7.4"])
     }))
 
-  it.live("is held by something foreign: NameTaken, and it stays", () =>
+  it.live("fails with NameTaken when the network is not owned by the cluster, and keeps it", () =>
     Effect.gen(function*() {
       const { docker, engine } = yield* withHolder("foreign")
       const error = yield* failureOf(docker.createNodes(spec))
@@ -78,7 +78,7 @@ describe("a network's name that the engine says is taken, by one that it does no
       assert.deepStrictEqual(engine.networks.map(({ id }) => id), ["held"])
     }))
 
-  it.live("is free in the end, and the network is made", () =>
+  it.live("is retried until it is free, and the network is created", () =>
     Effect.gen(function*() {
       const { docker, engine } = yield* withHolder("nobody")
       yield* docker.createNodes(spec)
@@ -86,7 +86,7 @@ describe("a network's name that the engine says is taken, by one that it does no
     }))
 })
 
-describe("a network that another create made twice, and takes back", () => {
+describe("a network name that is ambiguous until another create removes its duplicate", () => {
   const ambiguous = json({ message: "network kubelayer-dev is ambiguous (2 matches found on name)" }, 400)
   const withTwo = Effect.fnUntraced(function*(refusals: number) {
     let left = refusals
@@ -97,14 +97,14 @@ describe("a network that another create made twice, and takes back", () => {
     return { engine, docker: yield* serviceAt(engine, { policy: { poll: times } }) }
   })
 
-  it.live("keeps no node from being made", () =>
+  it.live("is retried, and all nodes are created", () =>
     Effect.gen(function*() {
       const { docker, engine } = yield* withTwo(5)
       yield* docker.createNodes(spec)
       assert.strictEqual(engine.containers.filter(({ state }) => state === "running").length, 3)
     }))
 
-  it.live("is told in the engine's words where it stays", () =>
+  it.live("is reported with the engine's message when it stays ambiguous", () =>
     Effect.gen(function*() {
       const { docker, engine } = yield* withTwo(1000)
       const error = yield* failureOf(docker.createNodes(spec))
@@ -113,8 +113,8 @@ describe("a network that another create made twice, and takes back", () => {
     }))
 })
 
-describe("a node that another create made at the same time", () => {
-  /** What the other one made when ours asked for the node, and what is left of it from the next listing but one on. */
+describe("a node that another create created at the same time", () => {
+  /** The other create adds the node when ours requests it, and removes it from the second list request on. */
   const madeByTheOther = Effect.fnUntraced(function*(state: "created" | "running", gone: "before" | "during") {
     let held: Heard | undefined
     let listings = 0
@@ -147,7 +147,7 @@ describe("a node that another create made at the same time", () => {
 
   for (const state of ["created", "running"] as const) {
     for (const gone of ["before", "during"] as const) {
-      it.live(`is taken back ${gone} the start, ${state} as it was: the create fails, and leaves nothing`, () =>
+      it.live(`fails the create, which leaves nothing, when it disappears ${gone} the start: ${state}`, () =>
         Effect.gen(function*() {
           const { docker, engine } = yield* madeByTheOther(state, gone)
           const error = yield* failureOf(docker.createNodes(spec))
@@ -161,7 +161,7 @@ describe("a node that another create made at the same time", () => {
     }
   }
 
-  it.live("stays where ours fails", () =>
+  it.live("stays when this create fails", () =>
     Effect.gen(function*() {
       let held = false
       const engine: FakeEngine = yield* pretend({

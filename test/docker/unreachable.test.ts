@@ -1,4 +1,4 @@
-/** What is told where no engine answers, or something else does; which API version is spoken. */
+/** Errors when no engine answers or something else does, and the API version that is used. */
 import { assert, describe, it } from "@effect/vitest"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
@@ -28,7 +28,7 @@ import { makeHome } from "./support/home.ts"
 import { pretend } from "./support/pretend.ts"
 import { clusterless, failureOf, methods, serviceAt } from "./support/service.ts"
 
-/** As long as the scope is open, a process of root is nobody's: root may use every socket. */
+/** Runs as an unprivileged user until the scope closes, because root may use every socket. */
 const asNobody = Effect.acquireRelease(
   Effect.sync(() => {
     const user = process.geteuid?.()
@@ -39,7 +39,7 @@ const asNobody = Effect.acquireRelease(
 )
 
 describe("no engine", () => {
-  it.live("a socket that is not there is told as such, with its address and what to do", () =>
+  it.live("a missing socket is reported with its address and advice", () =>
     Effect.gen(function*() {
       const error = yield* unavailable({}, { host: `unix://${yield* temporaryFolder}/no.sock` })
       assert.strictEqual(error.detail, "there is no such socket")
@@ -50,7 +50,7 @@ describe("no engine", () => {
   it.live("a socket that nothing listens on, and a port that refuses", () =>
     Effect.gen(function*() {
       const socket = path.join(yield* temporaryFolder, "left.sock")
-      // Made and left behind, as by an engine that was killed.
+      // Created and left behind, as by an engine that was killed.
       yield* Effect.callback<void>((resume) => {
         const server = net.createServer().listen(socket, () => {
           fs.renameSync(socket, `${socket}.kept`)
@@ -79,7 +79,7 @@ describe("no engine", () => {
     Effect.gen(function*() {
       const socket = path.join(yield* temporaryFolder, "engine.sock")
       const engine = yield* pretend({ socket })
-      // What is loaded for a first call has to be read by whoever owns it.
+      // A first call loads modules that only root may be able to read.
       yield* unavailable({}, { host: `unix://${socket}.none` })
       fs.chmodSync(socket, 0)
       yield* asNobody
@@ -104,7 +104,7 @@ describe("no engine", () => {
     }))
 
   it.live.skipIf(systemSocket)(
-    "the usual sockets are all told, each with why, and what was passed over before them",
+    "the error names every candidate before and among the usual sockets, each with its reason",
     () =>
       Effect.gen(function*() {
         const home = yield* makeHome
@@ -131,7 +131,7 @@ describe("no engine", () => {
       })
   )
 
-  it.live("the layer is built all the same, and every method says where it looked", () =>
+  it.live("the layer is built without an engine, and every method reports the addresses that it tried", () =>
     Effect.gen(function*() {
       const host = `unix://${yield* temporaryFolder}/no.sock`
       const docker = yield* serviceIn({}, { host, nodes: { image: "node" } })
@@ -276,7 +276,7 @@ describe("what answers", () => {
       }))
   }
 
-  it.live("an engine whose ping has no version is asked for it by /version", () =>
+  it.live("the version comes from /version when the ping has none", () =>
     Effect.gen(function*() {
       for (const bare of [text(200, "OK"), text(403, "Forbidden"), text(200, "OK", { "Api-Version": "soon" })]) {
         const engine = yield* pretend({
@@ -323,7 +323,7 @@ describe("what answers", () => {
       assert.include(candidates.map(({ address }) => address), "unix:///run/podman/podman.sock")
     }))
 
-  it.live("what answered once and then refuses its ping is unavailable, with its address", () =>
+  it.live("an engine that answers once and then refuses a ping is unavailable, with its address", () =>
     Effect.gen(function*() {
       const engine = yield* pretend({
         script: ({ path, version }) =>

@@ -22,7 +22,7 @@ const watched = (scheme: Docker.SchemeChoice = "kubelayer", policy: Policy.Overr
 
 const cuts = 50
 
-/** A cluster of two, made by hand; both run. */
+/** Creates a cluster of two running nodes without kubelayer. */
 const pair = Effect.gen(function*() {
   const c = yield* newCluster()
   for (const role of ["control-plane", "worker"]) {
@@ -67,7 +67,7 @@ const eventually = (what: string, holds: Effect.Effect<boolean>) =>
 
 const json = (status: ClusterStatus | undefined) => status === undefined ? undefined : toJson(status)
 
-/** Until nothing has been asked for a while. */
+/** Waits until kubelayer sends no requests. */
 const atRest = Effect.sleep("700 millis")
 
 describe.concurrent("watchCluster", () => {
@@ -93,7 +93,7 @@ describe.concurrent("watchCluster", () => {
       assert.isTrue(Exit.isSuccess(exit))
     }).pipe(Effect.scoped, Effect.provide(watched())))
 
-  it.live("goes on after a cut, and after the engine was away, with what changed meanwhile", () =>
+  it.live("continues after a cut and after an outage, with the changes in the meantime", () =>
     Effect.gen(function*() {
       const service = yield* Docker.Docker
       const engine = yield* TestedEngine

@@ -97,7 +97,7 @@ describe("watchCluster", () => {
         yield* Effect.sleep("10 seconds")
         const lists = Effect.map(fake.counts, (counts) => counts["GET /containers/json"] ?? 0)
         const before = yield* lists
-        // An exec lists the nodes once by itself, to find the container.
+        // An exec lists the nodes once, to find the container.
         yield* Stream.runDrain(docker.exec("dev", "dev-control-plane", { command: ["true"] }))
         yield* Effect.sleep("10 seconds")
         assert.strictEqual((yield* lists) - before, 1)

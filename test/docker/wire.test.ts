@@ -1,6 +1,7 @@
 /**
- * What goes over the socket and what comes back: requests as the Docker Engine API reference has them, and answers that
- * no proper engine gives. Every call has to settle with the right error, by its deadline, and leave no connection.
+ * Requests on the socket, as the Docker Engine API reference defines them, and responses that no real engine sends.
+ *
+ * Every call must end with the right error, by its deadline, and leave no connection.
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -237,7 +238,7 @@ describe("retries", () => {
       assert.strictEqual((yield* docker.provider.listNodes("dev")).length, 2)
     }))
 
-  it.live("an engine that asks for more time than is left is not waited for: RateLimited, at once", () =>
+  it.live("a Retry-After beyond the deadline fails with RateLimited at once", () =>
     Effect.gen(function*() {
       const busy = text(429, "{\"message\":\"slow down\"}", { "Retry-After": "3600" })
       const { docker, engine } = yield* kindOver({ script: listIs(busy) }, { retry: Schedule.spaced("1 millis") })
@@ -246,7 +247,7 @@ describe("retries", () => {
       assert.strictEqual(engine.told().filter((each) => each === "GET /containers/json").length, 1)
     }))
 
-  it.live("the time that an engine asks for is kept between two tries", () =>
+  it.live("a retry waits for the time of the Retry-After header", () =>
     Effect.gen(function*() {
       const at: Array<number> = []
       const { docker } = yield* kindOver({
@@ -401,7 +402,7 @@ describe("pulls", () => {
     "a cut in the middle": [cutAfter("{\"status\":\"Pulling\"}\r\n{\"sta"), "Transport"]
   }
   for (const [name, [reply, reason]] of Object.entries(failures)) {
-    it.live(`${name}: ${reason}, and nothing is made`, () =>
+    it.live(`${name} fails with ${reason}, and nothing is created`, () =>
       Effect.gen(function*() {
         const { engine, error } = yield* creating(reply)
         assert.strictEqual(reasonTag(error), reason)

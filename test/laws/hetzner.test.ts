@@ -1,6 +1,8 @@
 /**
- * The laws over `Hetzner` on the fake: all of them in simulated time, where servers take as long as real ones do and no
- * socket is needed; and through a real socket on the live clock those that do not wait for deadlines of ten seconds.
+ * The laws over `Hetzner` on the fake.
+ *
+ * All laws run in simulated time, without a socket, where servers take as long as real ones. The laws that do not wait
+ * for deadlines of ten seconds also run through a real socket on the live clock.
  */
 import * as Effect from "effect/Effect"
 import { HttpClient } from "effect/http/HttpClient"

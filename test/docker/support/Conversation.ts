@@ -1,10 +1,9 @@
 /**
- * A server that holds a conversation as a test wrote it, on a unix socket in a folder of its own or on a port of this
- * host.
+ * An HTTP server that answers by a test's script, on a unix socket in a folder of its own or on a port of this host.
  *
- * It keeps what it heard and answers by a script, also as no proper engine would: it can stop in the middle of an
- * answer, hang up, or say nothing at all. A request that the script has no answer for, or that is malformed, fails the
- * test when its scope closes. It knows HTTP only; what an engine would answer is in `Engine.ts`.
+ * It records its requests. A script can also stop in the middle of a response, close the connection, or send nothing.
+ * A malformed request, or one that the script has no reply for, fails the test when its scope closes. The server knows
+ * only HTTP; `pretend.ts` answers as an engine.
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -28,17 +27,17 @@ export interface Heard {
   readonly registryAuth?: unknown
 }
 
-/** What is done with a request. A reply that never ends its response leaves the request open. */
+/** Handles a request. A reply that never ends its response leaves the request open. */
 export type Reply = (response: http.ServerResponse) => void
 
-/** What is answered to what; undefined where the test expects no such request. */
+/** Returns the reply to a request; undefined if the test expects no such request. */
 export type Script = (heard: Heard) => Reply | undefined
 
 export interface Conversation {
   /** As a DOCKER_HOST. */
   readonly host: string
   readonly heard: ReadonlyArray<Heard>
-  /** What was heard, as `METHOD /path`. */
+  /** The requests so far, as `METHOD /path`. */
   readonly told: () => ReadonlyArray<string>
   /** Requests that the other side closed before they were answered to their end. */
   readonly abandoned: ReadonlyArray<Heard>
@@ -136,7 +135,7 @@ export class Feed {
 // The server
 // -----------------------------------------------------------------------------
 
-/** A folder that goes with the scope. */
+/** Creates a folder and removes it when the scope closes. */
 export const temporaryFolder: Effect.Effect<string, never, Scope.Scope> = Effect.acquireRelease(
   Effect.sync(() => fs.mkdtempSync(path.join(os.tmpdir(), "kl-"))),
   (folder) => Effect.sync(() => fs.rmSync(folder, { recursive: true, force: true }))

@@ -39,7 +39,7 @@ export const twoEngines: Effect.Effect<
   return { one, two, home }
 })
 
-/** Which of the two was asked. */
+/** Returns which of the two got a request. */
 export const asked = ({ one, two }: { readonly one: Conversation; readonly two: Conversation }): string =>
   [one.heard.length > 0 ? "one" : "", two.heard.length > 0 ? "two" : ""].join("")
 

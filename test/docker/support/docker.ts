@@ -1,4 +1,4 @@
-/** The layer under test on the engine of these tests, and what it tells while it works. */
+/** The layer under test on the engine of these tests, and its progress events. */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Docker from "kubelayer/layers/Docker"

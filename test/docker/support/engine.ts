@@ -1,6 +1,7 @@
 /**
- * The engine of these tests, asked without kubelayer: a few calls over node:http, and things made by hand that go with
- * their scope.
+ * Calls to the engine of these tests over node:http, without kubelayer.
+ *
+ * Containers, networks and volumes that are created here are removed when their scope closes.
  */
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -158,7 +159,7 @@ export const everythingOf = (word: string): Effect.Effect<ReadonlyArray<string>,
     ].sort()
   })
 
-/** A cluster name that is new. Whatever there is in the end with it in its name or labels is removed with the scope. */
+/** Returns a new cluster name. Everything with it in a name or label is removed when the scope closes. */
 export const newCluster = (prefix = "kle"): Effect.Effect<string, never, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.sync(() => `${prefix}-${randomWord(6)}`),
@@ -173,7 +174,7 @@ export const newCluster = (prefix = "kle"): Effect.Effect<string, never, Scope.S
       }).pipe(Effect.orDie)
   )
 
-/** Makes a container as another tool would; it is not started. It goes with the scope. */
+/** Creates a container as another tool would, without a start. It is removed when the scope closes. */
 export const container = (
   name: string,
   options: {

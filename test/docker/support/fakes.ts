@@ -75,7 +75,7 @@ export const onFake = Effect.fnUntraced(function*(
   }
 })
 
-/** A test on a fake of each engine, in simulated time. What the API does not have fails it. */
+/** A test on a fake of each engine, in simulated time. A call that the API does not have fails the test. */
 export const onEach = (
   title: string,
   test: (world: OnFake) => Effect.Effect<unknown, unknown, Scope.Scope>,

@@ -1,6 +1,6 @@
 /**
- * Makes a cluster and stops in the middle, holding everything, to be killed: `makeAndHang.ts HOST SPEC CALL COUNT`. It
- * tells when the call, such as `create` or `start`, is about to be sent for a node for the COUNTth time.
+ * Creates a part of a cluster and hangs, to be killed: `makeAndHang.ts HOST SPEC CALL COUNT`. It prints a line when the
+ * call, such as `create` or `start`, is about to be sent for a node for the COUNTth time.
  */
 import * as Effect from "effect/Effect"
 import * as Docker from "../../../src/layers/Docker.ts"
@@ -22,7 +22,7 @@ await Effect.gen(function*() {
     process.stdout.write("here\n")
     return Effect.never
   }),
-  // One at a time, so that what is made by then is known.
+  // One at a time, so that the test knows what was created by then.
   Effect.provide(Docker.layer({ host, policy: { concurrency: { create: 1, start: 1 } } })),
   Effect.runPromise
 )

@@ -1,4 +1,4 @@
-/** Makes a cluster for a scope that never closes, tells so, and waits to be killed: `makeAndWait.ts HOST IMAGE CLUSTER`. */
+/** Creates a cluster in a scope that never closes, prints a line, and waits: `makeAndWait.ts HOST IMAGE CLUSTER`. */
 import * as Effect from "effect/Effect"
 import * as Docker from "../../../src/layers/Docker.ts"
 

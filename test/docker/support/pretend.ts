@@ -56,7 +56,7 @@ export interface FakeEngine extends Conversation {
   readonly vanish: (kind: "container" | "network" | "volume", name: string) => void
   /** How many event streams were opened. */
   readonly events: { readonly opened: number }
-  /** What was heard after the negotiation, that changes something. */
+  /** The requests after the negotiation that change something. */
   readonly changes: () => ReadonlyArray<Heard>
 }
 

@@ -1,4 +1,4 @@
-/** Numbers that look random and are the same in every run (xorshift32). */
+/** Pseudo-random numbers that are the same in every run (xorshift32). */
 export interface Random {
   /** A whole number from 0 to `bound - 1`. */
   readonly below: (bound: number) => number

@@ -1,4 +1,4 @@
-/** A registry on loopback that has one small image and asks for a login. Engines pull from loopback without TLS. */
+/** A registry on loopback that has one small image and requires a login. Engines pull from loopback without TLS. */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { createHash } from "node:crypto"

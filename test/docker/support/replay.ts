@@ -1,7 +1,7 @@
 /**
- * Replays the recordings of real engines against the fake, and says where its replies differ.
+ * Replays the recordings of real engines against the fake, and reports where its replies differ.
  *
- * A placeholder of a recording matches whatever may stand there, and the id of a thing only that id.
+ * A placeholder of a recording matches every valid value, and the id of a thing only that id.
  */
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -50,7 +50,7 @@ const images = {
   "kubelayer-node:exits": { ...nodeImage, exits: { code: 3, afterMillis: 5 } }
 } as const
 
-/** What the scripts of the recordings do. */
+/** Runs the commands of the recordings. */
 const exec = ({ command, env, workingDirectory }: DockerFake.ExecCommand): DockerFake.ExecResult => {
   const script = command.at(-1) ?? ""
   const exitCode = Number(/exit (\d+)$/.exec(script)?.[1] ?? 0)
@@ -346,7 +346,7 @@ const withoutSetup = (body: unknown): unknown =>
     )
     : body
 
-/** What the fake leaves simpler; its README says so too. */
+/** Differences that the fake has on purpose; its README lists them too. */
 const simpler = [
   /^version: \/(?:Components|Version|GitCommit|GoVersion|BuildTime)/,
   /^info: \/(?:ServerVersion|Warnings)/,

@@ -1,4 +1,4 @@
-/** What a report, or an error that carries one, says of each node and resource. */
+/** Returns the outcomes and problems of a report by name, and the error of an effect that fails. */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"

@@ -1,9 +1,9 @@
 /**
- * Random worlds on an engine, full of things that are nearly a cluster's, and an oracle that says whose they are.
+ * Random worlds on an engine, and an oracle that returns the owner of each thing.
  *
- * The oracle is written from what the tools document of their own labels and names, and shares no code with the library.
- * A world has clusters whose names are each other's prefixes and suffixes, names that no cluster can have, containers
- * with the marks of several tools, with a mark missing, or misspelt.
+ * The oracle is written from the tools' documentation of their labels and names, and shares no code with the library.
+ * A world has cluster names that are prefixes and suffixes of each other, and names that no cluster can have. Some
+ * containers have the labels of several tools, or a label that is missing or misspelt.
  */
 import type { SchemeName } from "kubelayer/layers/Docker"
 import type { Container, Labels, World as Seed } from "./pretend.ts"
@@ -108,7 +108,7 @@ const ownMark = (random: Random, localName: () => string): Labels => {
   return { "kubelayer.owned": `${scheme}${random.pick(["/", "/", "-"])}${localName()}` }
 }
 
-/** What each tool calls its networks and volumes, and what others may be called. */
+/** The names of each tool's networks and volumes, and names of others. */
 const networkNames = (cluster: string): Readonly<Partial<Record<SchemeName, string>>> & { readonly other: string } => ({
   kubelayer: `kubelayer-${cluster}`,
   kind: "kind",
@@ -236,7 +236,11 @@ export const nodesOf = (
 export const clustersOf = (schemes: ReadonlyArray<SchemeName>, world: World): ReadonlySet<string> =>
   new Set(world.containers.flatMap((container) => ownerAmong(schemes, container, world)?.replace(/^\w+\//, "") ?? []))
 
-/** What kubelayer made says so itself, and then nothing else does; vCluster's and KWOK's it never makes. */
+/**
+ * Reads the owner label of a resource that kubelayer created; undefined without one.
+ *
+ * The owner label alone decides. kubelayer never creates resources of vCluster or KWOK.
+ */
 const saidToBe = (scheme: SchemeName, cluster: string, { labels }: Volume): boolean | undefined =>
   labels["kubelayer.owned"] === undefined
     ? undefined
@@ -294,7 +298,7 @@ export const resourcesOf = (
 ): ReadonlySet<string> => {
   const nodes = nodesOf(schemes, cluster, world)
   const [first] = nodes
-  // Of several schemes, what only a name tells is not enough without a node.
+  // With several schemes and no node, a name alone does not decide ownership.
   const candidates = first === undefined
     ? schemes.filter((scheme) => schemes.length === 1 || scheme !== "vcluster")
     : [first.scheme]

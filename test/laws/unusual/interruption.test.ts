@@ -1,6 +1,8 @@
 /**
- * Operations interrupted after each of their calls: what was sent, the backend completes; nothing else is sent, but by
- * a create, which removes what it made; no fiber is left; and another run finishes the job.
+ * Operations that are interrupted after each of their calls.
+ *
+ * The backend completes the calls that were sent. Nothing else is sent, except by a create, which removes what it
+ * created. No fiber is left, and another run finishes the operation.
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"

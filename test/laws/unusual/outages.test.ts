@@ -1,6 +1,8 @@
 /**
- * A backend that goes away, answers late or loses an answer at each call of an operation: the result is always a value
- * or a typed error that says what is so, within the deadlines; and when the backend is well, another run finishes.
+ * A backend that goes away, answers late or loses a response at each call of an operation.
+ *
+ * The result is always a correct value or a typed error, within the deadlines. Another run finishes the operation once
+ * the backend is available again.
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -40,15 +42,15 @@ import {
 
 interface Outage {
   readonly title: string
-  /** What happens right before the call is sent. */
+  /** Starts the outage right before the call is sent. */
   readonly begins: (memory: Memory.MemoryService, call: Memory.Call) => Effect.Effect<void>
-  /** What happens right after it, where the outage is that short. */
+  /** Ends a short outage right after the call. */
   readonly passes?: (memory: Memory.MemoryService) => Effect.Effect<void>
-  /** The backend is well again. */
+  /** Makes the backend available again. */
   readonly ends: (memory: Memory.MemoryService) => Effect.Effect<void>
-  /** How it is told in the outcome of a node. */
+  /** The reason in the outcome of a node. */
   readonly reason: Reason.ReasonTag
-  /** Whether retries get the better of it. */
+  /** Whether retries overcome the outage. */
   readonly overcome: boolean
 }
 
@@ -112,7 +114,7 @@ const reportOf = (result: object): OperationReport | undefined =>
     ? result.report as OperationReport
     : undefined
 
-/** Nothing that a report tells is untrue, and it tells of everything. */
+/** Fails unless the report has every node and resource once, with its actual outcome. */
 const checkReport = (
   report: OperationReport,
   { leaves, name }: Operation,
@@ -181,13 +183,17 @@ const named: ReadonlyArray<readonly [string, Operation]> = [
 for (const [name, operation] of named) {
   describe(`${name} with a backend that, at each of its calls,`, () => {
     for (const outage of outages) {
-      it.effect(`${outage.title}: tells what is so, and another run finishes it`, () =>
-        Effect.gen(function*() {
-          for (const size of sizes) {
-            const { length } = yield* usualCalls(operation, size)
-            for (let i = 1; i <= length; i++) yield* Effect.scoped(check(operation, size, outage, i))
-          }
-        }), 120_000)
+      it.effect(
+        `${outage.title}: reports the actual outcomes, and another run finishes it`,
+        () =>
+          Effect.gen(function*() {
+            for (const size of sizes) {
+              const { length } = yield* usualCalls(operation, size)
+              for (let i = 1; i <= length; i++) yield* Effect.scoped(check(operation, size, outage, i))
+            }
+          }),
+        120_000
+      )
     }
   })
 }
@@ -199,9 +205,9 @@ for (const [name, operation] of named) {
 interface Read {
   readonly name: string
   readonly run: (provider: ProviderService) => Effect.Effect<unknown, E.ProviderError>
-  /** What it says where it could not ask; where it does not fail. */
+  /** The value that it returns instead of a failure when the backend is unavailable. */
   readonly otherwise?: boolean
-  /** Whether it says only that the backend is not there, whatever the reason. */
+  /** Whether it always fails with ProviderUnavailable, for every reason. */
   readonly unavailable?: boolean
 }
 
@@ -221,7 +227,7 @@ const saysThat = (outage: Outage, unavailable: boolean) =>
 
 describe("reads, from a backend that", () => {
   for (const outage of outages.filter(({ passes }) => passes === undefined)) {
-    it.effect(`${outage.title}: say so, and when it is well, what is so`, () =>
+    it.effect(`${outage.title}: report the outage, and the actual state once it is over`, () =>
       Effect.gen(function*() {
         for (const { name, otherwise, run, unavailable } of reads) {
           yield* Effect.scoped(Effect.gen(function*() {
@@ -242,7 +248,7 @@ describe("reads, from a backend that", () => {
         }
       }))
 
-    it.effect(`${outage.title}: end a watch with an error that says so, or let it go on`, () =>
+    it.effect(`${outage.title}: end a watch with the error of the outage, or continue it`, () =>
       Effect.gen(function*() {
         // Two calls open a watch, and after a cut two more open it again.
         for (const i of [1, 2, 3, 4]) {

@@ -1,8 +1,11 @@
 /**
- * What the tests of unusual courses share: simulators with a neighbour that nobody may touch, operations whose calls
- * leave one after the other so that they can be met at each, and a count of the fibers that an operation started.
+ * Shared parts of the tests of outages, interruptions and concurrent operations.
  *
- * Calls overlap as they do in life: they leave `gap` apart and take `latency`, ten times as long.
+ * - Simulators with a second cluster that no operation may change.
+ * - Operations that send their calls one after the other, so that a test can act at each call.
+ * - A count of the fibers that an operation started.
+ *
+ * Calls overlap as on real backends: they are sent `gap` ms apart and take `latency` ms, ten times as long.
  */
 import { assert } from "@effect/vitest"
 import * as Cause from "effect/Cause"
@@ -30,7 +33,7 @@ export const sizes: ReadonlyArray<Size> = [{ controlPlanes: 1, workers: 3 }, { c
 
 export const sizeText = ({ controlPlanes, workers }: Size): string => `${controlPlanes}+${workers}`
 
-/** A simulator of its own, with the cluster `dev` if it is asked for, and beside it what is none of anybody's business. */
+/** Creates a simulator with the cluster `dev`, if it is given, a second cluster and unlabelled things. */
 export const simulator = (
   dev: Memory.ClusterSeed | undefined,
   latency: Memory.Options["latency"] = 0
@@ -74,7 +77,7 @@ export const surroundings = (world: Memory.World): Memory.World => ({
 
 export interface Operation {
   readonly name: "startNodes" | "stopNodes" | "deleteNodes" | "createNodes"
-  /** What there is of `dev` before. */
+  /** The nodes of `dev` before the operation. */
   readonly seed: (size: Size) => Memory.ClusterSeed | undefined
   readonly run: (memory: Memory.MemoryService, size: Size) => Effect.Effect<OperationReport, ProviderError>
   /** The state in which it leaves nodes; none where it leaves none. */
@@ -112,15 +115,15 @@ export const create: Operation = {
 /** A create that finds a part of the cluster, as after a process that died. */
 export const createRest: Operation = { ...create, seed: () => ({ controlPlanes: 1, workers: 1 }) }
 
-/** What becomes of these nodes where the operation does all that it is for. */
+/** The states of these nodes after the operation succeeds. */
 export const leaving = ({ leaves }: Operation, names: Iterable<string>): ReadonlyMap<string, string> =>
   new Map(leaves === undefined ? [] : Array.from(names, (name) => [name, leaves] as const))
 
-/** What a report says of each node and resource, by kind and name. */
+/** The outcomes of a report, by kind and name. */
 export const told = (report: OperationReport): ReadonlyMap<string, string> =>
   new Map(report.outcomes.map((entry) => [`${entry.kind} ${entry.name}`, entry.outcome._tag]))
 
-/** What an operation gave, of which only a value or a typed error is allowed. */
+/** Returns the value or typed error of an operation. Fails for every other exit. */
 export const settled = <A, E>(exit: Exit.Exit<A, E> | undefined, what: string): A | E => {
   if (exit === undefined) return assert.fail(`${what}: it goes on`)
   if (exit._tag === "Success") return exit.value

@@ -1,9 +1,10 @@
 /**
- * Two operations on one cluster at the same time, in every ordered pair, with a seed for what there is before, how long
- * each call takes, and how far the second is behind the first.
+ * Two operations on one cluster at the same time, in every ordered pair.
  *
- * Operations take no lock, so the order is one of each node and not of the whole: a stop and a start may each win some
- * nodes. What each reports has to add up with what became of every single node and resource.
+ * A seed decides the cluster before them, how long each call takes, and how much later the second begins.
+ *
+ * Operations take no lock, so their order may differ for each node: a stop and a start may each win some nodes. The two
+ * reports must add up to the actual change of every node and resource.
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -35,7 +36,7 @@ const operations = [start, stop, remove, create]
 const rivals = [[start, stop], [stop, create], [create, remove]]
 
 // -----------------------------------------------------------------------------
-// What there is before
+// The cluster before the operations
 // -----------------------------------------------------------------------------
 
 type Before = "nothing" | "running" | "stopped" | "some running" | "a part"
@@ -57,12 +58,12 @@ const arranged = (before: Before, next: Random) =>
     return memory
   })
 
-/** What nodes cannot be without. */
+/** The resources that nodes need. */
 const needed = ["network dev-network", "volume dev-volume"]
 
 type World = ReadonlyMap<string, string>
 
-/** What becomes of `dev` where these run one after the other. */
+/** Returns the state of `dev` after these operations run one after the other. */
 const inOrder = (before: Before, seed: Random, order: ReadonlyArray<Operation>): Effect.Effect<World> =>
   Effect.scoped(Effect.gen(function*() {
     const memory = yield* arranged(before, seed)
@@ -78,7 +79,7 @@ const inOrder = (before: Before, seed: Random, order: ReadonlyArray<Operation>):
 interface Ran {
   readonly operation: Operation
   readonly result: OperationReport | ProviderError
-  /** Of whom it said that it sends a call for it. */
+  /** The nodes and resources for which it sent a call. */
   readonly sent: ReadonlySet<string>
 }
 
@@ -109,7 +110,7 @@ const reportOf = ({ result }: Ran): OperationReport | undefined =>
 
 const failed = ({ result }: Ran): boolean => !("outcomes" in result)
 
-/** How often an operation has done to a thing what it is for: once, not at all, or nobody can tell from its report. */
+/** How often an operation acted on a thing: once, not at all, or either if its report leaves that open. */
 const acts = (ran: Ran, operation: Operation, thing: string): readonly [least: number, most: number] => {
   const report = reportOf(ran)
   if (ran.operation !== operation || report === undefined) return [0, 0]
@@ -124,7 +125,7 @@ const acts = (ran: Ran, operation: Operation, thing: string): readonly [least: n
   }
 }
 
-/** Whether what was done to a thing, as told, makes of it what it has become: so much more, and so much less. */
+/** Whether the reported outcomes of two operations add up to the actual difference of a thing. */
 const addsUp = (pair: ReadonlyArray<Ran>, more: Operation, less: Operation, thing: string, difference: number) => {
   let [least, most] = [0, 0]
   for (const ran of pair) {
@@ -179,7 +180,7 @@ const check = (first: Operation, second: Operation, seed: number) =>
       assert.include(["running", "stopped", "present"], state, `${story}${thing} is in between`)
     }
 
-    // It is a world of one order or the other. A create that failed has made nothing.
+    // It is a world of one order or the other. A create that failed has created nothing.
     const orders = [[first, second], [second, first]]
     for (const [index, { operation }] of pair.entries()) {
       if (operation === create && pair.some((ran) => ran.operation === create && failed(ran))) {
@@ -198,7 +199,7 @@ const check = (first: Operation, second: Operation, seed: number) =>
       assert.deepInclude(worlds, is, `${story}no order makes all of it`)
     }
 
-    // What the two report adds up.
+    // The two reports add up.
     for (const ran of pair) {
       const report = reportOf(ran)
       if (report === undefined) continue
@@ -222,7 +223,7 @@ for (const first of operations) {
   for (const second of operations) {
     describe(`${first.name}, and ${second.name} while it runs`, () => {
       it.effect(
-        "both settle, tell the truth, and leave what some order of the two would",
+        "both end, report the actual outcomes, and leave the state of one order of the two",
         () =>
           Effect.gen(function*() {
             for (let seed = 1; seed <= seeds; seed++) yield* Effect.scoped(check(first, second, seed))

@@ -1,6 +1,8 @@
 /**
- * A watch whose connection is cut a thousand times, while the cluster changes before, between and after the cuts: no
- * change is lost, no status comes twice, and the watch ends with the cluster. The seed says what changes and when.
+ * A watch whose connection is cut a thousand times, while the cluster changes before, between and after the cuts.
+ *
+ * No change is lost, no status is repeated, and the watch ends with the cluster. The seed decides the changes and their
+ * times.
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -126,8 +128,8 @@ describe(`a watch that is cut ${cuts} times`, () => {
   }
 })
 
-describe("a watch whose reader has seen enough", () => {
-  it.effect("has a span that tells its calls", () =>
+describe("a watch whose reader stops early", () => {
+  it.effect("has a span with its calls", () =>
     Effect.gen(function*() {
       const { layer, spans } = tracing()
       const memory = yield* simulator({ controlPlanes: 1, workers: 1 })

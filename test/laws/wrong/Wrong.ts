@@ -1,8 +1,8 @@
 /**
  * Providers that are wrong on purpose, each in one way, as decorators over the right ones of `Memory`.
  *
- * They are what the laws are judged by: a law that no wrong provider breaks alone says nothing that another does not
- * say, and a wrong provider that breaks none is a promise that nobody checks.
+ * They validate the laws. A law is redundant if no wrong provider breaks it alone. A wrong provider that breaks no law
+ * shows a promise that no law checks.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -15,7 +15,7 @@ import { BackendError, Locked } from "kubelayer/Reason"
 import { OperationReport, type Outcome, ResourceOutcome } from "kubelayer/Report"
 import type { Law } from "kubelayer/testing"
 
-/** What a wrong provider is made from. */
+/** The correct services that a wrong provider decorates. */
 export interface Right {
   readonly provider: ProviderService
   readonly creator: NodeCreatorService
@@ -23,7 +23,7 @@ export interface Right {
 }
 
 export interface Wrong {
-  /** What it does wrong. */
+  /** Describes the wrong behaviour. */
   readonly does: string
   /** The one law that it breaks, and no other; or those that it breaks among others. */
   readonly breaks: Law["id"] | ReadonlyArray<Law["id"]>
@@ -83,7 +83,7 @@ export const editing = (edit: (outcomes: ReadonlyArray<ResourceOutcome>) => Read
 export const withOutcome = (entry: ResourceOutcome, outcome: Outcome): ResourceOutcome =>
   new ResourceOutcome({ ...entry, outcome })
 
-/** Gives every node with this outcome another one, where `when` says so of the report. */
+/** Replaces this outcome of every node if `when` returns true for the nodes of the report. */
 export const turning = (
   from: Outcome["_tag"],
   to: (entry: ResourceOutcome) => Outcome,

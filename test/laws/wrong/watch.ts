@@ -12,14 +12,14 @@ const watching = (f: (watch: Watch, cluster: string) => Watch): Wrong["make"] =>
   provider: { watchCluster: (cluster) => f(provider.watchCluster(cluster), cluster) }
 })
 
-/** Lets a status pass only where `f` says so of its number, counted from 1. */
+/** Keeps a status only if `f` returns true for its number, counted from 1. */
 const passing = (f: (nth: number) => boolean) => (watch: Watch): Watch =>
   Stream.suspend(() => {
     let nth = 0
     return Stream.filter(watch, () => f(++nth))
   })
 
-/** As `watching`, told how often all watches were cut so far. */
+/** As `watching`, with the number of cuts of all watches so far. */
 const cutting =
   (f: (watch: Watch, cuts: () => number, cluster: string) => Watch): Wrong["make"] => ({ memory, provider }) => {
     let cuts = 0
