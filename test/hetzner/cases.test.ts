@@ -205,7 +205,7 @@ describe("createNodes", () => {
         assert.include(error.message, "publicNet.ipv4: true (requested false)")
       })))
 
-  it.live("passes over nodes of addNodes with another type; a plan shows them (H6)", () =>
+  it.live("ignores nodes of addNodes with another type; a plan shows them (H6)", () =>
     onFake({}, ({ hetzner }) =>
       Effect.gen(function*() {
         yield* hetzner.createNodes(one)
@@ -215,7 +215,7 @@ describe("createNodes", () => {
         assert.deepStrictEqual(actions(yield* hetzner.plan(one)), ["delete node dev-worker-1"])
       })))
 
-  it.live("takes an image by id for the same image by name (H6)", () =>
+  it.live("treats an image by id as the same image by name (H6)", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         yield* hetzner.createNodes(one)
@@ -416,7 +416,7 @@ describe("replaceNodes", () => {
         assert.isTrue((yield* hetzner.plan(withData)).isEmpty)
       })))
 
-  it.live("fails before the first delete where the user data of a node is not known", () =>
+  it.live("fails before the first delete when the user data of a node is unknown", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         yield* hetzner.createNodes({ ...spec, nodes: { ...nodes, userData: "#cloud-config" } })

@@ -19,7 +19,7 @@ const everything: HetznerClusterSpec = {
 }
 
 describe("createNodes", () => {
-  it.live("makes servers and all that they share, each with the cluster's labels from its first moment", () =>
+  it.live("creates servers and their shared resources with the cluster's labels", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         const report = yield* hetzner.createNodes(everything)
@@ -74,7 +74,7 @@ describe("createNodes", () => {
         assert.deepStrictEqual(yield* fake.state, before)
       })))
 
-  it.live("makes what is missing, and leaves the rest", () =>
+  it.live("creates missing resources and keeps existing ones", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         yield* hetzner.createNodes(spec)
@@ -85,7 +85,7 @@ describe("createNodes", () => {
         assert.strictEqual((yield* fake.state).servers.length, 3)
       })))
 
-  it.live("gives a network of its own the subnet that it lacks", () =>
+  it.live("adds a missing subnet to the cluster's network", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         yield* fake.seed.network({ name: "dev-network", labels: ours(), subnets: [] })
@@ -112,7 +112,7 @@ describe("createNodes", () => {
         assert.deepStrictEqual(report.done.map(({ name }) => name), ["dev-control-plane-1", "dev-worker-1"])
       })))
 
-  it.live("twice at once makes everything once, and both succeed", () =>
+  it.live("creates everything once when two calls run in parallel, and both succeed", () =>
     onFake({ fake: { duration: "2 seconds" } }, ({ another, fake, hetzner }) =>
       Effect.gen(function*() {
         const reports = yield* Effect.all([hetzner.createNodes(spec), another.createNodes(spec)], { concurrency: 2 })

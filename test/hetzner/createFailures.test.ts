@@ -117,7 +117,7 @@ describe("places that are sold out", () => {
       })))
 })
 
-describe("a reply that never came", () => {
+describe("a lost reply", () => {
   const templates = [
     "/networks",
     "/firewalls",
@@ -201,7 +201,7 @@ describe("a server whose creation fails half-way", () => {
         yield* expectNothing(fake)
       })))
 
-  it.live("is removed where it cannot be started, too", () =>
+  it.live("is removed when it cannot be started", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         yield* fake.failAction({ command: "start_server", times: 2 })
@@ -211,7 +211,7 @@ describe("a server whose creation fails half-way", () => {
       })))
 })
 
-describe("what is refused for good", () => {
+describe("a permanent refusal", () => {
   const refusals = [
     ["unauthorized", "Unauthorized"],
     ["forbidden", "ReadOnlyCredential"],

@@ -138,13 +138,13 @@ describe("deleteNodes", () => {
       })))
 })
 
-describe("what stays", () => {
+describe("a resource that deleteNodes keeps", () => {
   const reasonOf = (
     report: { readonly skipped: ReadonlyArray<{ readonly name: string; readonly problem: string }> },
     name: string
   ) => report.skipped.find((entry) => entry.name === name)?.problem ?? ""
 
-  it.live("includes user data and resources not owned by this cluster, each with its price, and their network", () =>
+  it.live("is user data or not owned by this cluster, and is reported with its price; its network stays too", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         const { network, servers } = yield* seedCluster(fake)
@@ -199,7 +199,7 @@ describe("what stays", () => {
         )
       })))
 
-  it.live("includes volumes and floating IPs that were created with `keep`", () =>
+  it.live("is a volume or floating IP that was created with `keep`", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         const kept = { ...everything.volumes[0], keep: true }
@@ -223,7 +223,7 @@ describe("what stays", () => {
         assert.match(reasonOf(yield* hetzner.provider.deleteNodes("dev"), "pvc-1"), /goes on being billed every month/)
       })))
 
-  it.live("includes resources with the cluster's names that it does not own, and each is reported", () =>
+  it.live("is reported when it has a name of the cluster but is not owned by it", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         const network = yield* fake.seed.network({ name: "dev-network" })
@@ -247,7 +247,7 @@ describe("what stays", () => {
         assert.deepStrictEqual((yield* fake.state).servers[0]?.networks, [network])
       })))
 
-  it.live("includes a firewall or placement group that another server uses", () =>
+  it.live("is a firewall or placement group that another server uses", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         const placementGroup = yield* fake.seed.placementGroup({ name: "dev-placement-1", labels: ours() })
@@ -261,7 +261,7 @@ describe("what stays", () => {
 })
 
 describe("a delete that meets trouble", () => {
-  it.live("goes on with everything else where a server is protected, and fails with its name", () =>
+  it.live("deletes everything else when a server is protected, and fails with its name", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         const { servers } = yield* seedCluster(fake, 2)
@@ -328,7 +328,7 @@ describe("a delete that meets trouble", () => {
   }
 
   for (const path of ["/networks", "/firewalls", "/placement_groups", "/floating_ips", "/servers"]) {
-    it.live(`does everything else where DELETE ${path} fails for good`, () =>
+    it.live(`deletes everything else when DELETE ${path} always fails`, () =>
       onFake({}, ({ fake, hetzner }) =>
         Effect.gen(function*() {
           yield* seedCluster(fake, 2)
@@ -371,7 +371,7 @@ describe("removeNodes and addNodes", () => {
         ])
       })))
 
-  it.live("add nodes under the first names that are free, in the network, firewall and groups that are there", () =>
+  it.live("add nodes with the first free names in the existing network, firewall and groups", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         yield* hetzner.createNodes({ ...spec, workers: 8, firewall: { rules } })
@@ -391,7 +391,7 @@ describe("removeNodes and addNodes", () => {
         assert.strictEqual(sizes.reduce((a, b) => a + b), 11)
       })))
 
-  it.live("add nothing to a cluster that is not there, and refuse to add none", () =>
+  it.live("add nothing to a missing cluster, and refuse to add no nodes", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         assert.strictEqual((yield* failure(hetzner.addNodes("dev", { workers: 1, nodes })))._tag, "ClusterNotFound")
@@ -400,7 +400,7 @@ describe("removeNodes and addNodes", () => {
         assert.deepStrictEqual(yield* inventory(fake), [])
       })))
 
-  it.live("add nodes without network and groups where the cluster has none", () =>
+  it.live("add nodes without network and groups when the cluster has none", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         yield* hetzner.createNodes({ ...spec, network: false, placementGroups: false })

@@ -29,7 +29,7 @@ describe("a cluster in a Project of many servers", () => {
       })))
 })
 
-describe("what an API answers", () => {
+describe("a list of servers from the API", () => {
   it.effect("is filtered by the labels of each server, independent of the selector", () =>
     Effect.scoped(Effect.gen(function*() {
       const others = [

@@ -63,7 +63,7 @@ describe("startNodes", () => {
         assert.lengthOf(error.report.done, 3)
       })))
 
-  it.live("goes on with the others where one action fails, and names the server", () =>
+  it.live("starts the other servers when one action fails, and names the failed server", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         const [, second] = yield* seed(fake, 5, "off")
@@ -86,7 +86,7 @@ describe("startNodes", () => {
         assert.include(error.message, "is off")
       })))
 
-  it.live("waits for a server that somebody else is just starting", () =>
+  it.live("waits for a server that another client is starting", () =>
     onFake({ fake: { duration: "4 seconds" } }, ({ another, fake, hetzner }) =>
       Effect.gen(function*() {
         yield* seed(fake, 2, "off")
@@ -116,7 +116,7 @@ describe("stopNodes", () => {
         })
     ))
 
-  it.live("stays within its calls where machines take half a minute and more", () =>
+  it.live("stays within its number of calls when servers take over 30 s", () =>
     onFake(
       { fake: { duration: "30 seconds", guest: { shutdown: 30_000 } } },
       ({ fake, hetzner }) =>
@@ -145,7 +145,7 @@ describe("stopNodes", () => {
         })
     ))
 
-  it.live("has its grace also where a node's deadline is shorter", () =>
+  it.live("has its whole grace when a node's deadline is shorter", () =>
     onFake(
       { grace: "2 minutes", policy: { nodeTimeout: { stop: "10 seconds" } }, fake: { guest: { shutdown: 90_000 } } },
       ({ fake, hetzner }) =>
@@ -173,8 +173,8 @@ describe("stopNodes", () => {
       })))
 })
 
-describe("whose servers are", () => {
-  it.live("KSail's are acted on with KSail's labels, and nobody else's", () =>
+describe("ownership of servers", () => {
+  it.live("KSail's servers are started and stopped with KSail's labels only", () =>
     onFake({ ownership: "ksail" }, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         const labels = { "ksail.owned": "true", "ksail.cluster.name": "dev" }

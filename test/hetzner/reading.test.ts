@@ -55,7 +55,7 @@ describe("a list of several pages", () => {
       )
     }))
 
-  it.live("is read once where nothing comes or goes", () =>
+  it.live("is read once when no server is added or deleted", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         for (let n = 1; n <= 60; n++) yield* fake.seed.server({ name: `w-${n}`, labels: ours("dev", "worker") })
@@ -63,7 +63,7 @@ describe("a list of several pages", () => {
         assert.lengthOf(yield* fake.calls, 2)
       })))
 
-  it.live("is read three times at most where servers come and go all the time", () =>
+  it.live("is read at most three times when servers are added and deleted all the time", () =>
     onFake({}, ({ fake }) =>
       Effect.gen(function*() {
         for (let n = 1; n <= 60; n++) yield* fake.seed.server({ name: `w-${n}`, labels: ours("dev", "worker") })
@@ -77,7 +77,7 @@ describe("a list of several pages", () => {
         assert.lengthOf(yield* fake.calls, 6)
       })))
 
-  it.live("ends within readTimeout, however many pages there are", () =>
+  it.live("ends within readTimeout for any number of pages", () =>
     onFake(
       { policy: { readTimeout: "1 minute", requestTimeout: "30 seconds" } },
       ({ fake, hetzner }) =>
@@ -186,7 +186,7 @@ describe("an entry of another owner that cannot be read", () => {
       assert.include(warnings[0], "server 77 cannot be read and is left out")
     })))
 
-  it.effect("fails the list where its labels say that a cluster owns it (H17)", () =>
+  it.effect("fails the list when its labels say that a cluster owns it (H17)", () =>
     Effect.scoped(Effect.gen(function*() {
       const owned = [{ "kubelayer.cluster": "dev" }, { "ksail.owned": "true", "ksail.cluster.name": "dev" }]
       for (const labels of owned) {
@@ -239,10 +239,10 @@ describe("a token that is a word of the data", () => {
       })))
 })
 
-describe("the advice where no connection can be made", () => {
+describe("the advice when a connection fails", () => {
   const hosted = "https://api.hetzner.cloud/v1"
 
-  it("names NODE_USE_ENV_PROXY where a proxy is set and not used (H18)", () => {
+  it("names NODE_USE_ENV_PROXY when a proxy is set and not used (H18)", () => {
     for (const name of ["HTTPS_PROXY", "https_proxy"]) {
       assert.include(proxyHint(hosted, { [name]: "http://proxy:3128" }) ?? "", `${name} is set`)
       assert.include(proxyHint(hosted, { [name]: "http://proxy:3128" }) ?? "", "NODE_USE_ENV_PROXY=1")
@@ -250,7 +250,7 @@ describe("the advice where no connection can be made", () => {
     assert.include(proxyHint("http://10.0.0.1:80/v1", { HTTP_PROXY: "x" }) ?? "", "HTTP_PROXY is set")
   })
 
-  it("says nothing of a proxy that is used, is exempt for the host, or is for another protocol (H18)", () => {
+  it("names no proxy that is used, is exempt for the host, or is for another protocol (H18)", () => {
     const quiet = [
       {},
       { HTTPS_PROXY: "" },

@@ -119,7 +119,7 @@ describe("a process that dies", () => {
 
   for (const when of ["before", "after"] as const) {
     it.live(
-      `at any call of a create (${when} its work): the next run makes it whole, and nothing is there twice`,
+      `at any call of a create (${when} its work): the next create completes it, and nothing exists twice`,
       () =>
         Effect.gen(function*() {
           let calls = 1

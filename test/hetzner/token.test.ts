@@ -47,7 +47,7 @@ describe("a token", () => {
       assert.deepStrictEqual(yield* provider.listNodes("dev"), [])
     })))
 
-  it.live("that is not the Project's is Unauthorized, and said so by checkAvailable", () =>
+  it.live("that is unknown to the Project fails with Unauthorized, also in checkAvailable", () =>
     Effect.scoped(Effect.gen(function*() {
       const fake = yield* HetznerFake.make()
       const { provider } = yield* Hetzner.make({ token: good, endpoint: fake.endpoint })
@@ -88,7 +88,7 @@ describe("a short token", () => {
       }))
   }
 
-  it.effect("of 16 characters is taken", () =>
+  it.effect("of 16 characters is accepted", () =>
     Effect.scoped(Effect.asVoid(Hetzner.make({ token: "0123456789abcdef", endpoint: "http://127.0.0.1:1/v1" }))))
 })
 
@@ -115,10 +115,10 @@ describe("an endpoint", () => {
       "http://localhost:1"
     ]
   ) {
-    it.effect(`${endpoint} is taken`, () => Effect.scoped(Effect.asVoid(Hetzner.make({ token: good, endpoint }))))
+    it.effect(`${endpoint} is accepted`, () => Effect.scoped(Effect.asVoid(Hetzner.make({ token: good, endpoint }))))
   }
 
-  it.effect("over http is taken where that is allowed", () =>
+  it.effect("over http is accepted when that is allowed", () =>
     Effect.scoped(
       Effect.asVoid(Hetzner.make({ token: good, endpoint: "http://api.example.com/v1", allowHttp: true }))
     ))
@@ -148,7 +148,7 @@ describe("layerConfig", () => {
       Effect.provide(Layer.provide(Hetzner.layerConfig(overrides), from(environment)))
     )
 
-  it.live("takes the token and the endpoint from the environment; what is given by hand wins", () =>
+  it.live("reads the token and the endpoint from the environment, and explicit options win", () =>
     Effect.scoped(Effect.gen(function*() {
       const fake = yield* HetznerFake.make()
       yield* fake.seed.server({ name: "dev-1", labels: { "kubelayer.cluster": "dev" } })

@@ -34,7 +34,7 @@ const lists = (fake: Fake, during: Duration.Input) =>
   })
 
 describe("watchCluster", () => {
-  it.live("gives the present status, then each change, and ends with the cluster", () =>
+  it.live("emits the current status, then each change, and ends when the cluster is deleted", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         const ids = yield* seed(fake, "dev")
@@ -52,7 +52,7 @@ describe("watchCluster", () => {
         )
       })))
 
-  it.live("of a cluster that is not there fails, and asks no more", () =>
+  it.live("fails for a missing cluster and sends no more requests", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         const error = yield* failure(Stream.runDrain(hetzner.provider.watchCluster("dev")))
@@ -109,7 +109,7 @@ describe("watchCluster", () => {
         yield* Fiber.interrupt(fiber)
       })))
 
-  it.live("fails where nothing could be read for longer than the idle deadline, or never will be", () =>
+  it.live("fails when reads fail for longer than the idle deadline, or fail permanently", () =>
     onFake({}, ({ fake, hetzner }) =>
       Effect.gen(function*() {
         yield* seed(fake, "dev")

@@ -48,7 +48,7 @@ describe("a kubeconfig", () => {
       assert.strictEqual(Duration.toHours(account?.ttl ?? 0), 8)
     }))
 
-  it.effect("without options is for 30 days and whoever administers", () =>
+  it.effect("without options is for 30 days and the group system:masters", () =>
     Effect.gen(function*() {
       const { asked, kubeconfig } = yield* world()
       yield* kubeconfig()
@@ -57,7 +57,7 @@ describe("a kubeconfig", () => {
       assert.strictEqual(Duration.toDays(account?.ttl ?? 0), 30)
     }))
 
-  it.effect("shows no token where it is printed", () =>
+  it.effect("shows no token when it is printed", () =>
     Effect.gen(function*() {
       const { kubeconfig } = yield* world()
       const made = yield* kubeconfig()

@@ -143,7 +143,7 @@ describe("a server that is not Omni", () => {
       assert.include(error.message, "OMNI_ENDPOINT")
     }))
 
-  it.live("that takes the connection and says nothing fails by its deadline", () =>
+  it.live("that accepts the connection and sends nothing fails by its deadline", () =>
     Effect.gen(function*() {
       const { error } = yield* against(net.createServer(() => {}), {
         policy: { requestTimeout: "200 millis", readTimeout: 0 }
@@ -188,7 +188,7 @@ describe.skipIf(!openssl)("TLS", () => {
     return { cert: read("cert.pem"), key: read("key.pem") }
   }))
 
-  it.live("of an authority that is not trusted is refused, and taken where the authority is given", () =>
+  it.live("of an untrusted authority is refused, and accepted when `ca` has the authority", () =>
     Effect.gen(function*() {
       const { cert, key: privateKey } = yield* certificate
       const secure = () =>

@@ -68,7 +68,7 @@ describe("reads", () => {
 })
 
 describe("createNodes", () => {
-  it.live("makes a cluster of a class in the latest release, and ends when it is ready", () =>
+  it.live("creates a cluster of a class in the latest release, and ends when it is ready", () =>
     Effect.gen(function*() {
       const { fake, omni, provider } = yield* world({ fake: { machines: 3 } })
       const report = yield* omni.createNodes(spec)
@@ -120,7 +120,7 @@ describe("createNodes", () => {
       assert.isTrue((yield* newCalls).every((call) => /^(?:Get|List) /.test(call)))
     }))
 
-  it.live("with too few machines says how many are free, and why the others are not", () =>
+  it.live("with too few machines reports how many are free, and why the others are not", () =>
     Effect.gen(function*() {
       const selection = { machineClass: undefined, machines: { matchLabels: ["omni.sidero.dev/arch=amd64"] } } as never
       for (const options of [{}, selection]) {
@@ -137,7 +137,7 @@ describe("createNodes", () => {
       }
     }))
 
-  it.live("of what cannot be is refused, all faults at once, before anything is sent", () =>
+  it.live("refuses an invalid spec with all its issues before the first write", () =>
     Effect.gen(function*() {
       const { newCalls, omni } = yield* world({ omni: { machineClass: undefined } as never })
       const error = yield* Effect.flip(
@@ -214,7 +214,7 @@ describe("createNodes", () => {
       assert.deepStrictEqual(yield* ids("Clusters"), ["dev"])
     }))
 
-  it.live("at once for two clusters takes no machine twice", () =>
+  it.live("in parallel for two clusters allocates no machine twice", () =>
     Effect.gen(function*() {
       const { omni, provider } = yield* world({
         fake: { machines: 4, latency: "1 millis" },
@@ -286,7 +286,7 @@ describe("deleteNodes", () => {
       assert.isTrue((yield* newCalls).every((call) => /^(?:Get|List|Watch) /.test(call)))
     }))
 
-  it.live("that takes too long says what holds the cluster", () =>
+  it.live("times out with the cause that blocks the deletion", () =>
     Effect.gen(function*() {
       const { fake, omni, provider } = yield* world({ omni: { policy: { nodeTimeout: { delete: "300 millis" } } } })
       yield* fake.addCluster("dev", { controlPlanes: 1, workers: 0 })
@@ -329,7 +329,7 @@ describe("deleteNodes", () => {
       assert.deepStrictEqual(yield* ready.ids("ConfigPatches"), [])
     }))
 
-  it.live("of a cluster that is gone takes what still carries its label, and nothing else", () =>
+  it.live("deletes the labelled resources of a missing cluster, and nothing else", () =>
     Effect.gen(function*() {
       const { fake, ids, provider } = yield* world()
       const patch = (id: string, cluster: string, owner = "") =>

@@ -71,14 +71,14 @@ describe("a watch that is cut", () => {
       assert.deepStrictEqual(opened, [undefined, "2", "3", "3"])
     }))
 
-  it.effect("by the server's own end goes on as well", () =>
+  it.effect("resumes after the server ends the stream", () =>
     Effect.gen(function*() {
       const { opened, stream } = watched([says(message("all", "1")), says(message("a", "2"))])
       assert.deepStrictEqual(yield* told(stream, 2), ["all", "a"])
       assert.deepStrictEqual(opened.slice(0, 2), [undefined, "1"])
     }))
 
-  it.effect("moves its bookmark by what says nothing, too", () =>
+  it.effect("moves its bookmark on NOOP messages", () =>
     Effect.gen(function*() {
       const { opened, stream } = watched([
         says(message("all", "1"), message("NOOP", "9")).pipe(then(cut)),
@@ -88,7 +88,7 @@ describe("a watch that is cut", () => {
       assert.deepStrictEqual(opened, [undefined, "9"])
     }))
 
-  it.effect("before its first bookmark emits `Restarted` and all resources again", () =>
+  it.effect("before its first bookmark emits a restart and all resources again", () =>
     Effect.gen(function*() {
       const { opened, stream } = watched([says(message("a")).pipe(then(cut)), says(message("a"), message("all", "1"))])
       assert.deepStrictEqual(yield* told(stream, 4), ["a", "restarted", "a", "all"])

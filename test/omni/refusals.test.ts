@@ -25,7 +25,7 @@ describe("a key", () => {
       assert.strictEqual(tagOf(yield* Effect.flip(omni.kubeconfig("dev"))), "Unauthorized")
     }))
 
-  it.live("is refused by a server whose clock is ten minutes ahead, and taken at four", () =>
+  it.live("is refused by a server whose clock is ten minutes ahead, and accepted at four", () =>
     Effect.gen(function*() {
       const { fake, provider } = yield* world({ omni: quick })
       yield* fake.setSkew("4 minutes")
@@ -86,7 +86,7 @@ describe("an instance", () => {
       assert.match((yield* Effect.flip(provider.checkAvailable)).message, /EULA/)
     }))
 
-  it.live("that fails for a moment is asked again where that is safe", () =>
+  it.live("with a temporary failure gets a retry when that is safe", () =>
     Effect.gen(function*() {
       const { fake, provider } = yield* world({ omni: { policy: { retry: Schedule.recurs(3) } } })
       yield* fake.addCluster("dev", { controlPlanes: 1, workers: 0 })

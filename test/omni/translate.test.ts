@@ -96,7 +96,7 @@ describe("the status of a cluster", () => {
     assert.strictEqual(of({ phase: 9 }, 4), "unknown false 1/1")
   })
 
-  it("is stopped where all machines are powered off, and not ready where one is not running", () => {
+  it("is stopped when all machines are powered off, and not ready when one is not running", () => {
     assert.strictEqual(of({ ready: false }, 11, 11), "stopped false 0/2")
     assert.strictEqual(of({ machines: { requested: 2, total: 2, healthy: 2 } }, 4, 7), "degraded false 1/2")
     assert.strictEqual(of({ ready: false }, 7, 1), "provisioning false 0/2")
@@ -112,7 +112,7 @@ describe("the status of a cluster", () => {
     assert.deepStrictEqual([endpoint, rawPhase], ["https://omni.example", "SCALING_UP"])
   })
 
-  it("of which Omni says nothing is unknown, or going where its cluster is", () => {
+  it("without a status from Omni is unknown, or is being deleted when its cluster is", () => {
     const cluster = (phase: string) => ({ metadata: { phase } }) as unknown as Resource<ClusterSpec>
     const phase = (of: string) => toStatus(dev, cluster(of), undefined, [machine(4)], "https://omni.example").phase
     assert.deepStrictEqual([phase("running"), phase("tearingDown")], ["unknown", "deleting"])

@@ -61,7 +61,7 @@ describe("upgrade", () => {
       assert.deepInclude(status?.spec as object, { lastUpgradeVersion: "1.33.0" })
     }), 20_000)
 
-  it.live("is refused before any write where the server could not carry it out", () =>
+  it.live("is refused before any write when the server could not apply it", () =>
     Effect.gen(function*() {
       const { newCalls, omni } = yield* upgradable()
       for (

@@ -96,7 +96,7 @@ describe("awaitReady", () => {
       assert.strictEqual(opened.length, 2)
     }))
 
-  it.effect("begins before Omni has said anything of the cluster", () =>
+  it.effect("starts before Omni has a status of the cluster", () =>
     Effect.gen(function*() {
       const { context, say } = yield* world
       const fiber = yield* Effect.forkChild(awaitReady(context)(dev))
@@ -105,7 +105,7 @@ describe("awaitReady", () => {
       assert.isTrue(yield* hasEnded(fiber))
     }))
 
-  it.effect("fails with ClusterNotFound where there is no cluster, or where it goes, as does awaitRunning", () =>
+  it.effect("fails with ClusterNotFound when the cluster is missing or deleted, as does awaitRunning", () =>
     Effect.gen(function*() {
       for (const wait of [awaitReady, awaitRunning]) {
         const { context, put, remove, say } = yield* world
@@ -121,7 +121,7 @@ describe("awaitReady", () => {
       }
     }))
 
-  it.effect("that takes too long says what the cluster lacks", () =>
+  it.effect("that times out names the missing condition of the cluster", () =>
     Effect.gen(function*() {
       const { context, put, say } = yield* world
       yield* say({ ready: false, machines: machines(2, 2, 1) })
@@ -245,7 +245,7 @@ describe("awaitUpgrade", () => {
       assert.match(yield* timedOut(true), /did not end \(1 of 2 machines have Talos 1\.11\.5\) within 5s/)
     }))
 
-  it.effect("that takes too long names machines with the old version, and the option that waits longer (O28)", () =>
+  it.effect("that times out names machines with the old version and the option for a longer timeout (O28)", () =>
     Effect.gen(function*() {
       const { context, machine, put, say } = yield* versions
       yield* say()
@@ -260,7 +260,7 @@ describe("awaitUpgrade", () => {
       assert.notMatch(message, /Policy\.requestTimeout/)
     }))
 
-  it.effect("fails with ClusterNotFound where the cluster goes", () =>
+  it.effect("fails with ClusterNotFound when the cluster is deleted", () =>
     Effect.gen(function*() {
       const { context, put, say } = yield* versions
       yield* say()

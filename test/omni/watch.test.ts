@@ -104,7 +104,7 @@ describe("watchCluster", () => {
       yield* Fiber.interruptAll([all, ...fibers])
     }))
 
-  it.effect("fails where there is no cluster", () =>
+  it.effect("fails when the cluster is missing", () =>
     Effect.gen(function*() {
       const { put, watch } = yield* world
       yield* put(Kinds.ClusterMachineStatus, "m1", machine(4))
@@ -127,7 +127,7 @@ describe("a read", () => {
       assert.deepStrictEqual(yield* provider.listAllClusters, ["a", "b"] as never)
     }))
 
-  it.effect("of a status is two calls, and a third where Omni says nothing of the cluster yet", () =>
+  it.effect("of a status sends two calls, and a third when Omni has no status of the cluster yet", () =>
     Effect.gen(function*() {
       const { put, reads, state } = yield* world
       const read = getStatus(state, endpoint)(dev)

@@ -93,7 +93,7 @@ describe("habits of official clients", () => {
       assert.deepStrictEqual(yield* fake.violations, [])
     }))
 
-  it.live("an image without a description is created where the description is null (H20)", () =>
+  it.live("an image without a description is created when the description is null (H20)", () =>
     Effect.gen(function*() {
       const fake = yield* startFake({ duration: 0 })
       const id = yield* fake.seed.server({ name: "a" })

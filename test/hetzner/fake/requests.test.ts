@@ -100,7 +100,7 @@ describe("credentials", () => {
     }))
 })
 
-describe("what the API would not understand", () => {
+describe("an invalid request", () => {
   it.live("is refused, and kept", () =>
     Effect.gen(function*() {
       const fake = yield* startFake()
@@ -134,7 +134,7 @@ describe("what the API would not understand", () => {
       }
     }))
 
-  it.live("is said all at once, with the fields", () =>
+  it.live("is refused with all invalid fields together", () =>
     Effect.gen(function*() {
       const fake = yield* startFake()
       const { json } = yield* fake.call("POST", "/servers", { name: 1, image: "x", colour: "red" })

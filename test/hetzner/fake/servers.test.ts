@@ -165,11 +165,11 @@ describe("a server", () => {
     }))
 })
 
-describe("what a server can be made of", () => {
+describe("a create request for a server", () => {
   const codeOf = (body: unknown) => (fake: Fake) =>
     Effect.map(fake.call("POST", "/servers", body), ({ json, status }) => [status, json.error?.code ?? "made"])
 
-  it.live("is checked against what there is", () =>
+  it.live("is checked against the existing resources", () =>
     Effect.gen(function*() {
       const fake = yield* startFake({ duration: 0 })
       const refused = yield* Effect.forEach([
@@ -191,7 +191,7 @@ describe("what a server can be made of", () => {
       assert.deepStrictEqual((yield* fake.state).servers, [])
     }))
 
-  it.live("takes ids, names, and ids written as text", () =>
+  it.live("accepts ids, names, and ids written as text", () =>
     Effect.gen(function*() {
       const fake = yield* startFake({ duration: 0 })
       const key = yield* fake.seed.sshKey({ name: "k" })
@@ -235,7 +235,7 @@ describe("what a server can be made of", () => {
       assert.deepStrictEqual(yield* codeOf(aServer("n"))(fake), [403, "resource_limit_exceeded"])
     }))
 
-  it.live("may end in an error, and then the server is there all the same", () =>
+  it.live("may end in an error, and the server exists anyway", () =>
     Effect.gen(function*() {
       const fake = yield* startFake({ duration: "1 second" })
       yield* fake.failAction({ command: "create_server" })

@@ -130,7 +130,7 @@ describe("machines and upgrades of the fake", () => {
     }))
 })
 
-describe("what the fake refuses", () => {
+describe("requests that the fake refuses", () => {
   it.live("config patches that Talos or Omni does not take (O33)", () =>
     Effect.gen(function*() {
       const { make } = yield* stage()

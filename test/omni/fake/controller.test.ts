@@ -59,7 +59,7 @@ const grown = Effect.gen(function*() {
 })
 
 describe("a cluster on the fake", () => {
-  it.live("shows RUNNING before anything is there, then scales up, and is ready at last", () =>
+  it.live("shows RUNNING before machines exist, then scales up, and then is ready", () =>
     Effect.gen(function*() {
       const { fake, seen } = yield* grown
       const falseFriend = seen.indexOf("RUNNING 0/0/0")
@@ -72,7 +72,7 @@ describe("a cluster on the fake", () => {
       assert.isAbove(first?.version ?? 0, 13)
     }))
 
-  it.live("takes machines of the class, which are then not free", () =>
+  it.live("allocates machines of the class, which are then not free", () =>
     Effect.gen(function*() {
       const { fake } = yield* grown
       const machines = yield* fake.resources("MachineStatuses")
@@ -155,7 +155,7 @@ describe("time on the fake", () => {
     }))
 })
 
-describe("what the fake refuses to store", () => {
+describe("resources that the fake refuses", () => {
   it.live("names, versions, sets without a cluster, locked clusters, and classes that are in use", () =>
     Effect.gen(function*() {
       const { call, fake, make } = yield* grown

@@ -140,7 +140,7 @@ describe("the fake's queries", () => {
     }))
 })
 
-describe("who may do what on the fake", () => {
+describe("permissions on the fake", () => {
   it.live("kinds that are not there, that are a controller's, and roles", () =>
     Effect.gen(function*() {
       const { call, fake, list, make } = yield* stage()

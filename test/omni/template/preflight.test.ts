@@ -160,7 +160,7 @@ describe("machines that are not free", () => {
     }))
 })
 
-describe("what a server is too old or too new for", () => {
+describe("a feature that a server does not have", () => {
   const disk = (install: { readonly disk?: string; readonly diskSelector?: string }): Template => ({
     ...plainTemplate,
     machines: [{ name: machine(3), install }]
@@ -262,7 +262,7 @@ describe("machines of a Talos version", () => {
     }))
 })
 
-describe("what the server would refuse", () => {
+describe("a template fault that the server would refuse", () => {
   it.effect("is a patch that it does not accept, at its place, before the first write (O11)", () =>
     Effect.gen(function*() {
       const held = account()

@@ -232,7 +232,7 @@ describe("syncing a template", () => {
       }
     }))
 
-  it.effect("takes the lock of a cluster for no difference, and keeps it (O21)", () =>
+  it.effect("keeps the lock of a cluster and reports no difference for it (O21)", () =>
     Effect.gen(function*() {
       const held = account()
       yield* syncTo(held, plainTemplate)
@@ -268,7 +268,7 @@ describe("syncing a template", () => {
       assert.deepStrictEqual(held.ids("KubernetesHealthChecks"), ["cluster-other-hc"])
     }))
 
-  it.effect("names the resource and its place in the template where a write is refused (O13)", () =>
+  it.effect("names the resource and its place in the template when a write is refused (O13)", () =>
     Effect.gen(function*() {
       const held = account()
       held.before = ({ id, method }) =>
@@ -356,7 +356,7 @@ describe("a sync that is disturbed", () => {
       }
     }))
 
-  it.effect("goes on over answers that are lost, and makes nothing twice", () =>
+  it.effect("continues after lost responses, and creates nothing twice", () =>
     Effect.gen(function*() {
       const held = account()
       const cut = new Set<string>()
@@ -383,7 +383,7 @@ describe("a sync that is disturbed", () => {
       assert.deepStrictEqual(contentOf(held), yield* settled(plainTemplate))
     }))
 
-  it.effect("by somebody who is faster reads again", () =>
+  it.effect("by a faster writer lists again", () =>
     Effect.gen(function*() {
       const held = account()
       let isDone = false
@@ -400,7 +400,7 @@ describe("a sync that is disturbed", () => {
       assert.deepStrictEqual(contentOf(held), yield* settled(plainTemplate))
     }))
 
-  it.effect("by somebody who takes a resource over leaves it to them", () =>
+  it.effect("by a new owner of a resource leaves it unchanged", () =>
     Effect.gen(function*() {
       const held = account()
       const patched = (value: string): Template => ({
@@ -418,7 +418,7 @@ describe("a sync that is disturbed", () => {
       assert.deepStrictEqual(held.resources.get("ConfigPatches/mine")?.metadata.labels, labels)
     }))
 
-  it.effect("by somebody who does not stop ends with a conflict", () =>
+  it.effect("by a writer that never stops ends with a conflict", () =>
     Effect.gen(function*() {
       const held = account()
       const patched = { ...plainTemplate, cluster: { ...cluster, patches: [{ name: "a", inline: { machine: {} } }] } }

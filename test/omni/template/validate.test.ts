@@ -12,7 +12,7 @@ const withPatch = (patch: Patch): Template => ({ ...plainTemplate, cluster: { ..
 const patchFault = (inline: unknown) =>
   Effect.map(faultsOf(withPatch({ name: "p", inline })), (faults) => faults.join("\n"))
 
-describe("what a template means", () => {
+describe("validation of a template", () => {
   it.effect("has no fault where there is none", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual(yield* faultsOf(plainTemplate), [])
@@ -351,7 +351,7 @@ describe("a patch from a file", () => {
     }))
 })
 
-describe("what omnictl accepts", () => {
+describe("templates that omnictl accepts", () => {
   it.effect("is accepted: strategies without a number, Unset with a number, backups without an interval (O15)", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual(
