@@ -224,7 +224,7 @@ describe("a report", () => {
           "      expected: a",
           "      observed: b",
           "  skipped lifecycle.made-up",
-          "    the harness does not claim `secrets` (tell which credentials the layer was given)"
+          "    the harness does not claim `secrets` (report the credentials of the layer)"
         ].join("\n")
       )
     }))
@@ -238,8 +238,8 @@ describe("a report", () => {
     const describe = (_: string, body: () => void) => body()
     describeLaws({ describe, it }, { ...memory, laws })
     assert.deepStrictEqual(skipped, [
-      "lifecycle.made-up: a node is what it is [the harness does not claim `secrets` (tell which credentials the layer " +
-      "was given)]"
+      "lifecycle.made-up: a node is what it is [the harness does not claim `secrets` (report the credentials of " +
+      "the layer)]"
     ])
     const outcomes = await Promise.all(declared.map(([, body]) => body().then(() => "passed", String)))
     assert.deepStrictEqual(outcomes, [

@@ -104,7 +104,7 @@ describe("createNodesScoped", () => {
       yield* fake.put("Clusters", { id: "dev", annotations })
       yield* fake.addCluster("other", { controlPlanes: 1, workers: 0 })
       const found = yield* omni.sweep({ olderThan: 0 })
-      assert.deepStrictEqual(found.map(({ id, kind }) => `${kind} ${id}`), ["Cluster dev"])
+      assert.deepStrictEqual(found.map(({ kind, name }) => `${kind} ${name}`), ["cluster dev"])
       const removed = yield* omni.sweep({ olderThan: 0, remove: true })
       assert.deepStrictEqual(removed.map(({ removed: gone }) => gone), [true])
       assert.deepStrictEqual(yield* ids("Clusters"), ["other"])

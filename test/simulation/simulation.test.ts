@@ -29,6 +29,22 @@ describe.each(backends)("a simulated run over %s", (backend) => {
   }, patience)
 })
 
+describe("a script that once broke an invariant", () => {
+  it("adds no node to the remains of a create that was undone", async () => {
+    const outcome = await Simulation.replay({
+      backend: "memory",
+      seed: 715,
+      bystander: false,
+      clusters: [{ name: "dev", controlPlanes: 3, workers: 0 }],
+      unowned: [],
+      actors: [[{ do: "replace", cluster: "dev", node: "dev-worker2" }]],
+      faults: [{ call: 13, fault: "page" }, { call: 16, fault: "page" }],
+      changes: []
+    })
+    assert.deepStrictEqual(outcome.violations, [])
+  }, patience)
+})
+
 describe("a script", () => {
   it("is the same for the same seed, and another one for another", () => {
     assert.deepStrictEqual(Simulation.generate(7, "memory"), Simulation.generate(7, "memory"))

@@ -157,11 +157,19 @@ export const adoptBelow = <Read, Write extends Read>(
   context: CreateContext<Read, Write>,
   world: Look
 ): Effect.Effect<void, CallFailure> =>
-  context.engine.backend.fates === undefined ? Effect.void : Effect.forEach(
-    undecidedBelow<Read, Write>(context.engine, context.run, world, context.fates),
-    (operation) => adopt(context, operation),
-    { discard: true }
-  )
+  context.engine.backend.fates === undefined ? Effect.void : Effect.gen(function*() {
+    const { engine, fates, run } = context
+    yield* Effect.forEach(
+      undecidedBelow<Read, Write>(engine, run, world, fates),
+      (operation) => adopt(context, operation),
+      { discard: true }
+    )
+    // A later create removes these remains. It could not remove a network that a new node has joined.
+    if (undoneIn<Read, Write>(engine, run, world, fates).length > 0) {
+      const detail = "a create of this cluster was undone and left things behind; run createNodes or deleteNodes first"
+      return yield* failWith(new Conflict({ detail }))
+    }
+  })
 
 interface Undone<Read, Write extends Read> {
   readonly resource: AnyResource<Read, Write>

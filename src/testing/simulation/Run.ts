@@ -222,7 +222,8 @@ const body = (
     for (const sentence of yield* world.violations) violate(`the backend does not have: ${sentence}`)
     const shown = runtime.logs.join("\n")
     for (const secret of world.secrets) if (shown.includes(secret)) violate("a credential is in the log")
-    yield* runIn(worldProcess, Scope.close(scope, Exit.void))
+    // A call that was under way when its process was killed never ends, and the simulator would wait for it.
+    yield* runIn(worldProcess, Effect.timeoutOption(Scope.close(scope, Exit.void), "1 hour"))
     return line.count()
   })
 

@@ -310,7 +310,7 @@ describe("a patch from a file", () => {
       assert.match(yield* at("a\0b"), /outside of the template's folder/)
       assert.match(yield* at("binary"), /not text in UTF-8/)
       const forbidden = yield* at("token.yaml")
-      assert.match(forbidden, /Omni sets machine\.token by itself/)
+      assert.match(forbidden, /Omni sets machine\.token; a patch may not/)
       assert.notInclude(forbidden, "secret-value")
     }))
 
