@@ -98,9 +98,9 @@ const silent =
 
 /** The events that concern nodes of the schemes, and the filter that the engine applies first. */
 export const nodeEvents = (schemes: ReadonlyArray<Scheme>) => {
-  const { label } = filterOf(schemes)
   return {
-    filter: { type: ["container"], ...(label === undefined ? {} : { label }) },
+    // No label: Podman 4.3 delivers no event at all where the filter is the key of a label.
+    filter: { type: ["container"] },
     /** The cluster that an event is about, or all clusters; undefined where it is about none. */
     changeOf: (event: Event): Change | undefined => {
       if (silent.test(event.Action ?? "")) return undefined
