@@ -134,7 +134,8 @@ describe.skipIf(!possible)("an engine over ssh", () => {
       assert.strictEqual((yield* provider.getClusterStatus("dev"))._tag, "Some")
       // Each `docker system dial-stdio` sends a ping of its own first.
       const dials = engine.heard.filter(({ method }) => method === "HEAD").length
-      assert.isAtMost(dials, 4)
+      // As many calls overlap at most: the events, the list of the watch, two stops, and the list after a stop.
+      assert.isAtMost(dials, 5)
       assert.isAbove(engine.heard.length - dials, 10)
       yield* DockerClient.use(docker, (dockerode) => dockerode.ping())
     }), 60_000)

@@ -344,7 +344,7 @@ describe("a caller without types", () => {
     "a\nb",
     "\u202Eb",
     "a,b=c",
-    "x".repeat(64),
+    "x".repeat(254),
     5,
     null,
     undefined,
