@@ -128,7 +128,7 @@ const checkReport = (
   assert.strictEqual(outcomes.size, report.outcomes.length, `${what}: something stands in the report twice`)
   const resources = name === "createNodes" || name === "deleteNodes"
   for (const one of things(before).keys()) {
-    // Things of which nothing was read stand in `errors`.
+    // Things of which nothing was read belong to `errors`.
     const required = one.startsWith("node ") || (resources && report.errors === undefined)
     if (required) assert.isDefined(outcomes.get(one), `${what}: ${one} is not told of`)
   }
