@@ -124,13 +124,13 @@ export const steps: ReadonlyArray<Step> = [
   {
     name: "simulation",
     alone: true,
-    run: commands(["node", "scripts/simulate.ts", "--seeds", "1250", "--seconds", "60"])
+    run: commands(["node", "scripts/simulate.ts", "--seeds", "500", "--seconds", "60"])
   },
   {
     name: "more simulation",
     full: true,
     alone: true,
-    run: commands(["node", "scripts/simulate.ts", "--from", "1251", "--seeds", "100000", "--seconds", "600"])
+    run: commands(["node", "scripts/simulate.ts", "--from", "501", "--seeds", "100000", "--seconds", "600"])
   },
   {
     name: "quickstart on a fake Hetzner Cloud",

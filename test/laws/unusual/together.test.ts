@@ -113,7 +113,7 @@ const failed = ({ result }: Ran): boolean => !("outcomes" in result)
 
 /**
  * How often an operation acted on a thing: once, not at all, or either if its report leaves that open. A create starts
- * the stopped nodes that it finds, also with the outcome `Done`: the calls that it sent tell the two apart.
+ * the stopped nodes that it finds, also with the outcome `Done`: the calls that it sent show which it was.
  */
 const acts = (ran: Ran, operation: Operation, thing: string): readonly [least: number, most: number] => {
   const report = reportOf(ran)
