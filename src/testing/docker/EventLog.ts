@@ -181,8 +181,13 @@ export const hasLabel = (labels: Readonly<Record<string, string>>, wanted: strin
     labels[wanted.slice(0, at)] === wanted.slice(at + 1)
 }
 
-/** Whether an event passes the filters: labels all, every other key any of its values. @internal */
-export const passes = (event: EngineEvent, filters: EventFilters): boolean =>
+/**
+ * Whether an event passes the filters: labels all, every other key any of its values. On Podman 4.3 nothing passes the
+ * mere key of a label.
+ *
+ * @internal
+ */
+export const passes = (event: EngineEvent, filters: EventFilters, flavor: Flavor): boolean =>
   Object.entries(filters).every(([key, values]) => {
     if (values.length === 0) return true
     const own = (...names: ReadonlyArray<string | undefined>) => values.some((value) => names.includes(value))
@@ -193,7 +198,7 @@ export const passes = (event: EngineEvent, filters: EventFilters): boolean =>
       case "event":
         return values.some((value) => action === value || action.startsWith(`${value}:`))
       case "label":
-        return values.every((value) => hasLabel(attributes, value))
+        return values.every((value) => (flavor.id !== "podman4" || value.includes("=")) && hasLabel(attributes, value))
       case "container":
         return type === "container" && values.some((value) => value === attributes["name"] || id.startsWith(value))
       case "image":

@@ -284,7 +284,8 @@ const events: Handler = (engine, call: Call) =>
     const filters = filtersOf(engine, call, eventFilters, "events")
     const since = parseTime(call.query["since"])
     const until = parseTime(call.query["until"])
-    const isWanted = (event: EngineEvent) => passes(event, filters) && (until === undefined || event.nanos <= until)
+    const isWanted = (event: EngineEvent) =>
+      passes(event, filters, engine.flavor) && (until === undefined || event.nanos <= until)
     const line = ({ json: body }: EngineEvent) => `${body}\n`
     const stream = (sink: Sink): () => void => {
       const isPast = until !== undefined && Number(until / 1_000_000n) <= engine.now()
