@@ -8,6 +8,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { fail, want } from "../Backend.ts"
+import { isReason } from "../internal/CallFailures.ts"
 import { dotted, specIssues } from "../internal/SpecIssues.ts"
 import type { ClusterName } from "../Model.ts"
 import type { Overrides } from "../Policy.ts"
@@ -325,7 +326,7 @@ export const makeBackend = (options: {
           candidates
         })
       },
-      mayStillHappen: (error) => error._tag === "BackendError" && error.reason._tag === "RequestTimeout",
+      mayStillHappen: (error) => isReason(error, "RequestTimeout"),
       deletesControlPlanesLast: (nodes) =>
         nodes.some((node) => isNode(node) && node.member.scheme.deletesControlPlanesLast === true),
       changes: (read) =>

@@ -283,12 +283,6 @@ export const pullReasonOf = (refusal: Refusal): Reasons.Reason => {
 // Causes that callers act on
 // -----------------------------------------------------------------------------
 
-/** Whether an error is a backend's, for one of these reasons. */
-export const isReason = (
-  error: { readonly _tag: string; readonly reason?: Reasons.Reason },
-  ...tags: ReadonlyArray<Reasons.ReasonTag>
-): boolean => error.reason !== undefined && tags.includes(error.reason._tag)
-
 /**
  * Whether a name belongs to two networks. Before API 1.44 two creates at the same time may both succeed; one network is
  * removed again a moment later.

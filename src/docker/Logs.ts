@@ -7,8 +7,8 @@
  */
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
+import { isReason } from "../internal/CallFailures.ts"
 import type { Client } from "./Client.ts"
-import { isReason } from "./Errors.ts"
 import { frames, LineCutter, type Piece } from "./Frames.ts"
 import type { CallFailure } from "./Transport.ts"
 

@@ -6,13 +6,13 @@
  * Source: Docker Engine API reference, `NetworkCreate`, `NetworkDelete`.
  */
 import * as Effect from "effect/Effect"
+import { isReason } from "../internal/CallFailures.ts"
 import { Conflict, Difference } from "../Reason.ts"
 import type { CallFailure, Listed, Resource, Task } from "../Resource.ts"
 import { overlapping, subnetsToTry } from "./Addresses.ts"
 import type { Reading, Writing } from "./Client.ts"
 import type { Container } from "./ClusterNodes.ts"
 import { addressLabel, type WantedNetwork } from "./Desired.ts"
-import { isReason } from "./Errors.ts"
 import { ensureImages } from "./Images.ts"
 import * as Labels from "./Labels.ts"
 import { ownerOf } from "./Owners.ts"

@@ -6,11 +6,11 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
+import { isReason } from "../internal/CallFailures.ts"
 import { Done, type Outcome, Skipped } from "../Report.ts"
 import type { CallFailure, Listed, Task, World } from "../Resource.ts"
 import type { Client, Reading, Writing } from "./Client.ts"
 import { type Container, isNode, listContainers } from "./ClusterNodes.ts"
-import { isReason } from "./Errors.ts"
 import { holder } from "./Labels.ts"
 import type { Network, Volume } from "./Wire.ts"
 

@@ -5,8 +5,8 @@
  */
 import * as Effect from "effect/Effect"
 import { retrying } from "../Backend.ts"
+import { isReason } from "../internal/CallFailures.ts"
 import type { CallFailure } from "../Resource.ts"
-import { isReason } from "./Errors.ts"
 
 /** Whether after such an error the API may still carry the request out, or may have done so. */
 export const hasNoReply = (error: CallFailure): boolean =>

@@ -199,12 +199,6 @@ export const reasonOf = (answer: Answer, redact: (text: string) => string): Reas
   }
 }
 
-/** Whether an error is a backend's, for one of these reasons. */
-export const isReason = (
-  error: Reasons.BackendError | ProviderUnavailable,
-  ...tags: ReadonlyArray<Reasons.ReasonTag>
-): boolean => error._tag === "BackendError" && tags.includes(error.reason._tag)
-
 // -----------------------------------------------------------------------------
 // Connections
 // -----------------------------------------------------------------------------

@@ -7,10 +7,10 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
+import { isReason } from "../internal/CallFailures.ts"
 import type { CallFailure, Task } from "../Resource.ts"
 import type { Actions } from "./Actions.ts"
 import type { Client } from "./Client.ts"
-import { isReason } from "./Errors.ts"
 import { asDelete } from "./Quota.ts"
 
 /**

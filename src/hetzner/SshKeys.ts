@@ -4,12 +4,12 @@
  * Source: Hetzner Cloud API reference, `/ssh_keys`.
  */
 import * as Effect from "effect/Effect"
+import { isReason } from "../internal/CallFailures.ts"
 import { Difference } from "../Reason.ts"
 import type { Resource } from "../Resource.ts"
 import type { Client, Reading } from "./Client.ts"
 import { type Context, labelsOfNew } from "./Context.ts"
 import type { WantedKey } from "./Desired.ts"
-import { isReason } from "./Errors.ts"
 import { labelledKind, once } from "./LabelledKind.ts"
 import * as Replies from "./Replies.ts"
 import * as Wire from "./Wire.ts"

@@ -5,9 +5,9 @@
  * sent only when its server is free, and again only when the list shows it as free.
  */
 import * as Effect from "effect/Effect"
+import { isReason } from "../internal/CallFailures.ts"
 import type { CallFailure, Task } from "../Resource.ts"
 import { delaysOf } from "./Actions.ts"
-import { isReason } from "./Errors.ts"
 import { makePoller, type Poller } from "./Poller.ts"
 import type { Server } from "./ServerList.ts"
 

@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { retrying, want } from "../Backend.ts"
 import { policy } from "../Backend.ts"
+import { isReason } from "../internal/CallFailures.ts"
 import { createdAt } from "../internal/CreatedAt.ts"
 import { failWith } from "../internal/Method.ts"
 import { NodeInfo, type NodeRole } from "../Model.ts"
@@ -173,7 +174,7 @@ const nodes: NodeResource<WantedNode, NodeEntry, Reading, Engine> = {
     }).pipe(
       Effect.retry({
         schedule: task.policy.poll,
-        while: (error) => error._tag === "BackendError" && error.reason._tag === "Locked"
+        while: (error) => isReason(error, "Locked")
       }),
       (wait) => isOwned<MemoryNode>(entry) && entry.state !== "creating" ? Effect.void : wait
     ),

@@ -9,6 +9,7 @@
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
+import { isReason } from "../internal/CallFailures.ts"
 import { Protected } from "../Reason.ts"
 import { AlreadyDone, Done, type Outcome } from "../Report.ts"
 import type { Task } from "../Resource.ts"
@@ -18,7 +19,7 @@ import * as Labels from "./Labels.ts"
 import type { OmniNode } from "./Nodes.ts"
 import type { ClusterSpec } from "./proto/specs_pb.ts"
 import { one, picture } from "./SharedWatch.ts"
-import { type CallFailure, isReason, type Kind, Kinds, type Resource } from "./State.ts"
+import { type CallFailure, type Kind, Kinds, type Resource } from "./State.ts"
 
 type Settled = (node: OmniNode, outcome: Outcome) => Effect.Effect<void>
 
@@ -81,7 +82,7 @@ const releaseMachines = (
 
 /** The server refuses a locked cluster as invalid input, in words that may change. */
 const asLocked = (task: Task, cluster: Resource<ClusterSpec>, error: CallFailure): CallFailure =>
-  isLocked(cluster.metadata) && (isReason(error, "InvalidInput") || isReason(error, "Protected"))
+  isLocked(cluster.metadata) && isReason(error, "InvalidInput", "Protected")
     ? task.error(
       new Protected({
         detail: `the cluster is locked; remove its annotation ${Labels.clusterLocked}`,

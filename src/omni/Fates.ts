@@ -4,11 +4,12 @@
  * Of two that decide at once one gets a conflict, reads again, and finds the decision of the other.
  */
 import * as Effect from "effect/Effect"
+import { isReason } from "../internal/CallFailures.ts"
 import type { Fate, Fates } from "../Resource.ts"
 import type { Writing } from "./Access.ts"
 import * as Labels from "./Labels.ts"
 import { clusters } from "./Resources.ts"
-import { isReason, Kinds } from "./State.ts"
+import { Kinds } from "./State.ts"
 
 const fateOf = (text: string | undefined): Fate | undefined =>
   text === "adopted" || text === "undone" ? text : undefined

@@ -8,6 +8,7 @@
  * Source: Omni's management API, `MachinePowerOff` and `MachinePowerOn`.
  */
 import * as Effect from "effect/Effect"
+import { detailOf, isReason } from "../internal/CallFailures.ts"
 import type { NodeInfo } from "../Model.ts"
 import { Conflict, NotFoundError } from "../Reason.ts"
 import { AlreadyDone, Done, type Outcome, Unsupported } from "../Report.ts"
@@ -16,7 +17,7 @@ import type { Reading, Writing } from "./Access.ts"
 import * as Labels from "./Labels.ts"
 import { awaitMachine, awaitRunning, awaitRunningAgain, follow } from "./MachineWaits.ts"
 import { nodes, type OmniNode } from "./Nodes.ts"
-import { type CallFailure, isReason, Kinds } from "./State.ts"
+import { type CallFailure, Kinds } from "./State.ts"
 
 const done = new Done({})
 const alreadyDone = new AlreadyDone({})
@@ -47,10 +48,10 @@ const isManaged = ({ state }: Reading, { id }: OmniNode, task: Task): Effect.Eff
 const orUnsupported = <A>(call: Effect.Effect<A, CallFailure>): Effect.Effect<A | Unsupported, CallFailure> =>
   Effect.catchIf(
     call,
-    (error) => isReason(error, "UnsupportedError") || isReason(error, "Conflict"),
+    (error) => isReason(error, "UnsupportedError", "Conflict"),
     (error) =>
       Effect.succeed(
-        new Unsupported({ reason: error._tag === "BackendError" ? error.reason.detail : error.detail })
+        new Unsupported({ reason: detailOf(error) })
       )
   )
 

@@ -10,9 +10,10 @@ import type { Message } from "@bufbuild/protobuf"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import { isReason } from "../internal/CallFailures.ts"
 import { failWith } from "../internal/Method.ts"
 import { retrying } from "../internal/Retry.ts"
-import { BackendError, Conflict, InvalidInput, InvalidResponse, NotFoundError, type ReasonTag } from "../Reason.ts"
+import { BackendError, Conflict, InvalidInput, InvalidResponse, NotFoundError } from "../Reason.ts"
 import type { CallFailure, CallSettings, Client } from "./Client.ts"
 import { codes, oneLine } from "./Errors.ts"
 import type { Resource as WireResource } from "./proto/cosi_pb.ts"
@@ -102,10 +103,6 @@ export interface State {
 
 /** The part of `State` that only reads. */
 export type StateReader = Pick<State, "get" | "getOnce" | "list" | "knows" | "watch" | "isSame">
-
-/** Whether an error is a backend's, for this reason. */
-export const isReason = (error: CallFailure, tag: ReasonTag): boolean =>
-  error instanceof BackendError && error.reason._tag === tag
 
 /** The server answers so for a type that it does not know, as for one that nobody may see. */
 const isUnknownKind = (error: CallFailure): boolean =>

@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import { Conflict, InvalidResponse, Locked, NameTaken } from "../../Reason.ts"
 import type { AnyResource, CallFailure, Fate, Task } from "../../Resource.ts"
+import { isReason } from "../CallFailures.ts"
 import { retrying } from "../Retry.ts"
 import { type Created, hasNoReply } from "./Created.ts"
 import { diff, type Item, refusalOf } from "./Diff.ts"
@@ -43,9 +44,6 @@ export interface CreateContext<Read, Write extends Read> {
   /** Whether what another create of the cluster has created is used. */
   readonly adopts: boolean
 }
-
-const isReason = (error: CallFailure, ...tags: ReadonlyArray<string>): boolean =>
-  error._tag === "BackendError" && tags.includes(error.reason._tag)
 
 /** The fate of another operation, decided by this create if nobody has decided it. */
 export const adopt = <Read, Write extends Read>(

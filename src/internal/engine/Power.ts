@@ -15,6 +15,7 @@ import { NoNodes } from "../../ProviderError.ts"
 import { BackendError, NotFoundError, type Reason, ServerFault } from "../../Reason.ts"
 import { AlreadyDone, Failed, type Outcome } from "../../Report.ts"
 import type { CallFailure, Started, Task } from "../../Resource.ts"
+import { isReason } from "../CallFailures.ts"
 import { byRoleThenName, settledError } from "../Operation.ts"
 import type { Engine } from "./Engine.ts"
 import { guarded, guardedOutcome } from "./Guard.ts"
@@ -288,7 +289,7 @@ export const stopMembers = <Read, Write extends Read>(
         ? guardedOutcome("power.stop", () => power.stop(write, member.actual, task))
         : Effect.succeed<Outcome>(alreadyDone)).pipe(
         Effect.catchIf(
-          (error) => error._tag === "BackendError" && error.reason._tag === "NotFoundError",
+          (error) => isReason(error, "NotFoundError"),
           () => Effect.succeed<Outcome>(alreadyDone)
         )
       )

@@ -4,11 +4,9 @@
 import * as Effect from "effect/Effect"
 import { AlreadyDone, type Outcome, Skipped } from "../../Report.ts"
 import type { AnyResource, CallFailure, Task } from "../../Resource.ts"
+import { detailOf, isReason } from "../CallFailures.ts"
 import { guarded, guardedOutcome } from "./Guard.ts"
 import type { AnyBackend } from "./Look.ts"
-
-const isReason = (error: CallFailure, tag: string): boolean =>
-  error._tag === "BackendError" && error.reason._tag === tag
 
 /** A thing that something else removed is removed. */
 export const ignoringGone = <A, R>(
@@ -35,7 +33,7 @@ export const removeOne = <Read, Write extends Read>(
       (error) => isReason(error, "InUse"),
       (error) =>
         Effect.succeed<Outcome>(
-          new Skipped({ reason: error._tag === "BackendError" ? error.reason.detail : error.detail })
+          new Skipped({ reason: detailOf(error) })
         )
     )
   )

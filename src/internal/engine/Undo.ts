@@ -15,6 +15,7 @@ import type { Subject } from "../../Progress.ts"
 import type { Leftover } from "../../ProviderError.ts"
 import { RolledBack } from "../../Report.ts"
 import type { AnyResource, CallFailure } from "../../Resource.ts"
+import { detailOf } from "../CallFailures.ts"
 import { CurrentUrgency } from "../Urgency.ts"
 import type { Created } from "./Created.ts"
 import { guarded } from "./Guard.ts"
@@ -33,8 +34,6 @@ interface Found<Read, Write extends Read> {
   /** Another create has adopted and finished it, since this operation has not. */
   readonly isFinished: boolean
 }
-
-const wordsOf = (error: CallFailure): string => error._tag === "BackendError" ? error.reason.detail : error.detail
 
 /** Removal waves: kinds in falling order. */
 export const removalWaves = <Read, Write extends Read>(
@@ -114,7 +113,7 @@ export const whatRemains = <Read, Write extends Read>(
       ...found.map(({ actual, resource }) => ({ ...subjectOf(resource, actual), why })),
       ...created.pending().map((subject) => ({ ...subject, why: mayStillAppear }))
     ]),
-    Effect.catch((error) => Effect.succeed(unread(created, `${why}; could not list what remains: ${wordsOf(error)}`)))
+    Effect.catch((error) => Effect.succeed(unread(created, `${why}; could not list what remains: ${detailOf(error)}`)))
   )
 
 /** Removes what the operation created. Never fails: returns what it could not remove, as it goes in `left`. */
@@ -167,7 +166,7 @@ export const undo = <Read, Write extends Read>(
             Effect.matchEffect({
               onFailure: (error) =>
                 Effect.sync(() =>
-                  void left.set(`${subject.kind}/${subject.name}`, { ...subject, why: wordsOf(error) })
+                  void left.set(`${subject.kind}/${subject.name}`, { ...subject, why: detailOf(error) })
                 ),
               onSuccess: () => {
                 left.delete(`${subject.kind}/${subject.name}`)
@@ -191,7 +190,7 @@ export const undo = <Read, Write extends Read>(
       Effect.succeed(
         unread(
           created,
-          `could not list what remains: ${wordsOf(error)}. Run deleteNodes again once the backend is reachable`
+          `could not list what remains: ${detailOf(error)}. Run deleteNodes again once the backend is reachable`
         )
       )
     ),
