@@ -13,6 +13,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
+import { load } from "../internal/Loading.ts"
 import { countCall, failWith } from "../internal/Method.ts"
 import { retrying } from "../internal/Retry.ts"
 import type { Policy } from "../Policy.ts"
@@ -441,7 +442,7 @@ export const make = Effect.fnUntraced(function*(options: {
     pullImage: (image) =>
       Stream.unwrap(Effect.flatMap(
         Effect.flatMap(
-          Effect.promise(() => import("./Registry.ts")),
+          load(() => import("./Registry.ts")),
           ({ registryAuth }) => registryAuth(image, options.registry, options.environment)
         ),
         (auth) =>

@@ -9,6 +9,7 @@
 import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import { load } from "../internal/Loading.ts"
 import { ProviderUnavailable } from "../ProviderError.ts"
 
 /** The destination of `ssh`. */
@@ -190,7 +191,7 @@ interface Files {
 }
 
 /** Node's modules, loaded with the first connection and not with the module. */
-const files: Effect.Effect<Files> = Effect.promise(async () => {
+const files: Effect.Effect<Files> = load(async () => {
   const [fs, path, crypto] = await Promise.all([
     import("node:fs/promises"),
     import("node:path"),

@@ -6,6 +6,7 @@
  * `Create.ts` chooses again.
  */
 import * as Effect from "effect/Effect"
+import { load } from "../internal/Loading.ts"
 import type { PortMapping } from "./Scheme.ts"
 
 const closing = (close: (done: () => void) => void) =>
@@ -16,14 +17,14 @@ const freePort = (protocol: PortMapping["protocol"], address: string): Effect.Ef
   Effect.gen(function*() {
     const host = address === "" ? "0.0.0.0" : address
     if (protocol === "udp") {
-      const { createSocket } = yield* Effect.promise(() => import("node:dgram"))
+      const { createSocket } = yield* load(() => import("node:dgram"))
       const socket = createSocket(host.includes(":") ? "udp6" : "udp4")
       return yield* Effect.callback<number | undefined>((resume) => {
         socket.once("error", () => resume(Effect.undefined))
         socket.bind(0, host, () => resume(Effect.succeed(socket.address().port)))
       }).pipe(Effect.ensuring(closing((done) => socket.close(done))))
     }
-    const { createServer } = yield* Effect.promise(() => import("node:net"))
+    const { createServer } = yield* load(() => import("node:net"))
     const server = createServer()
     return yield* Effect.callback<number | undefined>((resume) => {
       server.once("error", () => resume(Effect.undefined))

@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import { load } from "../internal/Loading.ts"
 import type { Environment } from "./Connection.ts"
 import { oneLine } from "./Errors.ts"
 
@@ -87,7 +88,7 @@ const helperTimeout = "30 seconds"
 
 /** The answer of a helper program; none if it knows no login. It fails with one sentence. */
 const fromHelper = (helper: string, key: string): Effect.Effect<RegistryLogin | undefined, string> =>
-  Effect.promise(() => import("node:child_process")).pipe(
+  load(() => import("node:child_process")).pipe(
     Effect.flatMap(({ spawn }) =>
       Effect.callback<RegistryLogin | undefined, string>((resume) => {
         const program = `docker-credential-${helper}`
@@ -148,7 +149,7 @@ export const registryAuth = Effect.fnUntraced(function*(
   const given = Object.hasOwn(registries, host) ? registries[host] : undefined
   if (given !== undefined) return header(given, key)
 
-  const [fs, path] = yield* Effect.promise(() => Promise.all([import("node:fs/promises"), import("node:path")]))
+  const [fs, path] = yield* load(() => Promise.all([import("node:fs/promises"), import("node:path")]))
   const directory = env.config ?? (env.home === undefined ? undefined : path.join(env.home, ".docker"))
   if (directory === undefined) return undefined
   const file = path.join(directory, "config.json")

@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import * as Backend from "../Backend.ts"
 import { checkClusterName } from "../internal/ClusterNames.ts"
+import { load } from "../internal/Loading.ts"
 import { failWith, method, streamMethod } from "../internal/Method.ts"
 import type { ClusterName } from "../Model.ts"
 import * as Policy from "../Policy.ts"
@@ -20,8 +21,8 @@ import { chosenSchemes } from "./Schemes.ts"
 import { portMappingsOf } from "./Translate.ts"
 
 // A program that only lists, starts and stops does not load logs and exec.
-const loadLogs = Effect.promise(() => import("./Logs.ts"))
-const loadExec = Effect.promise(() => import("./Exec.ts"))
+const loadLogs = load(() => import("./Logs.ts"))
+const loadExec = load(() => import("./Exec.ts"))
 
 /** Makes the service from the options of the layer. */
 export const makeService = Effect.fnUntraced(function*(

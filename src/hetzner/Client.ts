@@ -18,6 +18,7 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { isReason } from "../internal/CallFailures.ts"
+import { load } from "../internal/Loading.ts"
 import { failWith, sendCall } from "../internal/Method.ts"
 import { latest, retrying, within } from "../internal/Retry.ts"
 import { CurrentUrgency, type Urgency } from "../internal/Urgency.ts"
@@ -176,7 +177,7 @@ export const make = Effect.fnUntraced(function*(options: {
   readonly isOwned: (labels: Readonly<Record<string, string>>) => boolean
 }): Effect.fn.Return<Client> {
   const { credential: { endpoint, token }, governor, http, isOwned } = options
-  const [HttpClientModule, HttpClientRequest] = yield* Effect.promise(() =>
+  const [HttpClientModule, HttpClientRequest] = yield* load(() =>
     Promise.all([import("effect/http/HttpClient"), import("effect/http/HttpClientRequest")])
   )
 

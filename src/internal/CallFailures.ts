@@ -8,6 +8,6 @@ import type { CallFailure } from "../Resource.ts"
 export const isReason = (error: CallFailure, ...tags: ReadonlyArray<ReasonTag>): boolean =>
   error._tag === "BackendError" && tags.includes(error.reason._tag)
 
-/** What happened, in one sentence without the name of the method. */
+/** The sentence of the error, without the name of the method. */
 export const detailOf = (error: CallFailure): string =>
   error._tag === "BackendError" ? error.reason.detail : error.detail

@@ -14,6 +14,7 @@ import type * as Layer from "effect/Layer"
 import type { DockerService, Options } from "../docker/Options.ts"
 import { isSchemeChoice, schemeChoices } from "../docker/Scheme.ts"
 import { makeLayers } from "../internal/Layers.ts"
+import { load } from "../internal/Loading.ts"
 import type { NodeCreator, Provider } from "../Provider.ts"
 import type { InvalidSpec, UnknownLabelScheme } from "../ProviderError.ts"
 
@@ -68,7 +69,7 @@ export class Docker extends Context.Service<Docker, DockerService>()("kubelayer/
 // -----------------------------------------------------------------------------
 
 // A program that imports the layer and does not use it loads nothing of the backend.
-const loadService = Effect.promise(() => import("../docker/Service.ts"))
+const loadService = load(() => import("../docker/Service.ts"))
 
 /**
  * Makes the service. Opens no connection; the first call does.

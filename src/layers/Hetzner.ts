@@ -28,6 +28,7 @@ import { type ConnectionOptions, credential } from "../hetzner/Token.ts"
 import * as Wire from "../hetzner/Wire.ts"
 import { checkClusterName } from "../internal/ClusterNames.ts"
 import { everything, makeLayers } from "../internal/Layers.ts"
+import { load } from "../internal/Loading.ts"
 import { method } from "../internal/Method.ts"
 import type { ClusterName } from "../Model.ts"
 import * as Policy from "../Policy.ts"
@@ -236,7 +237,7 @@ const makeWith = Effect.fnUntraced(function*(
 })
 
 /** Fetch as the platform has it. It follows no redirect: where the API is, the endpoint says. */
-const fetchClient: Effect.Effect<HttpClient> = Effect.promise(() =>
+const fetchClient: Effect.Effect<HttpClient> = load(() =>
   Promise.all([import("effect/http/FetchHttpClient"), import("effect/http/HttpClient")])
 ).pipe(
   Effect.flatMap(([Fetch, { HttpClient: Tag, transformResponse }]) =>
@@ -311,7 +312,7 @@ export const layerHttpClient = (
   options: Options
 ): Layer.Layer<Provider | NodeCreator | Hetzner, InvalidSpec, HttpClient> =>
   Layer.effectContext(
-    Effect.promise(() => import("effect/http/HttpClient")).pipe(
+    load(() => import("effect/http/HttpClient")).pipe(
       Effect.flatMap(({ HttpClient: Tag }) => Tag),
       Effect.flatMap((http) => makeWith(http, options)),
       Effect.map((service) => everything(Hetzner, service))

@@ -17,6 +17,7 @@ import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { Transport } from "../docker/Transport.ts"
+import { load } from "../internal/Loading.ts"
 import { ProviderUnavailable } from "../ProviderError.ts"
 import { makeApi, type Violation } from "./docker/Api.ts"
 import type { Answer, EngineRequest } from "./docker/Call.ts"
@@ -166,10 +167,10 @@ const idOf = (number: number): string => {
 }
 
 /**
- * The Docker layer loads its parts with their first use. Simulated time does not wait for that, and would pass the
- * deadlines of a test, so they are loaded before the test begins.
+ * The Docker layer loads its parts with their first use. A test that adjusts its clock would not wait for that, and pass
+ * deadlines, so they are loaded before the fake is used.
  */
-const loadLayer = Effect.promise(() =>
+const loadLayer = load(() =>
   Promise.all([
     import("../docker/Service.ts"),
     import("../docker/Exec.ts"),

@@ -12,6 +12,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { ClientRequest, IncomingMessage, ServerResponse } from "node:http"
 import type { Duplex } from "node:stream"
+import { load } from "../internal/Loading.ts"
 import { type CallCount, type CallRecord, countsOf, type Draft, makeLog } from "./faults/CallLog.ts"
 import { type Fault, none, type Plan } from "./faults/Plan.ts"
 
@@ -168,7 +169,7 @@ export const make = Effect.fnUntraced(function*(
   if (target === undefined) {
     return yield* new FaultProxyError({ detail: `${JSON.stringify(options.target)} is neither unix:// nor tcp://` })
   }
-  const [http, net, fs, os, path] = yield* Effect.promise(() =>
+  const [http, net, fs, os, path] = yield* load(() =>
     Promise.all([
       import("node:http"),
       import("node:net"),

@@ -12,6 +12,7 @@ import * as Effect from "effect/Effect"
 import { HttpClient } from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
 import type { ServerSpec } from "../hetzner/Spec.ts"
+import { load } from "../internal/Loading.ts"
 import { byRoleThenName } from "../internal/Operation.ts"
 import { BoundToProcess, SessionSource } from "../internal/Session.ts"
 import * as Hetzner from "../layers/Hetzner.ts"
@@ -108,7 +109,7 @@ const callOf = ({ method, path, template }: Arrival) => {
 /** Sends a request as something else that uses the Project. */
 const send = (fake: HetznerFakeService, path: string, body: unknown) =>
   Effect.gen(function*() {
-    const Request = yield* Effect.promise(() => import("effect/http/HttpClientRequest"))
+    const Request = yield* load(() => import("effect/http/HttpClientRequest"))
     yield* fake.httpClient.execute(
       Request.make("POST")(`${fake.endpoint}${path}`).pipe(
         Request.bearerToken(fake.token),

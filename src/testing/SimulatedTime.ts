@@ -14,6 +14,7 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Scheduler from "effect/Scheduler"
 import * as TestClock from "effect/testing/TestClock"
+import { isLoading } from "../internal/Loading.ts"
 
 const turn = Effect.callback<void>((resume) => {
   const handle = setImmediate(() => resume(Effect.void))
@@ -39,10 +40,10 @@ const counting = (scheduler: Scheduler.Scheduler) => {
       }
     }
   }
-  /** Ends when some turns of the event loop have passed in which nothing was scheduled. */
+  /** Ends when some turns of the event loop have passed in which nothing was scheduled and no module was loading. */
   const rest: Effect.Effect<void> = Effect.suspend(() => {
     const before = count
-    return Effect.flatMap(turns, () => before === count ? Effect.void : rest)
+    return Effect.flatMap(turns, () => before === count && !isLoading() ? Effect.void : rest)
   })
   return { counted, rest }
 }

@@ -8,6 +8,7 @@ import * as FiberSet from "effect/FiberSet"
 import type * as Scope from "effect/Scope"
 import type { IncomingMessage, Server, ServerResponse } from "node:http"
 import type { AddressInfo, Socket } from "node:net"
+import { load } from "../../internal/Loading.ts"
 import type { Api } from "./Api.ts"
 import type { Answer } from "./Call.ts"
 
@@ -54,7 +55,7 @@ export const listen = Effect.fnUntraced(function*(
   api: Api,
   at: "unix" | "tcp"
 ): Effect.fn.Return<Listener, never, Scope.Scope> {
-  const [http, fs, os, path] = yield* Effect.promise(() =>
+  const [http, fs, os, path] = yield* load(() =>
     Promise.all([import("node:http"), import("node:fs"), import("node:os"), import("node:path")])
   )
   const run = yield* FiberSet.makeRuntime<never>()

@@ -8,6 +8,7 @@ import type { HttpClient } from "effect/http/HttpClient"
 import type * as Scope from "effect/Scope"
 import type { IncomingMessage, Server, ServerResponse } from "node:http"
 import type { AddressInfo, Socket } from "node:net"
+import { load } from "../../internal/Loading.ts"
 import type { Answer, Api } from "./Api.ts"
 
 /** @internal */
@@ -44,7 +45,7 @@ export const silent: Listener = { port: 0, cut: () => {}, close: Effect.void, op
 
 /** Listens on a free port of 127.0.0.1, as long as the scope is open. @internal */
 export const listen = Effect.fnUntraced(function*(api: Api): Effect.fn.Return<Listener, never, Scope.Scope> {
-  const http = yield* Effect.promise(() => import("node:http"))
+  const http = yield* load(() => import("node:http"))
   const run = yield* FiberSet.makeRuntime<never>()
   const sockets = new Set<Socket>()
   const server: Server = http.createServer((request, response) => {
@@ -93,7 +94,7 @@ export const clientOf = Effect.fnUntraced(function*(
   api: Api,
   isDown: () => boolean
 ): Effect.fn.Return<HttpClient> {
-  const [{ make }, { HttpClientError, TransportError }, { fromWeb }] = yield* Effect.promise(() =>
+  const [{ make }, { HttpClientError, TransportError }, { fromWeb }] = yield* load(() =>
     Promise.all([
       import("effect/http/HttpClient"),
       import("effect/http/HttpClientError"),

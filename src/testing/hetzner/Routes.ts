@@ -2,6 +2,7 @@
  * Every route of the fake API.
  */
 import * as Effect from "effect/Effect"
+import { load } from "../../internal/Loading.ts"
 import { firewalls } from "./Firewalls.ts"
 import { loadBalancers } from "./LoadBalancers.ts"
 import { networks } from "./Networks.ts"
@@ -14,7 +15,7 @@ import { shelf } from "./Shelf.ts"
 
 /** Fingerprints of SSH keys need Node's digests, which are loaded with the routes. @internal */
 export const routes: Effect.Effect<ReadonlyArray<Route>> = Effect.map(
-  Effect.promise(() => import("node:crypto")),
+  load(() => import("node:crypto")),
   ({ createHash }) => {
     const digest = (blob: string) =>
       createHash("md5").update(Buffer.from(blob, "base64")).digest("hex").replace(/(..)(?!$)/g, "$1:")

@@ -14,6 +14,7 @@ import * as Logger from "effect/Logger"
 import * as Random from "effect/Random"
 import * as References from "effect/References"
 import * as Scheduler from "effect/Scheduler"
+import { isLoading } from "../../internal/Loading.ts"
 import { SessionSource } from "../../internal/Session.ts"
 import { between, type Random as Numbers, random } from "../faults/Random.ts"
 import { type Digest, makeDigest } from "./Digest.ts"
@@ -244,9 +245,9 @@ export const makeRuntime = (seed: number): Runtime => {
           return exit
         }
         await turn()
-        if (tasks.length > 0) continue
+        if (tasks.length > 0 || isLoading()) continue
         if (advance()) continue
-        // A module may be on its way.
+        // A package of another backend may be on its way.
         if (++idle > 200) throw new Stuck("nothing is left to do, and the run has not ended")
         await new Promise((resolve) => setTimeout(resolve, 5))
       }
