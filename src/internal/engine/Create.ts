@@ -62,6 +62,27 @@ export type Check<Read, Write extends Read> = (
 
 type CreateError = InvalidSpec | NodesNotCreated | OperationTimeout | CallFailure
 
+/** The fates of operations: those that the backend shows, and those that this one has decided. */
+const fatesIn = <Read, Write extends Read>(
+  { fates }: Engine<Read, Write>["backend"],
+  world: Look,
+  decided: ReadonlyMap<string, Fate>
+): ReadonlyMap<string, Fate> => new Map([...fates?.known?.(world) ?? [], ...decided])
+
+/** Those of some operations that may still be undone. */
+const stillOpen = <Read, Write extends Read>(
+  { backend, hasFinished }: Engine<Read, Write>,
+  run: Run,
+  world: Look,
+  decided: ReadonlyMap<string, Fate>,
+  operations: ReadonlyArray<string>
+): ReadonlyArray<string> => {
+  const fates = fatesIn<Read, Write>(backend, world, decided)
+  return [...new Set(operations)].filter((operation) =>
+    operation !== run.mark.operation && !fates.has(operation) && !hasFinished(operation)
+  )
+}
+
 /** Lists and compares. Sends no write. */
 const planOnce = <Read, Write extends Read>(
   { backend }: Engine<Read, Write>,
@@ -74,7 +95,7 @@ const planOnce = <Read, Write extends Read>(
     const world = yield* look<Read, Write>(backend, run.policy, options.kinds, undefined)
     yield* refuseAmbiguous<Read, Write>(backend, cluster, world)
     const wants = yield* options.wants(world)
-    const known = new Map([...backend.fates?.known?.(world) ?? [], ...fates])
+    const known = fatesIn<Read, Write>(backend, world, fates)
     return { world, items: diff<Read, Write>(backend, wants, { ...options.diff, cluster, world, fates: known }) }
   })
 
@@ -113,40 +134,32 @@ const planPatiently = <Read, Write extends Read>(
 
 /** The operations of others whose things this one uses and that may still be undone. */
 const undecided = <Read, Write extends Read>(
-  { backend, hasFinished }: Engine<Read, Write>,
+  engine: Engine<Read, Write>,
   run: Run,
   { items, world }: Planned<Read, Write>,
-  fates: ReadonlyMap<string, Fate>
+  decided: ReadonlyMap<string, Fate>
 ): ReadonlyArray<string> => {
-  const known = backend.fates?.known?.(world)
   const operations = items.flatMap(({ actual, owner }) =>
     actual !== undefined && owner?.cluster === run.cluster && owner.isFinished !== true ? owner.operation ?? [] : []
   )
-  return [...new Set(operations)].filter((operation) =>
-    operation !== run.mark.operation && !fates.has(operation) && known?.has(operation) !== true &&
-    !hasFinished(operation)
-  )
+  return stillOpen<Read, Write>(engine, run, world, decided, operations)
 }
 
 /** The operations whose things added nodes would depend on, and that may still be undone. */
 const undecidedBelow = <Read, Write extends Read>(
-  { backend, hasFinished }: Engine<Read, Write>,
+  engine: Engine<Read, Write>,
   run: Run,
   world: Look,
   decided: ReadonlyMap<string, Fate>
 ): ReadonlyArray<string> => {
-  const known = backend.fates?.known?.(world)
-  const operations = kindsOf<Read, Write>(backend).flatMap((resource) =>
+  const operations = kindsOf<Read, Write>(engine.backend).flatMap((resource) =>
     world.of<unknown>(resource).flatMap((actual) => {
       const owner = resource.owner(actual, world)
       const isBelow = owner?.cluster === run.cluster && owner.isFinished !== true && owner.added !== true
       return isBelow ? owner.operation ?? [] : []
     })
   )
-  return [...new Set(operations)].filter((operation) =>
-    operation !== run.mark.operation && !decided.has(operation) && known?.has(operation) !== true &&
-    !hasFinished(operation)
-  )
+  return stillOpen<Read, Write>(engine, run, world, decided, operations)
 }
 
 /**
@@ -183,7 +196,7 @@ const undoneIn = <Read, Write extends Read>(
   world: Look,
   decided: ReadonlyMap<string, Fate>
 ): ReadonlyArray<Undone<Read, Write>> => {
-  const fates = new Map([...backend.fates?.known?.(world) ?? [], ...decided])
+  const fates = fatesIn<Read, Write>(backend, world, decided)
   return kindsOf<Read, Write>(backend).flatMap((resource) =>
     world.of<unknown>(resource).flatMap((actual) => {
       const owner = resource.owner(actual, world)

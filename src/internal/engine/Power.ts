@@ -72,6 +72,47 @@ const selected = <Read, Write extends Read>(
   })
 
 // -----------------------------------------------------------------------------
+// Nodes that appear during an operation
+// -----------------------------------------------------------------------------
+
+/** The nodes of the cluster in a list that were not known before. They are known from now on. */
+const appeared = <Read, Write extends Read>(
+  { backend }: Engine<Read, Write>,
+  run: Run,
+  known: Set<string>,
+  nodes: ReadonlyArray<unknown>
+): Effect.Effect<ReadonlyArray<Member>, CallFailure> =>
+  Effect.map(
+    members(backend.node, run.cluster, { ...run.world, of: () => nodes as ReadonlyArray<never> }),
+    (found) => {
+      const added = found.filter(({ info }) => !known.has(info.id))
+      for (const { info } of added) known.add(info.id)
+      return added.sort((a, b) => byRoleThenName(a.info, b.info))
+    }
+  )
+
+/** A cluster to which something goes on adding nodes is not followed for ever. */
+const mostRounds = 3
+
+/** Acts on nodes, and then on those that the latest list has in addition. */
+const inRounds = <Read, Write extends Read>(
+  engine: Engine<Read, Write>,
+  run: Run,
+  nodes: ReadonlyArray<Member>,
+  act: (round: ReadonlyArray<Member>) => Effect.Effect<void>,
+  latest: Effect.Effect<ReadonlyArray<unknown> | undefined, CallFailure> | undefined
+): Effect.Effect<void, CallFailure> =>
+  Effect.gen(function*() {
+    const known = new Set(nodes.map(({ info }) => info.id))
+    let round = nodes
+    for (let number = 1; number <= mostRounds && round.length > 0; number++) {
+      yield* act(round)
+      if (latest === undefined) return
+      round = yield* appeared(engine, run, known, (yield* latest) ?? [])
+    }
+  })
+
+// -----------------------------------------------------------------------------
 // Start
 // -----------------------------------------------------------------------------
 
@@ -237,33 +278,16 @@ export const start = <Read, Write extends Read>(
       const error = run.operation.error(new NotFoundError({ detail: `the cluster has no node ${name}` }), subject)
       yield* run.operation.record(subject, new Failed({ error }))
     }
-    const known = new Set(nodes.map(({ info }) => info.id))
-    let round = nodes
-    for (let number = 1; number <= rounds && round.length > 0; number++) {
-      yield* startMembers<Read, Write>(engine, run, round)
-      if (selection !== undefined) return
-      round = yield* appeared(engine, run, known, run.world.of<unknown>(engine.backend.node))
-    }
+    // The check that the nodes run has listed them again.
+    const latest = Effect.sync(() => run.world.of<unknown>(engine.backend.node))
+    yield* inRounds<Read, Write>(
+      engine,
+      run,
+      nodes,
+      (round) => startMembers<Read, Write>(engine, run, round),
+      selection === undefined ? latest : undefined
+    )
   })
-
-/** A cluster to which something goes on adding nodes is not followed for ever. */
-const rounds = 3
-
-/** The nodes of the cluster in a list that were not known before. They are known from now on. */
-const appeared = <Read, Write extends Read>(
-  { backend }: Engine<Read, Write>,
-  run: Run,
-  known: Set<string>,
-  nodes: ReadonlyArray<unknown>
-): Effect.Effect<ReadonlyArray<Member>, CallFailure> =>
-  Effect.map(
-    members(backend.node, run.cluster, { ...run.world, of: () => nodes as ReadonlyArray<never> }),
-    (found) => {
-      const added = found.filter(({ info }) => !known.has(info.id))
-      for (const { info } of added) known.add(info.id)
-      return added.sort((a, b) => byRoleThenName(a.info, b.info))
-    }
-  )
 
 // -----------------------------------------------------------------------------
 // Stop
@@ -326,12 +350,13 @@ export const stop = <Read, Write extends Read>(
     yield* run.operation.schedule(nodes.map(subjectOfMember))
     for (const name of unknown) yield* run.operation.record({ kind: "node", name }, alreadyDone)
     const { latest } = engine.backend.power
-    const known = new Set(nodes.map(({ info }) => info.id))
-    let round = nodes
-    for (let number = 1; number <= rounds && round.length > 0; number++) {
-      yield* stopMembers<Read, Write>(engine, run, round)
-      if (selection !== undefined || latest === undefined) return
-      const task = run.task({ kind: "cluster", name: run.cluster })
-      round = yield* appeared(engine, run, known, (yield* guarded("power.latest", () => latest(task))) ?? [])
-    }
+    yield* inRounds<Read, Write>(
+      engine,
+      run,
+      nodes,
+      (round) => stopMembers<Read, Write>(engine, run, round),
+      selection !== undefined || latest === undefined
+        ? undefined
+        : guarded("power.latest", () => latest(run.task({ kind: "cluster", name: run.cluster })))
+    )
   })
