@@ -10,12 +10,12 @@ import type { Resource, World } from "../Resource.ts"
 import type { Client, Reading } from "./Client.ts"
 import { type Context, isOwnedBy, labelsOfNew, notOwned } from "./Context.ts"
 import type { WantedFloatingIp } from "./Desired.ts"
+import { isKept, keepDifferences, keepLabel, updateKeep } from "./Keep.ts"
 import { labelledKind, once } from "./LabelledKind.ts"
-import * as Labels from "./Labels.ts"
 import { namesOf } from "./Names.ts"
 import * as Replies from "./Replies.ts"
 import { usedByServers } from "./Users.ts"
-import { isKept, keepLabel, serverName } from "./Volumes.ts"
+import { serverName } from "./Volumes.ts"
 import * as Wire from "./Wire.ts"
 
 export const makeFloatingIps = (context: Context): Resource<WantedFloatingIp, Wire.FloatingIp, Reading, Client> => {
@@ -39,9 +39,7 @@ export const makeFloatingIps = (context: Context): Resource<WantedFloatingIp, Wi
         ...(actual.type === type
           ? []
           : [new Difference({ field: "type", actual: actual.type, requested: type, remedy: "replace" })]),
-        ...(isKept(actual) === keep
-          ? []
-          : [new Difference({ field: "keep", actual: isKept(actual), requested: keep, remedy: "update" })]),
+        ...keepDifferences(actual, keep),
         // A control plane may have taken it over from another one.
         ...(isAssigned ? [] : [
           new Difference({
@@ -82,11 +80,8 @@ export const makeFloatingIps = (context: Context): Resource<WantedFloatingIp, Wi
         (reply) => task.waiting("it is being assigned", actions.await(Replies.actionsIn(reply), {}))
       )
     },
-    update: (write, { keep }, actual, _, task) => {
-      const { [Labels.keep]: __, ...others } = actual.labels
-      const labels = { ...others, ...keepLabel(keep) }
-      return Effect.asVoid(task.send("update labels", write.put(common.pathOf(actual), { labels }, Replies.Anything)))
-    },
+    update: (write, { keep }, actual, _, task) =>
+      Effect.asVoid(updateKeep(write, task, common.pathOf(actual), actual, keep)),
     keep: (read, ips, world) =>
       Effect.gen(function*() {
         const used = yield* usedByServers(context, read, ips, ({ server }) => server === null ? [] : [server], world)

@@ -12,15 +12,11 @@ import { connectionTo } from "./Attachments.ts"
 import type { Client, Reading } from "./Client.ts"
 import { type Context, isOwnedBy, labelsOfNew, notOwned } from "./Context.ts"
 import type { WantedVolume } from "./Desired.ts"
+import { isKept, keepDifferences, keepLabel, updateKeep } from "./Keep.ts"
 import { labelledKind, once } from "./LabelledKind.ts"
-import * as Labels from "./Labels.ts"
 import * as Replies from "./Replies.ts"
 import { usedByServers } from "./Users.ts"
 import * as Wire from "./Wire.ts"
-
-export const isKept = ({ labels }: Labels.Labelled): boolean => labels[Labels.keep] === "true"
-
-export const keepLabel = (keep: boolean | undefined): Labels.LabelMap => keep === true ? { [Labels.keep]: "true" } : {}
 
 const replace = (field: string, actual: string | number | null, requested: string | number) =>
   new Difference({ field, actual, requested, remedy: "replace" })
@@ -76,9 +72,7 @@ export const makeVolumes = (context: Context): Resource<WantedVolume, Wire.Volum
         ...(format === undefined || actual.format === undefined || actual.format === format
           ? []
           : [replace("format", actual.format, format)]),
-        ...(isKept(actual) === keep
-          ? []
-          : [new Difference({ field: "keep", actual: isKept(actual), requested: keep, remedy: "update" })]),
+        ...keepDifferences(actual, keep),
         ...connection(wanted, actual, world)
       ]
     },
@@ -110,9 +104,7 @@ export const makeVolumes = (context: Context): Resource<WantedVolume, Wire.Volum
           yield* act(write, task, actual, "resize", { size: spec.sizeGb })
         }
         if (differences.some(({ field }) => field === "keep")) {
-          const { [Labels.keep]: _, ...others } = actual.labels
-          const labels = { ...others, ...keepLabel(spec.keep) }
-          yield* task.send("update labels", write.put(common.pathOf(actual), { labels }, Replies.Anything))
+          yield* updateKeep(write, task, common.pathOf(actual), actual, spec.keep)
         }
       }),
     keep: (read, volumes, world) =>
