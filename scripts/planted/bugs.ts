@@ -202,7 +202,7 @@ export const bugs: ReadonlyArray<Bug> = [
     replace: "for (const wave of []) {"
   },
   {
-    name: "a removal that failed counts as done by somebody else",
+    name: "a removal that failed counts as done by another client",
     file: `${engine}/Remove.ts`,
     find: "Effect.catchIf((error) => isReason(error, \"NotFoundError\"), () => Effect.succeed<Outcome>",
     replace: "Effect.catchIf(() => true, () => Effect.succeed<Outcome>"

@@ -97,21 +97,19 @@ const silent =
   /^(?:exec(?:_|$)|health_status|top$|resize$|attach$|detach$|archive-path|extract-to-dir|copy$|export$|commit$)/
 
 /** The events that concern nodes of the schemes, and the filter that the engine applies first. */
-export const nodeEvents = (schemes: ReadonlyArray<Scheme>) => {
-  return {
-    // No label: Podman 4.3 delivers no event at all where the filter is the key of a label.
-    filter: { type: ["container"] },
-    /** The cluster that an event is about, or all clusters; undefined where it is about none. */
-    changeOf: (event: Event): Change | undefined => {
-      if (silent.test(event.Action ?? "")) return undefined
-      const { name = "", ...labels } = event.Actor?.Attributes ?? {}
-      const facts = { name, labels }
-      for (const scheme of schemes) {
-        if (scheme.mayConcern?.(facts) === true) return {}
-        const cluster = scheme.mayConcern === undefined ? scheme.recognise(facts, [facts])?.cluster : undefined
-        if (cluster !== undefined) return { cluster }
-      }
-      return undefined
+export const nodeEvents = (schemes: ReadonlyArray<Scheme>) => ({
+  // No label: Podman 4.3 delivers no event at all where the filter is the key of a label.
+  filter: { type: ["container"] },
+  /** The cluster that an event is about, or all clusters; undefined where it is about none. */
+  changeOf: (event: Event): Change | undefined => {
+    if (silent.test(event.Action ?? "")) return undefined
+    const { name = "", ...labels } = event.Actor?.Attributes ?? {}
+    const facts = { name, labels }
+    for (const scheme of schemes) {
+      if (scheme.mayConcern?.(facts) === true) return {}
+      const cluster = scheme.mayConcern === undefined ? scheme.recognise(facts, [facts])?.cluster : undefined
+      if (cluster !== undefined) return { cluster }
     }
+    return undefined
   }
-}
+})
